@@ -1,0 +1,305 @@
+"""What rules and evaluators may ask of a model, and what the runner may ask of every shelf.
+
+Dims: K samples, B points of a batch, N points of a split, D observed units.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Generic, Literal, NamedTuple, Self, TypeVar, get_args
+
+import numpy as np
+import torch
+from jaxtyping import Float, Integer
+from torch import Tensor, nn
+
+Pixels = Literal["fixed", "dynamic", "grey", "threshold"]
+Latents = list[Tensor]  # h[0] is next to the data, h[-1] the top
+
+
+# --- data -----------------------------------------------------------------------------------------
+
+
+class DataMissing(FileNotFoundError):
+    """A data file cannot be had; the message says which, its checksum, and where to put it."""
+
+
+@dataclass(frozen=True)
+class Split:
+    """Points of a data set, kept on one device; a minibatch is an index.
+
+    Attributes:
+        values: [N, D]; uint8 (0..255 where `scale` is 255, else 0/1) or float32.
+        labels: [N] class numbers, or None.
+        scale: what a value is divided by.
+        resample: draw Bernoulli(value) afresh at each presentation (dynamic binarisation).
+    """
+
+    values: Tensor
+    labels: Tensor | None = None
+    scale: float = 1.0
+    resample: bool = False
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    @property
+    def visible(self) -> int:
+        """Return the number of observed units D."""
+        return int(self.values.shape[1])
+
+    def batch(self, index: Integer[Tensor, "*b"], generator: torch.Generator | None = None) -> Float[Tensor, "*b d"]:
+        """Return the points at `index` as float32, freshly binarised where the split is resampled."""
+        x = self.values[index].float()
+        if self.scale != 1.0:
+            x = x / self.scale
+        if self.resample:
+            x = (torch.rand(x.shape, generator=generator, device=x.device) < x).float()
+        return x
+
+    def means(self) -> Float[Tensor, "d"]:
+        """Return the mean of every observed unit."""
+        return self.values.double().mean(0).float() / self.scale
+
+    def to(self, device: torch.device | str) -> Self:
+        """Return the split on another device."""
+        labels = None if self.labels is None else self.labels.to(device)
+        return type(self)(self.values.to(device), labels, self.scale, self.resample)
+
+    def subset(self, index: Tensor) -> Self:
+        """Return the points at `index`, in that order."""
+        index = index.to(self.values.device)
+        labels = None if self.labels is None else self.labels[index]
+        return type(self)(self.values[index], labels, self.scale, self.resample)
+
+
+class TrainSplit(Split):
+    """Points to learn from."""
+
+
+class ValidationSplit(Split):
+    """Points to choose by: early stopping, hyperparameters."""
+
+
+class TestSplit(Split):
+    """Points to report on, and never to choose by."""
+
+    __test__ = False  # not a pytest class
+
+
+HeldOut = ValidationSplit | TestSplit
+
+
+class Splits(NamedTuple):
+    """The three parts of a data set; a set without validation points has None there."""
+
+    train: TrainSplit
+    validation: ValidationSplit | None
+    test: TestSplit
+
+
+class Dataset(ABC):
+    """A data set with declared files and explicit pixels.
+
+    Attributes:
+        shape: (height, width) of an image; one number for a plain vector.
+        files: names in `datasets/checksums.yaml`, none for a generated set.
+        classes: number of classes of the labels, 0 without labels.
+    """
+
+    shape: tuple[int, ...]
+    files: tuple[str, ...] = ()
+    classes: int = 0
+
+    @abstractmethod
+    def load(self, seed: int) -> Splits:
+        """Return the splits; `seed` decides draws of pixels only (and a split, where the paper has none).
+
+        Raises:
+            DataMissing: a file is not on this machine and cannot be fetched.
+        """
+
+    @classmethod
+    def tiny(cls) -> Self:
+        """Return an instance for the law tests."""
+        return cls()
+
+
+# --- models ---------------------------------------------------------------------------------------
+
+
+class Model(nn.Module, ABC):
+    """Anything that is trained; `visible` is the number of observed units D.
+
+    A constructor asks the runner for what the data decide by naming it: `visible`, `classes`, `shape`.
+    """
+
+    visible: int
+
+    @classmethod
+    @abstractmethod
+    def tiny(cls) -> Self:
+        """Return a model so small that the law tests know its exact answers."""
+
+    def adapt(self, train: TrainSplit) -> None:
+        """Set what is initialised from the training data (biases from pixel means, say); by default nothing."""
+
+
+class GenerativeModel(Model):
+    """A model that can be sampled."""
+
+    @abstractmethod
+    def sample(self, n: int) -> Float[Tensor, "n d"]:
+        """Return n ancestral (or Gibbs) samples, as means of the observed units, for pictures."""
+
+
+class Inferred(NamedTuple):
+    """Latents drawn from q(h | x): `h`, each [K, B, units], and `log_q` [K, B], which carries gradients to φ."""
+
+    h: Latents
+    log_q: Tensor
+
+
+class HelmholtzMachine(GenerativeModel):
+    """A generative model p(x, h) with a recognition model q(h | x).
+
+    Parameters under `generative` (θ) and `recognition` (φ) form the optimizer's two groups.
+    """
+
+    generative: nn.Module
+    recognition: nn.Module
+
+    @abstractmethod
+    def infer(self, x: Float[Tensor, "b d"], k: int, *, pathwise: bool = False) -> Inferred:
+        """Draw k samples h ~ q(h | x) per point with their log q.
+
+        Samples are detached unless `pathwise`, where they carry reparameterised gradients to φ.
+        """
+
+    @abstractmethod
+    def log_joint(self, x: Float[Tensor, "*b d"], h: Latents) -> Float[Tensor, "*k b"]:
+        """Return log p(x, h); x [B, D] (or [K, B, D]) is broadcast against latents [K, B, units]."""
+
+    @abstractmethod
+    def log_q(self, h: Latents, x: Float[Tensor, "*b d"]) -> Float[Tensor, "*k b"]:
+        """Return log q(h | x) at given latents."""
+
+    @abstractmethod
+    def dream(self, n: int) -> tuple[Float[Tensor, "n d"], Latents]:
+        """Return n joint samples (x, h) ~ p, detached."""
+
+
+# --- rules ----------------------------------------------------------------------------------------
+
+M = TypeVar("M", bound=Model)
+
+
+class Rule(nn.Module, ABC, Generic[M]):
+    """A learning rule: a surrogate loss whose gradient is the paper's update.
+
+    State that must survive a checkpoint (chains, baselines) is a buffer or a parameter. `Rule[...]` names the
+    protocol of the models it can train.
+    """
+
+    @classmethod
+    def trains(cls) -> type[Model]:
+        """Return the protocol a model must satisfy."""
+        for base in cls.__mro__:
+            for generic in getattr(base, "__orig_bases__", ()):
+                for argument in get_args(generic):
+                    if isinstance(argument, type) and issubclass(argument, Model):
+                        return argument
+        return Model
+
+    @classmethod
+    def tiny(cls) -> Self:
+        """Return an instance for the law tests."""
+        return cls()
+
+    def begin(self, model: M, train: TrainSplit) -> None:
+        """Prepare state before the first step of a stage (chains, baselines); by default nothing."""
+
+    @abstractmethod
+    def forward(self, model: M, x: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
+        """Return the surrogate loss on the batch x."""
+
+    def backward(self, model: M, x: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
+        """Add the gradient to every parameter's `.grad` and return the detached loss; a rule may do it by hand."""
+        loss: Tensor = self(model, x)
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss.detach()
+
+
+class Fit(ABC, Generic[M]):
+    """A model that fits itself in one go (EM, k-NN, SVM) instead of by gradient steps."""
+
+    @abstractmethod
+    def __call__(
+        self, model: M, train: TrainSplit, validation: ValidationSplit | None, seed: int, progress: Callable[[float, str], None]
+    ) -> dict[str, Any]:
+        """Fit the model; returns curves and notes for the result."""
+
+
+# --- evaluators -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A measured number.
+
+    Attributes:
+        value: in the metric's unit (nats for likelihoods).
+        se: standard error over points, NaN if there is none.
+        mc_se: standard error of the Monte Carlo estimate over repeats with the points fixed, NaN if exact.
+        n: number of points; k: number of samples per point (0 if exact).
+        kind: exact, estimate, lower bound (in expectation), upper bound, or score (not a likelihood).
+    """
+
+    value: float
+    se: float = float("nan")
+    mc_se: float = float("nan")
+    n: int = 0
+    k: int = 0
+    kind: Literal["exact", "estimate", "lower bound", "upper bound", "score"] = "estimate"
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A measured function: `x`, `y` and, where known, the standard error of y."""
+
+    x: list[float]
+    y: list[float]
+    se: list[float] = field(default_factory=list)
+
+
+@dataclass
+class Evaluation:
+    """What an evaluator found."""
+
+    metrics: dict[str, Metric] = field(default_factory=dict)
+    per_point: dict[str, np.ndarray] = field(default_factory=dict)
+    curves: dict[str, Curve] = field(default_factory=dict)
+    diagnostics: dict[str, float] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+class Evaluator(ABC, Generic[M]):
+    """Measures a trained model on held-out points, in bounded memory.
+
+    `score` says whether pixels are grey values in a Bernoulli formula: then the number is not a likelihood.
+    """
+
+    trains = classmethod(Rule.trains.__func__)  # type: ignore[attr-defined]
+
+    @classmethod
+    def tiny(cls) -> Self:
+        """Return an instance for the law tests."""
+        return cls()
+
+    @abstractmethod
+    def __call__(
+        self, model: M, points: HeldOut, *, seed: int, progress: Callable[[float], None] = lambda fraction: None
+    ) -> Evaluation:
+        """Return metrics, per-point values, curves and diagnostics; the same seed gives the same numbers."""

@@ -1,0 +1,753 @@
+"""What a table asks: Spec, Row, Claim and Case; YAML in, a list of Cases out.
+
+A spec is data. This module reads it safely, reports every mistake of a file at once with its line, merges
+`defaults < row < profile < row's profile` and resolves the outcome into Cases, whose key is a hash of their content.
+It knows no model and no torch: names behind `use` are checked by `hwbench.build`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+Scalar = str | int | float | bool
+Path_ = tuple[str | int, ...]
+Profile = Literal["smoke", "quick", "full"]
+PROFILES: tuple[Profile, ...] = ("smoke", "quick", "full")
+PIXELS = ("fixed", "dynamic", "grey", "threshold")
+
+
+# --- mistakes -------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake in a file: where it stands, what is wrong, and what would be right."""
+
+    file: str
+    line: int
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.field}: {self.message}"
+
+
+class SpecError(ValueError):
+    """A file, name or argument the user gave is wrong; `problems` lists every mistake found."""
+
+    def __init__(self, problems: Sequence[Problem] | str) -> None:
+        self.problems = [] if isinstance(problems, str) else list(problems)
+        super().__init__(problems if isinstance(problems, str) else "\n".join(map(str, problems)))
+
+
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    """Return '; did you mean X?' or '; allowed: …', to end an error message."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.55)
+    if close:
+        return f"; did you mean {close[0]}?"
+    return f"; allowed: {', '.join(sorted(known))}" if known else ""
+
+
+# --- YAML with lines ------------------------------------------------------------------------------
+
+
+class Located(dict[str, Any]):
+    """A mapping that remembers the line of each key, also after merging."""
+
+    def __init__(self, *args: Any, line: int = 0, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.line = line
+        self.lines: dict[str, int] = {}
+
+    def line_at(self, path: Path_) -> int:
+        """Return the line of the value at `path`, or of its nearest parent."""
+        here: Any = self
+        line = self.line
+        for step in path:
+            if isinstance(here, Located) and step in here:
+                line = here.lines.get(str(step), here.line) or line
+                here = here[str(step)]
+            elif isinstance(here, list) and isinstance(step, int) and step < len(here):
+                here = here[step]
+                line = getattr(here, "line", line) or line
+            else:
+                break
+        return line
+
+
+_FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)$")
+_VERBATIM = {"published", "source"}  # kept as printed: 86.70 has two decimals
+
+
+def _construct(loader: yaml.SafeLoader, node: yaml.Node, file: str, problems: list[Problem], key: str = "") -> Any:
+    if isinstance(node, yaml.MappingNode):
+        out = Located(line=node.start_mark.line + 1)
+        for key_node, value_node in node.value:
+            name = str(getattr(key_node, "value", ""))
+            if not isinstance(key_node, yaml.ScalarNode):
+                problems.append(Problem(file, key_node.start_mark.line + 1, "?", "a key must be a plain word"))
+                continue
+            if name in out:
+                message = f"written twice (first in line {out.lines[name]})"
+                problems.append(Problem(file, key_node.start_mark.line + 1, name, message))
+            out[name] = _construct(loader, value_node, file, problems, name)
+            out.lines[name] = key_node.start_mark.line + 1
+        return out
+    if isinstance(node, yaml.SequenceNode):
+        return [_construct(loader, child, file, problems, key) for child in node.value]
+    plain = isinstance(node, yaml.ScalarNode) and node.style is None
+    if plain and key in _VERBATIM and node.value not in ("", "null", "~"):
+        return node.value
+    if plain and _FLOAT.match(node.value):
+        return float(node.value)  # YAML 1.1 would read 1e-3 as a word
+    return loader.construct_object(node)  # type: ignore[no-untyped-call]
+
+
+def read_yaml(path: Path) -> tuple[Located, list[Problem]]:
+    """Read one YAML mapping safely; returns it with the lines of its keys, and the mistakes met.
+
+    Raises:
+        SpecError: the file cannot be read, or is not YAML, or is not a mapping.
+    """
+    file = display_path(path)
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise SpecError(f"{file}: cannot be read: {error}") from None
+    problems: list[Problem] = []
+    loader = yaml.SafeLoader(text)
+    try:
+        node = loader.get_single_node()
+        if not isinstance(node, yaml.MappingNode):
+            raise SpecError([Problem(file, 1, "(file)", "expected a mapping of keys to values")])
+        return _construct(loader, node, file, problems), problems
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
+        message = f"not valid YAML: {getattr(error, 'problem', None) or error}"
+        raise SpecError([Problem(file, mark.line + 1 if mark else 1, "(file)", message)]) from None
+    finally:
+        loader.dispose()  # type: ignore[no-untyped-call]
+
+
+def display_path(path: Path) -> str:
+    """Return `path` relative to the working folder where that is shorter."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def merge(base: Any, over: Any) -> Any:
+    """Return `base` with `over` laid on it; a mapping whose `use` differs replaces its block whole.
+
+    One block over a list of stages changes each of them; a list over one block makes a stage of each item.
+
+    >>> merge({"use": "a.A", "k": 1, "b": 2}, {"k": 5})
+    {'use': 'a.A', 'k': 5, 'b': 2}
+    >>> merge({"use": "a.A", "k": 1}, {"use": "b.B"})
+    {'use': 'b.B'}
+    """
+    if isinstance(base, list) and isinstance(over, Mapping):
+        return [merge(item, over) for item in base]
+    if isinstance(base, Mapping) and isinstance(over, list) and all(isinstance(o, Mapping) for o in over) and over:
+        return [merge(base, item) for item in over]
+    if not (isinstance(base, Mapping) and isinstance(over, Mapping)):
+        return over
+    if "use" in over and over["use"] != base.get("use", over["use"]):
+        return over
+    out = Located(base, line=getattr(over, "line", 0) or getattr(base, "line", 0))
+    out.lines = {**getattr(base, "lines", {}), **getattr(over, "lines", {})}
+    for key, value in over.items():
+        out[key] = merge(base[key], value) if key in base else value
+    return out
+
+
+# --- the parts of a spec --------------------------------------------------------------------------
+
+
+class Strict(BaseModel):
+    """Unknown keys are errors, values are not coerced, objects do not change."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Published(Strict):
+    """A number as printed: its value, its uncertainty if one is printed, and half a unit of its last digit."""
+
+    text: str
+    value: float
+    error: float | None = None
+    rounding: float = 0.0
+
+    @classmethod
+    def parse(cls, text: str | float) -> Published:
+        """Parse '-95.182 ± 0.022', '≈85.5' or '12.0'.
+
+        >>> Published.parse("-95.182 ± 0.022").error
+        0.022
+        >>> Published.parse("85.5").rounding
+        0.05
+        """
+        words = str(text).strip()
+        number = r"[-+−]?\d+(?:\.(\d+))?(?:[eE][-+]?\d+)?"
+        match = re.fullmatch(rf"[≈~]?\s*({number})\s*(?:(?:±|\+/-|\+-)\s*({number}))?", words)
+        if match is None:
+            raise ValueError(f"{words!r} is not a number, nor a number ± its uncertainty (like -95.182 ± 0.022)")
+        value, decimals, error = match.group(1), match.group(2) or "", match.group(3)
+        rounding = round(0.5 * 10.0 ** -len(decimals), 12)
+        error_value = float(error.replace("−", "-")) if error else None
+        if error_value is not None and error_value < 0:
+            raise ValueError(f"{words!r}: an uncertainty cannot be negative")
+        return cls(text=words, value=float(value.replace("−", "-")), error=error_value, rounding=rounding)
+
+
+Coordinates = dict[str, Scalar]
+Block = dict[str, Any]  # {use: NAME, argument: value, ...}
+
+
+class Blocks(Strict):
+    """The four blocks that say what is run; rows and profiles may give any part of them."""
+
+    data: Block | None = None
+    model: Block | None = None
+    train: Block | list[Block] | None = None
+    fit: Block | None = None
+    evaluate: Block | list[Block] | None = None
+    seeds: Annotated[int, Field(ge=1, le=1000)] | None = None
+
+
+class ProfileBlocks(Blocks):
+    """What a profile changes.
+
+    `rows` keeps the rows matching any of the given coordinates; `stand_ins` names, for a data set, the data
+    sets to use in its place, in order of preference: the first that can be had is taken.
+    """
+
+    rows: list[Coordinates] | None = None
+    stand_ins: dict[str, list[str]] | None = None
+
+
+class Defaults(Blocks):
+    """Blocks and judgement settings that hold for every row that says nothing else."""
+
+    margin: Annotated[float, Field(gt=0)] | None = None
+    known: Literal["document", "code", "memory"] = "document"
+    confidence: Literal["high", "medium", "low"] = "high"
+    judge_against: Literal["document", "source"] = "document"
+
+
+class Row(Blocks):
+    """One number of the table: where it stands, what runs, what was published."""
+
+    at: Annotated[Coordinates, Field(min_length=1)]
+    published: Published | None = None
+    source: Published | None = None
+    also: dict[str, float] | None = None
+    margin: Annotated[float, Field(gt=0)] | None = None
+    known: Literal["document", "code", "memory"] | None = None
+    confidence: Literal["high", "medium", "low"] | None = None
+    judge_against: Literal["document", "source"] | None = None
+    incomparable: str | None = None
+    note: str | None = None
+    profiles: dict[Profile, ProfileBlocks | None] | None = None
+
+    @field_validator("published", "source", mode="before")
+    @classmethod
+    def _parse(cls, text: Any) -> Any:
+        return Published.parse(text) if isinstance(text, str | int | float) else text
+
+    @property
+    def name(self) -> str:
+        """Return the coordinates as one file-safe word, as 'MNIST-fixed-IWAE'."""
+        return row_name(self.at)
+
+    def matches(self, wanted: Mapping[str, Any]) -> bool:
+        """Say whether every coordinate in `wanted` (a value, or a list of values) fits this row."""
+        return all(
+            key in self.at and str(self.at[key]) in [str(v) for v in (value if isinstance(value, list) else [value])]
+            for key, value in wanted.items()
+        )
+
+
+def row_name(at: Mapping[str, Scalar]) -> str:
+    """Return coordinates as one file-safe word; nothing in it can leave a folder."""
+    return "-".join(re.sub(r"[^A-Za-z0-9_+.=]+", "_", str(v)).strip(".") or "_" for v in at.values())
+
+
+class Gap(Strict):
+    """The difference better − worse (in the metric's better direction) between two groups of rows."""
+
+    better: Coordinates
+    worse: Coordinates
+    at_least: float = 0.0
+    published: Published | None = None
+
+    @field_validator("published", mode="before")
+    @classmethod
+    def _parse(cls, text: Any) -> Any:
+        return Published.parse(text) if isinstance(text, str | int | float) else text
+
+
+class Within(Strict):
+    """The two groups of rows differ by at most `tolerance`."""
+
+    a: Coordinates
+    b: Coordinates
+    tolerance: Annotated[float, Field(gt=0)]
+
+
+class Claim(Strict):
+    """A statement of the document that measured numbers can uphold or refute; exactly one kind of test.
+
+    `order` lists values of one coordinate, best first. Coordinates that a claim does not name are held equal:
+    it is judged once for each of their combinations among the rows that `where` keeps.
+    """
+
+    id: str
+    text: str
+    where: dict[str, Scalar | list[Scalar]] = {}
+    metric: str | None = None
+    better: Literal["higher", "lower"] | None = None
+    order: dict[str, Annotated[list[Scalar], Field(min_length=2)]] | None = None
+    gap: Gap | None = None
+    within: Within | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Self:
+        if sum(kind is not None for kind in (self.order, self.gap, self.within)) != 1:
+            raise ValueError("a claim has exactly one of order, gap, within")
+        if self.order is not None and len(self.order) != 1:
+            raise ValueError("order names exactly one coordinate")
+        return self
+
+
+class Calibrate(Strict):
+    """A coordinate that the paper leaves open, and the rows whose nearness to print chooses its value.
+
+    For each combination of the other coordinates, the rows `by` compete: the one measured nearest to its published
+    number chooses, if it is within `tolerance`. It gets the verdict `calibrated`; rows with another value of the
+    coordinate are `incomparable`. Where none is near enough, all are `incomparable` and only claims are judged.
+    """
+
+    coordinate: str
+    by: Coordinates
+    tolerance: Annotated[float, Field(gt=0)]
+
+
+class Show(Strict):
+    """How the table is laid out: one coordinate down, one across; `split` starts a table of its own per value."""
+
+    index: str | list[str]
+    columns: str | None = None
+    split: str | None = None
+
+
+class Figure(Strict):
+    """A plot of measured numbers: a curve of each result, or one coordinate against the metric."""
+
+    title: str
+    kind: Literal["curve", "rows"]
+    curve: str | None = None
+    x: str | None = None
+    series: str | None = None
+    metric: str | None = None
+    x_label: str | None = None
+    y_label: str | None = None
+    log_x: bool = False
+    log_y: bool = False
+    where: dict[str, Scalar | list[Scalar]] = {}
+
+    @model_validator(mode="after")
+    def _complete(self) -> Self:
+        if self.kind == "curve" and not self.curve:
+            raise ValueError("a figure of kind `curve` names its `curve`")
+        if self.kind == "rows" and not self.x:
+            raise ValueError("a figure of kind `rows` names the coordinate `x`")
+        return self
+
+
+class Spec(Strict):
+    """One table or figure of a paper: what was printed, and what it takes to run it."""
+
+    id: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*/[a-z0-9]+(-[a-z0-9]+)*$")]
+    title: str
+    source: str
+    aliases: list[str] = []
+    metric: str
+    better: Literal["higher", "lower"]
+    unit: str = "nats"
+    about: str = ""
+    assumptions: list[str] = []
+    defaults: Defaults = Defaults()
+    rows: Annotated[list[Row], Field(min_length=1)]
+    claims: list[Claim] = []
+    calibrate: Calibrate | None = None
+    profiles: dict[Profile, ProfileBlocks] = {}
+    show: Show
+    figures: list[Figure] = []
+    file: str = Field(default="", exclude=True)
+    document: Any = Field(default=None, exclude=True, repr=False)
+
+    @property
+    def paper(self) -> str:
+        """Return the folder part of the id."""
+        return self.id.split("/")[0]
+
+    def select(self, wanted: Sequence[Mapping[str, Any]] | None) -> list[Row]:
+        """Return the rows matching any of the given coordinates; all rows for None."""
+        return [row for row in self.rows if not wanted or any(row.matches(w) for w in wanted)]
+
+    def judged(self, row: Row) -> Published | None:
+        """Return the number that decides the row's verdict: the document's or its source's."""
+        against = row.judge_against or self.defaults.judge_against
+        return (row.source or row.published) if against == "source" else row.published
+
+    def margin(self, row: Row) -> float | None:
+        """Return the row's equivalence margin, in units of the metric."""
+        return row.margin or self.defaults.margin
+
+    def known(self, row: Row) -> str:
+        """Return how the published number is known: document, code or memory."""
+        return row.known or self.defaults.known
+
+    def confidence(self, row: Row) -> str:
+        """Return how sure a number from memory is: high, medium or low."""
+        return row.confidence or self.defaults.confidence
+
+
+# --- cases ----------------------------------------------------------------------------------------
+
+
+class Case(Strict):
+    """A row at a profile and a seed, fully resolved: all that a run needs, and all that its outcome depends on."""
+
+    spec: str
+    at: Coordinates
+    profile: Profile
+    seed: Annotated[int, Field(ge=0)]
+    data: Block
+    model: Block
+    train: list[Block]
+    evaluate: list[Block]
+    stands_in_for: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Return the sha256 of the content that decides the numbers (not of the spec's name or prose)."""
+        content = self.model_dump(include={"seed", "data", "model", "train", "evaluate"})
+        return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+
+    @property
+    def row(self) -> str:
+        """Return the row's file-safe name."""
+        return row_name(self.at)
+
+    @property
+    def label(self) -> str:
+        """Return a name for people: 'iwaer/table1 MNIST/IWAE seed 0'."""
+        return f"{self.spec} {'/'.join(map(str, self.at.values()))} seed {self.seed}"
+
+    @property
+    def path(self) -> Path:
+        """Return the result's path below the results folder."""
+        paper, table = self.spec.split("/")
+        return Path(paper) / table / self.row / f"{self.profile}-seed{self.seed}-{self.key[:8]}.json"
+
+
+def plain(value: Any) -> Any:
+    """Return `value` with located mappings as ordinary ones (for hashing and JSON)."""
+    if isinstance(value, Mapping):
+        return {str(k): plain(v) for k, v in value.items()}
+    return [plain(v) for v in value] if isinstance(value, list) else value
+
+
+def resolve(spec: Spec, row: Row, profile: Profile) -> Located:
+    """Return the row's blocks at a profile: defaults < row < profile < the row's own profile.
+
+    Works on the document as read, so that each value keeps the line it came from.
+    """
+    document: Located = spec.document
+    raw_row = document["rows"][spec.rows.index(row)]
+    keys = set(Blocks.model_fields) | {"stand_ins"}
+    layers = [
+        document.get("defaults"),
+        raw_row,
+        (document.get("profiles") or {}).get(profile),
+        (raw_row.get("profiles") or {}).get(profile),
+    ]
+    out = Located(line=raw_row.line)
+    for layer in layers:
+        if layer:
+            part = Located({k: v for k, v in layer.items() if k in keys}, line=layer.line)
+            part.lines = layer.lines
+            out = merge(out, part)
+    return out
+
+
+def runs_at(spec: Spec, row: Row, profile: Profile) -> bool:
+    """Say whether the profile runs this row (a profile may keep some rows; a row may opt out with `profile: null`)."""
+    if row.profiles is not None and profile in row.profiles and row.profiles[profile] is None:
+        return False
+    chosen = spec.profiles.get(profile)
+    own = (row.profiles or {}).get(profile)
+    return own is not None or chosen is None or not chosen.rows or any(row.matches(w) for w in chosen.rows)
+
+
+def variants(spec: Spec, row: Row, profile: Profile, seed: int) -> list[Case]:
+    """Return the case of one row and seed for each data set that may serve it, the preferred one first."""
+    blocks = plain(resolve(spec, row, profile))
+    data = blocks.get("data") or {}
+    wanted = data.get("use", "")
+    train = blocks.get("train") or []
+    evaluate = blocks.get("evaluate") or []
+    stages = train if isinstance(train, list) else [train]
+    if blocks.get("fit"):
+        stages = [{"fit": blocks["fit"]}]
+    return [
+        Case(
+            spec=spec.id,
+            at=dict(row.at),
+            profile=profile,
+            seed=seed,
+            data={**data, "use": use},
+            model=blocks.get("model") or {},
+            train=stages,
+            evaluate=evaluate if isinstance(evaluate, list) else [evaluate],
+            stands_in_for=None if use == wanted else wanted,
+        )
+        for use in (blocks.get("stand_ins") or {}).get(wanted, [wanted])
+    ]
+
+
+def seeds_of(spec: Spec, row: Row, profile: Profile) -> int:
+    """Return how many seeds the row has at a profile."""
+    return int(resolve(spec, row, profile).get("seeds") or 1)
+
+
+def cases(
+    spec: Spec,
+    profile: Profile,
+    rows: Sequence[Mapping[str, Any]] | None = None,
+    seeds: int | None = None,
+    have: Callable[[Block], bool] = lambda data: True,
+) -> list[Case]:
+    """Return all cases of a spec at a profile, seed by seed so that every row has a number early.
+
+    Args:
+        rows: coordinates of the rows wanted; by default those that the profile keeps.
+        seeds: number of seeds instead of the spec's.
+        have: says whether a data block can be had; the first stand-in for which it does is used.
+    """
+    chosen = spec.select(rows) if rows else [row for row in spec.rows if runs_at(spec, row, profile)]
+    out: list[tuple[int, Case]] = []
+    for row in chosen:
+        for seed in range(seeds or seeds_of(spec, row, profile)):
+            options = variants(spec, row, profile, seed)
+            out.append((seed, next((case for case in options if have(case.data)), options[0])))
+    return [case for _, case in sorted(out, key=lambda pair: pair[0])]
+
+
+# --- loading --------------------------------------------------------------------------------------
+
+
+def _fields_at(model: type[BaseModel], path: Path_) -> list[str]:
+    """Return the names allowed beside the key at the end of `path`, for 'did you mean'."""
+    here: Any = model
+    for step in path[:-1]:
+        if isinstance(here, type) and issubclass(here, BaseModel) and step in here.model_fields:
+            here = _inner_model(here.model_fields[str(step)].annotation)
+    return list(here.model_fields) if isinstance(here, type) and issubclass(here, BaseModel) else []
+
+
+def _inner_model(annotation: Any) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in getattr(annotation, "__args__", ()):
+        found = _inner_model(inner)
+        if found is not None:
+            return found
+    return None
+
+
+def validation_problems(
+    error: ValidationError, file: str, document: Located, model: type[BaseModel], prefix: Path_ = ()
+) -> list[Problem]:
+    """Turn pydantic's errors into Problems with file and line."""
+    problems = []
+    for item in error.errors():
+        # pydantic puts the name of the union's branch into the path; the document does not
+        path = tuple(p for p in item["loc"] if not (isinstance(p, str) and re.search(r"[\[(]|^(str|int|float|bool|list|dict)$", p)))
+        field = ".".join(str(p) for p in (*prefix, *path)) or "(file)"
+        message = item["msg"].removeprefix("Value error, ")
+        if item["type"] == "extra_forbidden":
+            names = [n for n in _fields_at(model, path) if n not in ("file", "document")]
+            message = f"unknown key{did_you_mean(str(path[-1]), names)}"
+        elif item["type"] == "missing":
+            message = "is missing"
+        else:
+            message = f"{message} (found {_short(item['input'])})"
+        problems.append(Problem(file, document.line_at(path), field, message))
+    seen: set[tuple[int, str]] = set()
+    return [p for p in problems if not ((p.line, p.field) in seen or seen.add((p.line, p.field)))]  # type: ignore[func-returns-value]
+
+
+def _short(value: Any) -> str:
+    text = repr(plain(value))
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _consistency(spec: Spec, document: Located, file: str) -> Iterator[Problem]:
+    """Yield the mistakes that only show when the parts are put beside each other."""
+
+    def at(*path: str | int) -> int:
+        return document.line_at(path)
+
+    coordinates = {key: {str(r.at[key]) for r in spec.rows if key in r.at} for row in spec.rows for key in row.at}
+    names = [row.name for row in spec.rows]
+    for i, row in enumerate(spec.rows):
+        if row.name in names[:i]:
+            yield Problem(file, at("rows", i, "at"), f"rows[{i}].at", f"same coordinates as row {names.index(row.name)}")
+        if set(row.at) != set(spec.rows[0].at):
+            expected = ", ".join(spec.rows[0].at)
+            yield Problem(file, at("rows", i, "at"), f"rows[{i}].at", f"every row has the same coordinates: {expected}")
+        if spec.judged(row) is not None and spec.margin(row) is None:
+            yield Problem(file, at("rows", i), f"rows[{i}].margin", "a published number needs a margin here or in defaults")
+
+    def check(where: Mapping[str, Any], field: str, line: int) -> Iterator[Problem]:
+        for key, value in where.items():
+            if key not in coordinates:
+                yield Problem(file, line, field, f"no coordinate {key!r}{did_you_mean(key, list(coordinates))}")
+                continue
+            for v in value if isinstance(value, list) else [value]:
+                if str(v) not in coordinates[key]:
+                    yield Problem(file, line, field, f"no row has {key} {v!r}{did_you_mean(str(v), sorted(coordinates[key]))}")
+
+    for i, claim in enumerate(spec.claims):
+        parts = {"where": claim.where, "order": claim.order or {}}
+        if claim.gap:
+            parts |= {"gap.better": claim.gap.better, "gap.worse": claim.gap.worse}
+        if claim.within:
+            parts |= {"within.a": claim.within.a, "within.b": claim.within.b}
+        for name, where in parts.items():
+            yield from check(where, f"claims[{i}].{name}", at("claims", i, *name.split(".")))
+    for profile, blocks in spec.profiles.items():
+        for i, where in enumerate(blocks.rows or []):
+            yield from check(where, f"profiles.{profile}.rows[{i}]", at("profiles", profile, "rows", i))
+    if spec.calibrate:
+        yield from check(spec.calibrate.by, "calibrate.by", at("calibrate", "by"))
+        yield from check({spec.calibrate.coordinate: []}, "calibrate.coordinate", at("calibrate", "coordinate"))
+    index = [spec.show.index] if isinstance(spec.show.index, str) else spec.show.index
+    for key in [*index, spec.show.columns, spec.show.split]:
+        if key:
+            yield from check({key: []}, "show", at("show"))
+    for i, figure in enumerate(spec.figures):
+        yield from check(figure.where, f"figures[{i}].where", at("figures", i, "where"))
+        for key in (figure.series, figure.x if figure.kind == "rows" else None):
+            if key:
+                yield from check({key: []}, f"figures[{i}]", at("figures", i))
+    for i, row in enumerate(spec.rows):
+        blocks = resolve(spec, row, "full")
+        for missing in [k for k in ("data", "model", "evaluate") if not blocks.get(k)]:
+            yield Problem(file, at("rows", i), f"rows[{i}].{missing}", "neither the row nor defaults say it")
+        if bool(blocks.get("train")) == bool(blocks.get("fit")):
+            yield Problem(file, at("rows", i), f"rows[{i}].train", "give either train or fit, here or in defaults")
+
+
+def parse(path: Path) -> tuple[Spec | None, Located, list[Problem]]:
+    """Read one spec file; returns the Spec (None if it cannot stand), the document as read, and every mistake."""
+    document, problems = read_yaml(path)
+    file = display_path(path)
+    shared = path.parent.parent / "profiles.yaml"
+    try:
+        spec = Spec.model_validate({**document, "file": file})
+    except ValidationError as error:
+        return None, document, problems + validation_problems(error, file, document, Spec)
+    merged = Located(document, line=document.line)
+    merged.lines = dict(document.lines)
+    if shared.is_file():
+        base, more = read_yaml(shared)
+        problems += more
+        try:
+            for name, blocks in base.items():
+                ProfileBlocks.model_validate(blocks)
+                if name not in PROFILES:
+                    problems.append(Problem(display_path(shared), base.lines[name], name, f"unknown profile{did_you_mean(name, PROFILES)}"))
+        except ValidationError as error:
+            return None, document, problems + validation_problems(error, display_path(shared), base, ProfileBlocks)
+        merged["profiles"] = merge(base, document.get("profiles") or Located())
+    spec = Spec.model_validate({**merged, "file": file, "document": merged})
+    problems += _consistency(spec, merged, file)
+    return spec, merged, problems
+
+
+def load(path: Path) -> Spec:
+    """Read one spec file.
+
+    Raises:
+        SpecError: lists every mistake of the file at once, each with its line.
+    """
+    spec, _, problems = parse(path)
+    if problems or spec is None:
+        raise SpecError(problems)
+    return spec
+
+
+def find(folder: Path) -> dict[str, Path]:
+    """Return the spec files of a benchmarks folder, by id (`<paper>/<table>`)."""
+    return {f"{p.parent.name}/{p.stem}": p for p in sorted(folder.glob("*/*.yaml"))}
+
+
+def locate(name: str, folder: Path) -> Path:
+    """Return the file of a spec named by id, alias, table name or path.
+
+    Raises:
+        SpecError: unknown (with the nearest name) or ambiguous (with the candidates).
+    """
+    if name.endswith((".yaml", ".yml")):
+        path = Path(name)
+        if not path.is_file():
+            raise SpecError(f"{name}: no such spec file")
+        return path
+    known = find(folder)
+    if name in known:
+        return known[name]
+    aliases: dict[str, list[str]] = {}
+    for spec_id, path in known.items():
+        aliases.setdefault(spec_id.split("/")[1], []).append(spec_id)
+        try:
+            document, _ = read_yaml(path)
+        except SpecError:
+            continue
+        for alias in document.get("aliases") or []:
+            if spec_id not in aliases.setdefault(str(alias), []):
+                aliases[str(alias)].append(spec_id)
+    found = aliases.get(name, [])
+    if len(found) == 1:
+        return known[found[0]]
+    if found:
+        raise SpecError(f"{name!r} is ambiguous: {', '.join(found)}")
+    if not known:
+        raise SpecError(f"no spec {name!r}: {display_path(folder)} holds no spec files")
+    raise SpecError(f"no spec {name!r}{did_you_mean(name, [*known, *aliases])}")
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a spec file, for editors."""
+    schema = Spec.model_json_schema()
+    for hidden in ("file", "document"):
+        schema["properties"].pop(hidden, None)
+    for name in ("Row", "Gap"):  # in a file, a published number is what is printed
+        for field in ("published", "source"):
+            if field in schema["$defs"][name]["properties"]:
+                schema["$defs"][name]["properties"][field] = {"anyOf": [{"type": "string"}, {"type": "number"}]}
+    return schema
