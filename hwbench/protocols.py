@@ -155,6 +155,50 @@ class GenerativeModel(Model):
         """Return n ancestral (or Gibbs) samples, as means of the observed units, for pictures."""
 
 
+class Density(GenerativeModel):
+    """A model whose log p(x) is exact."""
+
+    @abstractmethod
+    def log_prob(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b"]:
+        """Return log p(x) of each point, in nats."""
+
+
+class Couplings(NamedTuple):
+    """The energy E(x, h) = −b·x − c·h − x W h: `weight` W [D, H], `visible_bias` b [D], `hidden_bias` c [H]."""
+
+    weight: Tensor
+    visible_bias: Tensor
+    hidden_bias: Tensor
+
+
+class EnergyModel(GenerativeModel):
+    """Binary units on two sides, p(x, h) ∝ exp(−E(x, h)), whose partition function Z is not tractable.
+
+    Attributes:
+        data_means: [D], the mean of every observed unit in the training data, kept by `adapt`.
+    """
+
+    data_means: Tensor
+
+    @abstractmethod
+    def couplings(self) -> Couplings:
+        """Return the parameters of the energy."""
+
+    @abstractmethod
+    def free_energy(self, x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b"]:
+        """Return F(x) = −log Σ_h exp(−E(x, h)), so that log p(x) = −F(x) − log Z."""
+
+    @abstractmethod
+    def gibbs(self, x: Float[Tensor, "b d"], k: int) -> Float[Tensor, "b d"]:
+        """Return x after k sweeps of block Gibbs sampling, detached."""
+
+    def contrast(self, x: Float[Tensor, "b d"], negative: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
+        """Add the gradient of mean F(x) − mean F(negative) to `.grad`; return that difference, detached."""
+        difference = self.free_energy(x).mean() - self.free_energy(negative).mean()
+        difference.backward()  # type: ignore[no-untyped-call]
+        return difference.detach()
+
+
 class Inferred(NamedTuple):
     """Latents drawn from q(h | x): `h`, each [K, B, units], and `log_q` [K, B], which carries gradients to φ."""
 
@@ -221,6 +265,9 @@ class Rule(nn.Module, ABC, Generic[M]):
     def begin(self, model: M, train: TrainSplit) -> None:
         """Prepare state before the first step of a stage (chains, baselines); by default nothing."""
 
+    def advance(self, fraction: float) -> None:
+        """Hear how much of the stage is done, from 0 to 1, before each block of steps; by default nothing."""
+
     @abstractmethod
     def forward(self, model: M, x: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
         """Return the surrogate loss on the batch x."""
@@ -285,11 +332,25 @@ class Evaluation:
     warnings: list[str] = field(default_factory=list)
 
 
+class Scratch(ABC):
+    """A place where a long evaluation keeps what it has so far, so that an interrupted one goes on from there."""
+
+    @abstractmethod
+    def load(self, name: str) -> dict[str, np.ndarray] | None:
+        """Return what was saved under a name, or None."""
+
+    @abstractmethod
+    def save(self, name: str, arrays: dict[str, np.ndarray]) -> None:
+        """Keep arrays under a name; cheap to call often, since it writes only every half minute."""
+
+
 class Evaluator(ABC, Generic[M]):
     """Measures a trained model on held-out points, in bounded memory.
 
-    `score` says whether pixels are grey values in a Bernoulli formula: then the number is not a likelihood.
+    An evaluator that sets `resumable` is also given `scratch`, where it keeps what it has so far.
     """
+
+    resumable = False
 
     trains = classmethod(Rule.trains.__func__)  # type: ignore[attr-defined]
 
