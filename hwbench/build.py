@@ -2,3 +2,375 @@
 
 Also says which source files decide a case's numbers, without importing them.
 """
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import math
+import typing
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
+
+from hwbench.spec import (
+    PROFILES,
+    Block,
+    Case,
+    Located,
+    Path_,
+    Problem,
+    Row,
+    Spec,
+    Stage,
+    did_you_mean,
+    resolve,
+    runs_at,
+    validation_problems,
+)
+
+PACKAGE = Path(__file__).parent
+SHELVES = {
+    "data": "datasets",
+    "model": "models",
+    "rule": "rules",
+    "fit": "rules",
+    "optimizer": "optimizers",
+    "evaluate": "evaluators",
+    "validate": "evaluators",
+}
+BASES = {
+    "data": "Dataset",
+    "model": "Model",
+    "rule": "Rule",
+    "fit": "Fit",
+    "evaluate": "Evaluator",
+    "validate": "Evaluator",
+}
+CONTEXT = ("visible", "classes", "shape")  # what a constructor may ask of the runner by naming it
+
+_plugins: set[str] = set()
+
+
+class BuildError(ValueError):
+    """A name behind `use` is not there, or its arguments do not fit."""
+
+    def __init__(self, message: str, path: Path_ = ("use",)) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+def allow_plugins(modules: Sequence[str]) -> None:
+    """Let `use: package.module.Class` name classes of these packages, as asked for on the command line.
+
+    Raises:
+        BuildError: a package cannot be imported.
+    """
+    for module in modules:
+        try:
+            importlib.import_module(module)
+        except ImportError as error:
+            raise BuildError(f"plugin {module!r} cannot be imported: {error}") from None
+        _plugins.add(module)
+
+
+def plugins() -> list[str]:
+    """Return the packages from outside that may be named."""
+    return sorted(_plugins)
+
+
+def _shelf_modules(kind: str) -> list[str]:
+    return sorted(p.stem for p in (PACKAGE / SHELVES[kind]).glob("*.py") if p.stem != "__init__")
+
+
+def _classes(module: Any, kind: str) -> list[str]:
+    protocols = importlib.import_module("hwbench.protocols")
+    base = getattr(protocols, BASES[kind]) if kind in BASES else object
+    return [
+        name
+        for name, value in vars(module).items()
+        if isinstance(value, type)
+        and value.__module__ == module.__name__
+        and issubclass(value, base)
+        and not inspect.isabstract(value)
+        and not name.startswith("_")
+    ]
+
+
+def shelf(kind: str) -> dict[str, type]:
+    """Return every class of a shelf by its name for `use`, as 'vae.VAE'."""
+    found = {}
+    for name in _shelf_modules(kind):
+        module = importlib.import_module(f"hwbench.{SHELVES[kind]}.{name}")
+        found |= {f"{name}.{cls}": getattr(module, cls) for cls in _classes(module, kind)}
+    return found
+
+
+def find_class(kind: str, use: str) -> type:
+    """Return the class that `use` names on a shelf, in torch.optim, or in an allowed plugin.
+
+    Raises:
+        BuildError: there is none; the message has the nearest name.
+    """
+    shelf_name = SHELVES[kind]
+    module_name, _, class_name = use.rpartition(".")
+    if kind == "optimizer" and not module_name:
+        optim = importlib.import_module("torch.optim")
+        if isinstance(getattr(optim, class_name, None), type):
+            return typing.cast(type, getattr(optim, class_name))
+        known = [n for n in dir(optim) if n[0].isupper()] + list(shelf(kind))
+        raise BuildError(f"torch.optim has no {use!r}{did_you_mean(use, known)}")
+    root = module_name.split(".")[0]
+    if module_name in _shelf_modules(kind):
+        module = importlib.import_module(f"hwbench.{shelf_name}.{module_name}")
+        if class_name in _classes(module, kind):
+            return typing.cast(type, getattr(module, class_name))
+    elif root in {p.split(".")[0] for p in _plugins}:
+        try:
+            found = getattr(importlib.import_module(module_name), class_name, None)
+        except ImportError as error:
+            raise BuildError(f"{use!r} cannot be imported: {error}") from None
+        if isinstance(found, type):
+            return found
+        raise BuildError(f"{module_name} has no class {class_name!r}")
+    elif module_name.count(".") >= 1 or (module_name and importlib.util.find_spec(root) and root != "hwbench"):
+        raise BuildError(f"{use!r} is not part of hwbench; to use your own code, add --plugin {root}")
+    raise BuildError(f"{shelf_name} has no {use!r}{did_you_mean(use, list(shelf(kind)))}")
+
+
+@functools.cache
+def _parameters(cls: type) -> dict[str, tuple[inspect.Parameter, Any]]:
+    try:
+        hints = typing.get_type_hints(cls.__init__, include_extras=True)
+    except Exception:  # a hint of a foreign class that cannot be evaluated is not checked
+        hints = {}
+    signature = inspect.signature(cls.__init__)
+    return {n: (p, hints.get(n, Any)) for n, p in list(signature.parameters.items())[1:]}
+
+
+def check_arguments(cls: type, arguments: Mapping[str, Any], context: Sequence[str] = CONTEXT) -> list[BuildError]:
+    """Return what is wrong with a constructor's arguments: unknown, missing, of the wrong type or out of range."""
+    errors = []
+    parameters = _parameters(cls)
+    open_ended = any(p.kind is p.VAR_KEYWORD for p, _ in parameters.values())
+    own = [n for n, (p, _) in parameters.items() if n not in context and n != "params" and p.kind is not p.VAR_KEYWORD]
+    for name, value in arguments.items():
+        if name not in own:
+            if not open_ended:
+                errors.append(BuildError(f"{cls.__name__} has no argument {name!r}{did_you_mean(name, own)}", (name,)))
+            continue
+        try:
+            TypeAdapter(parameters[name][1], config={"arbitrary_types_allowed": True}).validate_python(value, strict=True)
+        except PydanticSchemaGenerationError:
+            continue
+        except ValidationError as error:
+            messages = "; or ".join(dict.fromkeys(e["msg"].removeprefix("Value error, ") for e in error.errors()))
+            errors.append(BuildError(f"{messages} (found {value!r})", (name,)))
+    for name in own:
+        parameter = parameters[name][0]
+        if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_POSITIONAL and name not in arguments:
+            errors.append(BuildError(f"{cls.__name__} needs the argument {name!r}"))
+    return errors
+
+
+def make(kind: str, block: Block, **context: Any) -> Any:
+    """Return the object a block describes; `context` gives what the data decide (visible, classes, shape).
+
+    Raises:
+        BuildError: the name or an argument is wrong.
+    """
+    use = block.get("use")
+    if not isinstance(use, str):
+        raise BuildError(f"a {kind} block needs `use`, the name of a class")
+    cls = find_class(kind, use)
+    arguments = {k: v for k, v in block.items() if k != "use"}
+    errors = check_arguments(cls, arguments)
+    if errors:
+        raise errors[0]
+    wanted = {k: v for k, v in context.items() if k in _parameters(cls)}
+    try:
+        return cls(**wanted, **arguments)
+    except (ValueError, TypeError) as error:
+        raise BuildError(f"{use}: {error}") from error
+
+
+# --- checking a whole spec ------------------------------------------------------------------------
+
+
+def _check_block(kind: str, block: Any, path: Path_) -> Iterator[tuple[Path_, str]]:
+    if not isinstance(block, Mapping):
+        yield path, f"expected a mapping with `use` (found {block!r})"
+        return
+    if not isinstance(block.get("use"), str):
+        yield path, "needs `use`, the name of a class"
+        return
+    try:
+        cls = find_class(kind, block["use"])
+    except BuildError as error:
+        yield (*path, *error.path), str(error)
+        return
+    arguments = {k: v for k, v in block.items() if k != "use"}
+    if kind == "optimizer":
+        arguments = {k: v for k, v in arguments.items() if k not in ("lr_generative", "lr_recognition")}
+    for error in check_arguments(cls, arguments):
+        yield (*path, *error.path), str(error)
+
+
+def _check_row(spec: Spec, row: Row, blocks: Located) -> Iterator[tuple[Path_, str]]:
+    plain_case = {"data": None, "model": None}
+    for kind in plain_case:
+        yield from _check_block(kind, blocks.get(kind, {}), (kind,))
+    stages = blocks.get("train") or []
+    for i, stage in enumerate(stages if isinstance(stages, list) else [stages]):
+        path: Path_ = ("train", i) if isinstance(stages, list) else ("train",)
+        try:
+            Stage.model_validate(stage)
+        except ValidationError as error:
+            for problem in validation_problems(error, "", blocks, Stage):
+                yield (*path, *problem.field.split(".")), problem.message
+            continue
+        for kind in ("rule", "optimizer", "validate"):
+            if stage.get(kind):
+                yield from _check_block(kind, stage[kind], (*path, kind))
+    if blocks.get("fit"):
+        yield from _check_block("fit", blocks["fit"], ("fit",))
+    evaluate = blocks.get("evaluate") or []
+    for i, block in enumerate(evaluate if isinstance(evaluate, list) else [evaluate]):
+        path = ("evaluate", i) if isinstance(evaluate, list) else ("evaluate",)
+        yield from _check_block("evaluate", block, path)
+
+
+def _check_fit_together(blocks: Located) -> Iterator[tuple[Path_, str]]:
+    """Build the row's model (on no data) and see that its rule and evaluators can work with it."""
+    import torch  # here, because reading and checking the structure of a spec needs no torch
+
+    try:
+        data = make("data", blocks["data"])
+    except BuildError as error:
+        yield ("data", *error.path), str(error)
+        return
+    try:
+        with torch.device("meta"):
+            model = make("model", blocks["model"], visible=math.prod(data.shape), classes=data.classes, shape=data.shape)
+    except BuildError as error:
+        yield ("model", *error.path), str(error)
+        return
+    stages = blocks.get("train") or []
+    users: list[tuple[str, Path_, Any]] = []
+    for i, stage in enumerate(stages if isinstance(stages, list) else [stages]):
+        path: Path_ = ("train", i) if isinstance(stages, list) else ("train",)
+        users += [(kind, (*path, kind), stage[kind]) for kind in ("rule", "validate") if stage.get(kind)]
+    evaluate = blocks["evaluate"]
+    for i, block in enumerate(evaluate if isinstance(evaluate, list) else [evaluate]):
+        users.append(("evaluate", ("evaluate", i) if isinstance(evaluate, list) else ("evaluate",), block))
+    for kind, path, block in users:
+        try:
+            wanted = make(kind, block).trains()
+        except BuildError as error:
+            yield (*path, *error.path), str(error)
+            continue
+        if not isinstance(model, wanted):
+            yield (*path, "use"), f"{block['use']} works on a {wanted.__name__}, which {blocks['model']['use']} is not"
+
+
+def check(spec: Spec) -> list[Problem]:
+    """Return every mistake in the names and arguments of a spec, at every profile; builds each row's model."""
+    found: dict[tuple[int, str, str], Problem] = {}
+    for profile in PROFILES:
+        for i, row in enumerate(spec.rows):
+            if not runs_at(spec, row, profile) and profile != "full":
+                continue
+            blocks = resolve(spec, row, profile)
+            mistakes = list(_check_row(spec, row, blocks)) or list(_check_fit_together(blocks))
+            for path, message in mistakes:
+                line = blocks.line_at(path)
+                field = ".".join(map(str, path))
+                key = (line, field, message)
+                where = f"row {'/'.join(map(str, row.at.values()))}, {field}"
+                found.setdefault(key, Problem(spec.file, line, where, message))
+            for name in {n for names in (blocks.get("stand_ins") or {}).values() for n in names}:
+                try:
+                    find_class("data", name)
+                except BuildError as error:
+                    line = blocks.line_at(("stand_ins",))
+                    found.setdefault((line, name, ""), Problem(spec.file, line, "stand_ins", str(error)))
+            del i
+    return list(found.values())
+
+
+# --- sources --------------------------------------------------------------------------------------
+
+_INTERFACES = {"protocols", "build", "spec", "store", "__init__"}  # they name things; they compute no numbers
+
+
+def _source_of(use: str, kind: str) -> Path | None:
+    module = use.rpartition(".")[0]
+    path = PACKAGE / SHELVES[kind] / f"{module}.py"
+    if path.is_file():
+        return path
+    try:
+        found = importlib.util.find_spec(module) if module else None
+    except (ImportError, ValueError):
+        found = None
+    return Path(found.origin) if found and found.origin else None
+
+
+def _imports(path: Path) -> Iterator[Path]:
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names: list[str] = []
+        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("hwbench"):
+            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names if alias.name.startswith("hwbench.")]
+        for name in names:
+            file = PACKAGE.joinpath(*name.split(".")[1:]).with_suffix(".py")
+            if file.is_file() and file.stem not in _INTERFACES:
+                yield file
+
+
+def _shape_of(node: Any) -> Any:
+    """Return an AST as nested lists without positions, docstrings and empty fields: the same in every Python."""
+    if isinstance(node, ast.AST):
+        body = getattr(node, "body", None)
+        fields = dict(ast.iter_fields(node))
+        if isinstance(body, list) and body and isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            first = body[0]
+            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+                fields["body"] = body[1:]
+        return [type(node).__name__, [[k, _shape_of(v)] for k, v in fields.items() if v not in (None, [])]]
+    return [_shape_of(n) for n in node] if isinstance(node, list) else repr(node)
+
+
+@functools.cache
+def _digest(path: Path) -> str:
+    return hashlib.sha256(repr(_shape_of(ast.parse(path.read_text(encoding="utf-8")))).encode()).hexdigest()
+
+
+def sources(case: Case) -> list[Path]:
+    """Return the source files that decide a case's numbers: those its blocks name and what these import."""
+    uses = [(case.data, "data"), (case.model, "model")]
+    for stage in case.train:
+        uses += [(stage[kind], kind) for kind in ("rule", "optimizer", "validate", "fit") if stage.get(kind)]
+    uses += [(block, "evaluate") for block in case.evaluate]
+    todo = [path for block, kind in uses if (path := _source_of(block.get("use", ""), kind)) is not None]
+    todo += [PACKAGE / "learner.py"]
+    done: set[Path] = set()
+    while todo:
+        path = todo.pop()
+        if path not in done:
+            done.add(path)
+            if path.is_relative_to(PACKAGE):
+                todo += _imports(path)
+    return sorted(done)
+
+
+def fingerprint(case: Case) -> str:
+    """Return a hash of the code that decides a case's numbers; comments and docstrings do not change it."""
+    parts = [f"{path.name}:{_digest(path)}" for path in sources(case)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -211,6 +211,49 @@ class Published(Strict):
         return cls(text=words, value=float(value.replace("−", "-")), error=error_value, rounding=rounding)
 
 
+class Schedule(Strict):
+    """How rates change within a stage.
+
+    `lr` and `momentum` map an epoch to the value from that epoch on; `anneal` scales the learning rate linearly from
+    1 at the start of the stage to this factor at its end.
+    """
+
+    lr: dict[Annotated[str, Field(pattern=r"^\d+$")], Annotated[float, Field(gt=0)]] | None = None
+    momentum: dict[Annotated[str, Field(pattern=r"^\d+$")], Annotated[float, Field(ge=0, lt=1)]] | None = None
+    anneal: Annotated[float, Field(ge=0, le=1)] | None = None
+
+
+class Stop(Strict):
+    """Early stopping on the validation metric: `patience` epochs without a better value, after `at_least` epochs."""
+
+    patience: Annotated[int, Field(ge=1)]
+    at_least: Annotated[int, Field(ge=0)] = 0
+    keep: Literal["last", "best"] = "last"
+
+
+class Stage(Strict):
+    """One stage of training: a rule, an optimizer, and how long."""
+
+    rule: dict[str, Any]
+    optimizer: dict[str, Any] = {"use": "Adam"}
+    batch_size: Annotated[int, Field(ge=1)] = 100
+    epochs: Annotated[int, Field(ge=1)] | None = None
+    steps: Annotated[int, Field(ge=1)] | None = None
+    schedule: Schedule | None = None
+    validate_: Annotated[dict[str, Any] | None, Field(alias="validate")] = None
+    validate_every: Annotated[int, Field(ge=1)] = 1
+    stop: Stop | None = None
+    clip_gradient: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _length(self) -> Self:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("give exactly one of epochs and steps")
+        if self.stop is not None and self.validate_ is None:
+            raise ValueError("stop needs validate, the evaluator whose number it watches")
+        return self
+
+
 Coordinates = dict[str, Scalar]
 Block = dict[str, Any]  # {use: NAME, argument: value, ...}
 

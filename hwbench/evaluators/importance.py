@@ -1,0 +1,245 @@
+"""Importance-sampled log-likelihood of latent-variable models, in bounded memory, with its diagnostics.
+
+Dims: K samples, B points of a group, N points in all.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+
+from hwbench.numerics import effective_sample_size, log_mean_exp, pareto_k, stream
+from hwbench.protocols import Curve, Evaluation, Evaluator, HeldOut, HelmholtzMachine, Metric, Scratch
+
+Count = Annotated[int, Field(ge=1)]
+ROWS = 4096  # samples × points in one pass: about what a core's cache holds of a 784-pixel net
+K_CURVE = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2000, 5000, 10_000, 25_000, 50_000, 100_000)
+
+
+@contextlib.contextmanager
+def evaluating(seed: int, device: torch.device) -> Iterator[None]:
+    """No gradients, and torch's random stream set for the block and restored after it."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.inference_mode():
+        torch.manual_seed(seed)
+        yield
+
+
+def log_weights(
+    model: HelmholtzMachine, x: Float[Tensor, "b d"], k: int, rows: int = ROWS
+) -> Float[Tensor, "k b"]:
+    """Return k log importance weights log p(x, h) − log q(h | x) per point, drawn in chunks of about `rows`."""
+    chunk = max(1, min(k, rows // len(x)))
+    parts = []
+    for start in range(0, k, chunk):
+        h, log_q = model.infer(x, min(chunk, k - start))
+        parts.append(model.log_joint(x, h) - log_q)
+    return torch.cat(parts)
+
+
+def block_means(log_w: Float[Tensor, "k b"], size: int) -> Float[Tensor, "b"]:
+    """Return the average over disjoint blocks of `size` samples of log (1/size) Σ w: nested, so rising with size."""
+    blocks = log_w.shape[0] // size
+    return log_mean_exp(log_w[: blocks * size].view(blocks, size, -1), 1).mean(0)
+
+
+def points_of(split: HeldOut, points: int | None, seed: int) -> HeldOut:
+    """Return a random subset (never the top: some test files are in class order), the same for every method."""
+    if points is None or points >= len(split):
+        return split
+    generator = torch.Generator().manual_seed(stream(seed, "evaluate", "points"))
+    return split.subset(torch.randperm(len(split), generator=generator)[:points].sort().values)
+
+
+class LogLikelihood(Evaluator[HelmholtzMachine]):
+    """log p(x) ≈ log (1/K) Σ_k p(x, h_k) / q(h_k | x), h_k ~ q: a lower bound in expectation, tight as K → ∞.
+
+    Gives per point the estimate, the effective sample size and the Pareto k̂ of its weights, and over points the mean,
+    its standard error, the Monte Carlo error, the K-curve, the ELBO and, where the model has `log_prior`, its split
+    into reconstruction and KL. The Monte Carlo error is the standard deviation over `repeats` evaluations; for one
+    evaluation it is the delta method's √Σ_n (1/ESS_n − 1/K) / N.
+
+    Args:
+        k: samples per point.
+        points: size of a random subset of the held-out points; all by default.
+        repeats: independent evaluations; their average is reported.
+        mean_weights: also evaluate at the mean weights, where the model has random ones.
+        curve: numbers of samples of the K-curve; a default list up to k.
+
+    Raises:
+        ValueError: `curve` does not increase or goes beyond k.
+    """
+
+    resumable = True
+
+    def __init__(
+        self,
+        k: Count = 1000,
+        points: Count | None = None,
+        repeats: Count = 1,
+        mean_weights: bool = True,
+        curve: list[Count] | None = None,
+    ) -> None:
+        self.k = k
+        self.points = points
+        self.repeats = repeats
+        self.mean_weights = mean_weights
+        self.curve = [n for n in K_CURVE if n < k] + [k] if curve is None else curve
+        if any(b <= a for a, b in zip(self.curve, self.curve[1:], strict=False)) or self.curve[-1] > k:
+            raise ValueError(f"curve must increase and end at most at k = {k} (found {self.curve})")
+
+    @classmethod
+    def tiny(cls) -> LogLikelihood:
+        """Return a small evaluation."""
+        return cls(k=64)
+
+    def __call__(
+        self,
+        model: HelmholtzMachine,
+        points: HeldOut,
+        *,
+        seed: int,
+        progress: Callable[[float], None] = lambda fraction: None,
+        scratch: Scratch | None = None,
+    ) -> Evaluation:
+        """Evaluate group by group; each group has its own random stream, so an interrupted run goes on exactly."""
+        split = points_of(points, self.points, seed)
+        n = len(split)
+        random_weights = self.mean_weights and bool(getattr(model, "random", None))
+        with_prior = hasattr(model, "log_prior")
+        passes = self.repeats + random_weights
+        columns = ["log_px", "elbo", "ess", "pareto_k", "kl"]
+        done = (scratch.load("importance") if scratch else None) or {}
+        table = done.get("table", np.full((passes, n, len(columns)), np.nan))
+        curve = done.get("curve", np.zeros((n, len(self.curve))))
+        at = int(done["at"]) if "at" in done else 0
+        group = max(1, ROWS // self.k)
+        starts = [(p, s) for p in range(passes) for s in range(0, n, group)]
+        for i in range(at, len(starts)):
+            p, start = starts[i]
+            index = torch.arange(start, min(start + group, n), device=split.values.device)
+            at_means = p == self.repeats
+            context: Any = model.mean_weights() if at_means else contextlib.nullcontext()  # type: ignore[operator]
+            purpose = stream(seed, "evaluate", "means" if at_means else p, start)
+            with evaluating(purpose, index.device), context:
+                x = split.batch(index)
+                log_w = log_weights(model, x, self.k)
+                table[p, start : start + group] = self._columns(model, x, log_w, with_prior and p == 0)
+                if p == 0:
+                    curve[start : start + group] = np.stack(
+                        [block_means(log_w.double(), size).cpu().numpy() for size in self.curve], 1
+                    )
+            progress((i + 1) / len(starts))
+            if scratch:
+                scratch.save("importance", {"table": table, "curve": curve, "at": np.array(i + 1)})
+        return self._summary(table, curve, columns, n, random_weights, with_prior, split)
+
+    def _columns(self, model: HelmholtzMachine, x: Tensor, log_w: Tensor, with_prior: bool) -> np.ndarray:
+        kl = torch.full((len(x),), math.nan)
+        if with_prior:
+            h, log_q = model.infer(x, min(self.k, 64))
+            kl = (log_q - model.log_prior(h)).mean(0)  # type: ignore[operator]
+        parts = [log_mean_exp(log_w.double()), log_w.double().mean(0), effective_sample_size(log_w.double())]
+        return torch.stack([*(v.cpu() for v in parts), pareto_k(log_w).cpu().double(), kl.cpu().double()], 1).numpy()
+
+    def _summary(
+        self, table: np.ndarray, curve: np.ndarray, columns: list[str], n: int, random: bool, prior: bool, split: HeldOut
+    ) -> Evaluation:
+        runs = table[: self.repeats]
+        at = columns.index
+        log_px = runs[:, :, at("log_px")].mean(0)
+        ess = runs[0, :, at("ess")]
+        if self.repeats > 1:
+            mc_se = float(runs[:, :, at("log_px")].mean(1).std(ddof=1) / math.sqrt(self.repeats))
+        else:
+            mc_se = math.sqrt(float(np.clip(1 / ess - 1 / self.k, 0, None).sum())) / n
+        grey = split.scale != 1.0 and not split.resample
+        kind = "score" if grey else "lower bound"
+
+        def metric(values: np.ndarray, sign: float = 1.0, mc: float = math.nan, k: int = self.k) -> Metric:
+            se = float(values.std(ddof=1) / math.sqrt(n)) if n > 1 else math.nan
+            own = kind if sign > 0 or grey else "upper bound"
+            return Metric(sign * float(values.mean()), se, mc, n, k, own)  # type: ignore[arg-type]
+
+        elbo = runs[0, :, at("elbo")]
+        out = Evaluation(
+            metrics={
+                "log_likelihood": metric(log_px, mc=mc_se),
+                "nll": metric(log_px, -1.0, mc=mc_se),
+                "elbo": metric(elbo, k=1),
+            },
+            per_point={"log_px": log_px.astype(np.float32)},
+            curves={
+                "k_curve": Curve(
+                    [float(k) for k in self.curve],
+                    curve.mean(0).tolist(),
+                    (curve.std(0, ddof=1) / math.sqrt(n)).tolist() if n > 1 else [],
+                )
+            },
+            diagnostics={"ess_mean": float(ess.mean()), "ess_min": float(ess.min())},
+        )
+        if prior:
+            kl = runs[0, :, at("kl")]
+            out.metrics["kl"] = metric(kl, k=1)
+            out.metrics["reconstruction"] = metric(elbo + kl, k=1)
+        k_hat = runs[0, :, at("pareto_k")]
+        if np.isfinite(k_hat).any():
+            bad = float((k_hat > 0.7).mean())
+            out.diagnostics |= {"pareto_k_median": float(np.nanmedian(k_hat)), "pareto_k_above_0.7": bad}
+            if bad > 0.5:
+                out.warnings.append(
+                    f"the importance weights of {bad:.0%} of the points have Pareto k̂ > 0.7: "
+                    f"the estimate at {self.k} samples is a loose lower bound"
+                )
+        if random:
+            means = table[self.repeats, :, at("log_px")]
+            out.metrics["log_likelihood_mean_weights"] = metric(means)
+            out.per_point["log_px_mean_weights"] = means.astype(np.float32)
+        return out
+
+
+class Bound(Evaluator[HelmholtzMachine]):
+    """The k-sample importance-weighted bound at a glance, for validation curves and early stopping.
+
+    Args:
+        k: samples per point.
+        points: size of a random subset; all by default.
+    """
+
+    def __init__(self, k: Count = 25, points: Count | None = None) -> None:
+        self.k = k
+        self.points = points
+
+    @classmethod
+    def tiny(cls) -> Bound:
+        """Return a small evaluation."""
+        return cls(k=8)
+
+    def __call__(
+        self,
+        model: HelmholtzMachine,
+        points: HeldOut,
+        *,
+        seed: int,
+        progress: Callable[[float], None] = lambda fraction: None,
+    ) -> Evaluation:
+        """Return the mean bound over the points, in nats."""
+        split = points_of(points, self.points, seed)
+        group = max(1, ROWS // self.k)
+        values = []
+        for start in range(0, len(split), group):
+            index = torch.arange(start, min(start + group, len(split)), device=split.values.device)
+            with evaluating(stream(seed, "evaluate", start), index.device):
+                values.append(log_mean_exp(log_weights(model, split.batch(index), self.k).double()))
+            progress(min(1.0, (start + group) / len(split)))
+        bound = torch.cat(values)
+        se = float(bound.std() / math.sqrt(len(bound))) if len(bound) > 1 else math.nan
+        metric = Metric(float(bound.mean()), se, n=len(bound), k=self.k, kind="lower bound")
+        return Evaluation(metrics={"log_likelihood": metric})
