@@ -163,6 +163,22 @@ class Density(GenerativeModel):
         """Return log p(x) of each point, in nats."""
 
 
+class Mixture(Density):
+    """A mixture of factorised Bernoullis.
+
+    Attributes:
+        weights: [C], the log mixing proportions up to a constant.
+        logits: [C, D], of the means of the components.
+    """
+
+    weights: Tensor
+    logits: Tensor
+
+    @abstractmethod
+    def log_joint(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b c"]:
+        """Return log p(x, c) of each point and component."""
+
+
 class Couplings(NamedTuple):
     """The energy E(x, h) = −b·x − c·h − x W h: `weight` W [D, H], `visible_bias` b [D], `hidden_bias` c [H]."""
 
