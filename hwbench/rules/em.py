@@ -17,25 +17,27 @@ from hwbench.protocols import Curve, Fit, Mixture, Split, TrainSplit, Validation
 
 
 class EM(Fit[Mixture]):
-    """Penalised EM for a mixture of Bernoullis, over all points at each iteration (Dempster et al., 1977).
+    """Penalised EM for a mixture of Bernoullis, over all points in each iteration.
 
-        E    r_nc ∝ π_c Π_d Bern(x_nd; μ_cd)
-        M    π_c ∝ N_c + a,   μ_cd = clip((Σ_n r_nc x_nd + a m_d) / (N_c + a), ε, 1 − ε),   N_c = Σ_n r_nc
+        E    r_nc ∝ π_c Π_d Bern(x_nd; μ_cd),   N_c = Σ_n r_nc
+        M    π_c ∝ N_c + a,   μ_cd = clip((Σ_n r_nc x_nd + a m_d) / (N_c + a), ε, 1 − ε)
 
-    with a pseudo-counts `smoothing` of the mean image m. This is the exact maximiser of
+    with a pseudo-counts `smoothing` of the mean image m (Dempster et al., 1977). This is the exact
+    maximiser, under μ in [ε, 1 − ε], of the lower bound that belongs to
 
-        Σ_n log p(x_n) + a Σ_c [log π_c + Σ_d (m_d log μ_cd + (1 − m_d) log(1 − μ_cd))]
+        Σ_n log p(x_n) + a Σ_c [log π_c + Σ_d (m_d log μ_cd + (1 − m_d) log(1 − μ_cd))],
 
-    under μ in [ε, 1 − ε], so this objective never falls. Starting means are random training points, shrunk halfway
-    to m, plus noise. Memory beyond the data is `chunk` × C numbers and two copies of the parameters.
+    so this objective never falls. Starting means are random training points, shrunk halfway to m,
+    plus noise. Memory beyond the data is `chunk` × C numbers and two copies of the parameters.
 
     Args:
         iterations: at most this many.
         smoothing: a, pseudo-counts per component.
         clip: ε, in (0, 1/2).
         tolerance: stop when an iteration gains less than this many nats per point.
-        patience: stop after this many iterations without a better validation likelihood; the parameters that were
-            best on the validation points are kept. Without validation points the last ones are.
+        patience: stop after this many iterations without a better validation likelihood. The
+            parameters that were best on the validation points are kept; without such points, the
+            last ones.
         chunk: points treated at a time.
     """
 
@@ -50,7 +52,7 @@ class EM(Fit[Mixture]):
     ) -> None:
         if iterations < 1 or smoothing < 0 or not 0 < clip < 0.5 or chunk < 1 or patience < 1:
             raise ValueError(
-                "EM: expected iterations, patience, chunk ≥ 1, smoothing ≥ 0 and 0 < clip < 0.5, found "
+                "EM: expected iterations, patience, chunk ≥ 1, smoothing ≥ 0, 0 < clip < 0.5; found "
                 f"{iterations=}, {patience=}, {chunk=}, {smoothing=}, {clip=}"
             )
         self.iterations, self.smoothing, self.clip = iterations, smoothing, clip
@@ -67,7 +69,8 @@ class EM(Fit[Mixture]):
     ) -> dict[str, Any]:
         """Fit the mixture.
 
-        Returns `curves` (objective, train and validation log-likelihood per point, by iteration) and `iterations`.
+        Returns `curves` by iteration (objective, train and validation log-likelihood, nats per
+        point) and the number of `iterations`.
         """
         draws = generator(seed, "pixels", device=train.values.device)
         data = _frozen(train, draws)  # one draw: the objective must not change under EM
@@ -150,7 +153,7 @@ class EM(Fit[Mixture]):
 
 
 def _frozen(split: Split, g: torch.Generator) -> Split:
-    """Return the split with its pixels drawn once, as bytes, where they are drawn afresh at each presentation."""
+    """Return a resampled split with its pixels drawn once, as bytes; others as they are."""
     if not split.resample:
         return split
     values = torch.empty(split.values.shape, dtype=torch.uint8, device=split.values.device)

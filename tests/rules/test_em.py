@@ -67,7 +67,7 @@ def test_one_step_is_the_exact_maximiser():
 
 
 def test_it_recovers_a_mixture_it_can_represent():
-    """With many points, the fitted model's likelihood is that of the true model, up to O(parameters / N)."""
+    """KL(true, fitted) is of the order of parameters / N."""
     true = BernoulliMixture(8, components=2)
     with torch.no_grad():
         true.logits.copy_(torch.tensor([[2.0] * 4 + [-2.0] * 4, [-2.0] * 4 + [2.0] * 4]))
