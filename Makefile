@@ -1,0 +1,83 @@
+# Every target works from a fresh checkout: it makes .venv first. `make` alone lists them.
+# Variables: PYTHON=python3.12, TORCH_INDEX=URL, ARGS="options for hwbench or pytest", SPECS="iwaer/table1 …".
+
+PYTHON ?= python3
+# An extra index for torch, say https://download.pytorch.org/whl/cpu; empty: whatever pip is set up with (CUDA on Linux).
+TORCH_INDEX ?=
+ARGS ?=
+SPECS ?= $(sort $(patsubst benchmarks/%.yaml,%,$(wildcard benchmarks/*/*.yaml)))
+DOCKER ?= docker
+DOCKER_ARGS ?=
+
+BIN := .venv/bin
+STAMP := .venv/.installed
+SMOKE := build/smoke
+# BLAS threads that spin slow each other down; `hwbench` sets its own workers' threads.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help install reproduce-table1 test test-all smoke baselines speed check format report docker clean FORCE
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z][-a-z0-9%]*:.*## / { \
+		sub(/%/, "<paper>-<table>", $$1); printf "  make %-27s %s\n", $$1, $$2 }' Makefile
+	@echo '  Options go in ARGS: make reproduce-table1 ARGS="--profile smoke"'
+
+install: $(STAMP) ## make .venv and install hwbench with the pinned versions
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(BIN)/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+		'$(PYTHON)' -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+			echo "hwbench needs Python 3.11 or later, and '$(PYTHON)' is" \
+				"$$('$(PYTHON)' --version 2>/dev/null || echo missing). Name another: make $(MAKECMDGOALS) PYTHON=python3.12" >&2; \
+			exit 1; }; \
+		'$(PYTHON)' -m venv --clear .venv; }
+	$(BIN)/python -m pip install $(if $(strip $(TORCH_INDEX)),--extra-index-url '$(strip $(TORCH_INDEX))') \
+		-c constraints.txt -e '.[dev]'
+	@touch $@
+
+reproduce-table1: $(STAMP) ## run, compare and report Table 1 of IWAER (iwaer/table1)
+	$(BIN)/hwbench reproduce iwaer/table1 $(ARGS)
+
+reproduce-%: $(STAMP) FORCE ## the same for any spec: make reproduce-rws-mnist runs rws/mnist
+	$(BIN)/hwbench reproduce "$$(echo '$*' | sed 's,-,/,')" $(ARGS)
+
+test: $(STAMP) ## unit tests, laws and the smallest case of every spec (minutes)
+	$(PYTEST) -m 'not slow' --benchmark-skip $(ARGS)
+
+test-all: $(STAMP) ## all tests, the slow ones too
+	$(PYTEST) --benchmark-disable $(ARGS)
+
+smoke: $(STAMP) ## every spec at its smallest, its report, and the gate against tests/baselines
+	rm -rf $(SMOKE)
+	$(BIN)/hwbench run $(SPECS) --profile smoke --results $(SMOKE)/results $(ARGS)
+	$(BIN)/hwbench report $(SPECS) --results $(SMOKE)/results --reports $(SMOKE)/reports
+	$(BIN)/hwbench gate $(SPECS) --baseline tests/baselines --results $(SMOKE)/results --junit $(SMOKE)/gate.xml
+
+baselines: $(STAMP) ## add missing smoke results of 5 seeds to tests/baselines, for the gate
+	$(BIN)/hwbench run $(SPECS) --profile smoke --seeds 5 --results tests/baselines $(ARGS)
+
+speed: $(STAMP) ## time the hot paths
+	$(PYTEST) tests/speed --benchmark-only $(ARGS)
+
+check: $(STAMP) ## ruff, mypy, import rules, and every spec
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/hwbench check
+
+format: $(STAMP) ## format the code and fix what ruff can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+report: $(STAMP) ## write reports/ from the results on file
+	$(BIN)/hwbench report $(ARGS)
+
+docker: ## build the image hwbench; CUDA: make docker DOCKER_ARGS="--build-arg TORCH_INDEX="
+	$(DOCKER) build -t hwbench $(DOCKER_ARGS) .
+
+clean: ## remove caches and build output; keeps .venv, data, results and reports
+	rm -rf build dist .mypy_cache .ruff_cache .import_linter_cache .hypothesis .benchmarks .pytest_cache
+	find hwbench tests -name __pycache__ -type d -exec rm -rf {} +
