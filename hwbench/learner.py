@@ -342,8 +342,10 @@ class Learner(pl.LightningModule):
         self.checkpoint.save(self.progress, parts, scalars)
 
     def restore(self, parts: dict[str, dict[str, Tensor]], scalars: dict[str, Any]) -> None:
-        """Take the state of a checkpoint of this stage."""
-        self.model.load_state_dict(parts.get("model", {}))
+        """Take the state of a checkpoint: of this stage, or only the model of the stage before."""
+        self.model.load_state_dict(parts["model"])
+        if "losses" not in parts:
+            return
         self.rule.load_state_dict(parts.get("rule", {}))
         self.best_state = {k: v.to(self.train_split.values.device) for k, v in parts.get("best", {}).items()}
         self._epoch_losses = parts["losses"]["epoch"].tolist()

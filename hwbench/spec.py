@@ -147,10 +147,16 @@ def display_path(path: Path) -> str:
         return str(path)
 
 
-def merge(base: Any, over: Any) -> Any:
+def _stages(value: Any) -> bool:
+    """Say whether a value is a list of training stages."""
+    return isinstance(value, list) and bool(value) and all(isinstance(v, Mapping) and "use" not in v for v in value)
+
+
+def merge(base: Any, over: Any, *, same_stages: bool = False) -> Any:
     """Return `base` with `over` laid on it; a mapping whose `use` differs replaces its block whole.
 
-    One block over a list of stages changes each of them; a list over one block makes a stage of each item.
+    One block over a list of stages changes each of them; a list over one block makes a stage of each item; of two lists
+    each item is laid on its fellow, and `over` decides how many stages there are (`base`, where `same_stages`).
 
     >>> merge({"use": "a.A", "k": 1, "b": 2}, {"k": 5})
     {'use': 'a.A', 'k': 5, 'b': 2}
@@ -158,9 +164,12 @@ def merge(base: Any, over: Any) -> Any:
     {'use': 'b.B'}
     """
     if isinstance(base, list) and isinstance(over, Mapping):
-        return [merge(item, over) for item in base]
-    if isinstance(base, Mapping) and isinstance(over, list) and all(isinstance(o, Mapping) for o in over) and over:
+        return [merge(item, over, same_stages=same_stages) for item in base]
+    if isinstance(base, Mapping) and _stages(over):
         return [merge(base, item) for item in over]
+    if _stages(base) and _stages(over):
+        rest = base[len(over) :] if same_stages else over[len(base) :]
+        return [merge(b, o) for b, o in zip(base, over, strict=False)] + rest
     if not (isinstance(base, Mapping) and isinstance(over, Mapping)):
         return over
     if "use" in over and over["use"] != base.get("use", over["use"]):
@@ -168,7 +177,7 @@ def merge(base: Any, over: Any) -> Any:
     out = Located(base, line=getattr(over, "line", 0) or getattr(base, "line", 0))
     out.lines = {**getattr(base, "lines", {}), **getattr(over, "lines", {})}
     for key, value in over.items():
-        out[key] = merge(base[key], value) if key in base else value
+        out[key] = merge(base[key], value, same_stages=same_stages) if key in base else value
     return out
 
 
@@ -276,7 +285,7 @@ class ProfileBlocks(Blocks):
     sets to use in its place, in order of preference: the first that can be had is taken.
     """
 
-    rows: list[Coordinates] | None = None
+    rows: list[dict[str, Scalar | list[Scalar]]] | None = None
     stand_ins: dict[str, list[str]] | None = None
 
 
@@ -529,11 +538,11 @@ def resolve(spec: Spec, row: Row, profile: Profile) -> Located:
         (raw_row.get("profiles") or {}).get(profile),
     ]
     out = Located(line=raw_row.line)
-    for layer in layers:
+    for depth, layer in enumerate(layers):
         if layer:
             part = Located({k: v for k, v in layer.items() if k in keys}, line=layer.line)
             part.lines = layer.lines
-            out = merge(out, part)
+            out = merge(out, part, same_stages=depth > 1)  # a profile shortens stages; it does not add any
     return out
 
 

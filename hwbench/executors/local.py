@@ -1,0 +1,178 @@
+"""Map a function over items in worker processes on this machine.
+
+Workers are spawned fresh (no forked thread pools), stay for many items, ignore Ctrl-C (the parent tells them to stop),
+and a worker that dies takes only its own item with it.
+"""
+
+from __future__ import annotations
+
+import importlib
+import multiprocessing as mp
+import os
+import signal
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+GRACE = 60.0  # seconds a worker gets to save its state once it is told to stop
+
+
+@dataclass(frozen=True)
+class Done:
+    """An item's outcome; `error` holds a traceback or the reason its worker died."""
+
+    index: int
+    outcome: Any = None
+    error: str | None = None
+
+
+def _function(name: str) -> Callable[..., Any]:
+    module, _, attribute = name.partition(":")
+    found: Callable[..., Any] = getattr(importlib.import_module(module), attribute)
+    return found
+
+
+def _work(name: str, pipe: Connection, stop: Any) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        function = _function(name)
+        while (message := pipe.recv()) is not None:
+            index, item = message
+            try:
+                outcome = function(item, lambda news: pipe.send(("news", news)), stop.is_set)
+                pipe.send(("done", Done(index, outcome)))
+            except (BrokenPipeError, EOFError):
+                return
+            except Exception:
+                pipe.send(("done", Done(index, error=traceback.format_exc())))
+    except (EOFError, BrokenPipeError, ConnectionResetError):  # the parent is gone
+        return
+
+
+class _Worker:
+    def __init__(self, context: Any, name: str, stop: Any) -> None:
+        self.pipe, child = context.Pipe()
+        self.process = context.Process(target=_work, args=(name, child, stop), daemon=True)
+        self.process.start()
+        child.close()
+        self.item: int | None = None
+
+    def give(self, index: int, item: Any) -> None:
+        self.item = index
+        self.pipe.send((index, item))
+
+    def end(self) -> None:
+        try:
+            self.pipe.send(None)
+        except (BrokenPipeError, OSError):
+            return
+        finally:
+            self.process.join(5)
+            if self.process.is_alive():
+                self.process.kill()
+
+
+class LocalExecutor:
+    """Runs `jobs` worker processes, each with `threads` threads for torch.
+
+    Threads default to one: torch's pool spins, and two busy pools side by side slow each other 20 to 60 times.
+    """
+
+    def __init__(self, jobs: int, threads: int = 1) -> None:
+        self.jobs = jobs
+        self.threads = threads
+        self._context = mp.get_context("spawn")
+        self._stop = self._context.Event()
+
+    def stop(self) -> None:
+        """Ask the running items to save what they have and end."""
+        self._stop.set()
+
+    @property
+    def stopping(self) -> bool:
+        """Say whether `stop` was called."""
+        return self._stop.is_set()
+
+    def map(
+        self, function: str, items: Sequence[Any], on_news: Callable[[int, Any], None] = lambda index, news: None
+    ) -> Iterator[Done]:
+        """Yield outcomes as they come; nothing new is started once `stop` was called.
+
+        Args:
+            function: 'module:name' of a function (item, report, should_stop) -> outcome.
+            items: picklable arguments.
+            on_news: gets what a running item reports.
+        """
+        environment = {
+            "OMP_NUM_THREADS": str(self.threads),
+            "MKL_NUM_THREADS": str(self.threads),
+            "OMP_WAIT_POLICY": "PASSIVE",  # idle threads sleep instead of spinning on a core somebody else needs
+        }
+        before = {k: os.environ.get(k) for k in environment}
+        os.environ.update(environment)
+        waiting = list(enumerate(items))[::-1]
+        workers: list[_Worker] = []
+        try:
+            while waiting or any(w.item is not None for w in workers):
+                if self.stopping:
+                    waiting.clear()
+                idle = [w for w in workers if w.item is None]
+                while waiting and (idle or len(workers) < self.jobs):
+                    if idle:
+                        worker = idle.pop()
+                    else:
+                        worker = _Worker(self._context, function, self._stop)
+                        workers.append(worker)
+                    worker.give(*waiting.pop())
+                busy = [w for w in workers if w.item is not None]
+                if not busy:
+                    break
+                ready = wait([w.pipe for w in busy], timeout=1.0)
+                for worker in busy:
+                    if worker.pipe in ready:
+                        done = self._read(worker, on_news)
+                        if done is not None:
+                            worker.item = None
+                            yield done
+                    if worker.item is None or worker.process.is_alive() or worker.pipe.poll():
+                        continue
+                    index, worker.item = worker.item, None
+                    yield Done(index, error=_death(worker.process.exitcode))
+                workers = [w for w in workers if w.process.is_alive()]
+        finally:
+            self._stop.set()
+            for worker in workers:
+                if worker.item is not None:
+                    worker.process.join(GRACE)
+                worker.end()
+            self._stop.clear()
+            for key, value in before.items():
+                if value is None:
+                    os.environ.pop(key, None)
+                else:
+                    os.environ[key] = value
+
+    @staticmethod
+    def _read(worker: _Worker, on_news: Callable[[int, Any], None]) -> Done | None:
+        try:
+            kind, value = worker.pipe.recv()
+        except (EOFError, ConnectionResetError):
+            worker.process.join(5)
+            index = worker.item if worker.item is not None else -1
+            return Done(index, error=_death(worker.process.exitcode))
+        if kind == "news":
+            if worker.item is not None:
+                on_news(worker.item, value)
+            return None
+        done: Done = value
+        return done
+
+
+def _death(exitcode: int | None) -> str:
+    if exitcode is not None and exitcode < 0:
+        name = signal.Signals(-exitcode).name
+        hint = " (out of memory?)" if name == "SIGKILL" else ""
+        return f"the worker process was ended by {name}{hint}"
+    return f"the worker process ended with exit code {exitcode}"

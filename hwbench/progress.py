@@ -1,0 +1,126 @@
+"""What a person sees while cases run: one line for the table, one for each current run."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from hwbench.runner import Cost, Job, Outcome
+
+QUIET_EVERY = 60.0  # seconds between lines where nobody watches a terminal
+
+
+def clock(seconds: float) -> str:
+    """Return a duration for people.
+
+    >>> clock(42), clock(125), clock(3 * 3600 + 60), clock(200_000)
+    ('42 s', '2 min', '3.0 h', '2.3 days')
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
+
+
+class Display:
+    """Live lines on a terminal; plain lines, now and then, elsewhere."""
+
+    def __init__(self, console: Console, jobs: Sequence[Job], costs: dict[str, Cost]) -> None:
+        self.console = console
+        self.jobs = jobs
+        self.costs = [self._cost(job, costs) for job in jobs]
+        self.current: dict[int, dict[str, Any]] = {}
+        self.fractions = [0.0] * len(jobs)
+        self.finished = 0
+        self.started = time.monotonic()
+        self.last_line = self.started
+        self.live = Live(console=console, refresh_per_second=2, transient=True) if console.is_terminal else None
+
+    @staticmethod
+    def _cost(job: Job, costs: dict[str, Cost]) -> float:
+        case = job.case
+        key = json.dumps([case.data, case.model, case.train, case.evaluate], sort_keys=True)
+        return costs[key].total if key in costs else 1.0
+
+    def __enter__(self) -> Self:
+        if self.live:
+            self.live.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self.live:
+            self.live.__exit__(kind, error, trace)
+
+    def news(self, index: int, news: dict[str, Any]) -> None:
+        """Take what a running case reports."""
+        self.current.setdefault(index, {}).update(news)
+        state = self.current[index]
+        stages = max(1, len(self.jobs[index].case.train))
+        if "step" in news:
+            share = (news["stage"] + news["step"] / news["steps"]) / stages
+            self.fractions[index] = 0.85 * share
+            state.pop("evaluate", None)
+        elif "fit" in news:
+            self.fractions[index] = 0.85 * (news["stage"] + news["fit"]) / stages
+        elif "evaluate" in news:
+            self.fractions[index] = 0.85 + 0.15 * news["evaluate"]
+        self._show()
+
+    def done(self, outcome: Outcome) -> None:
+        """Take a case's end."""
+        index = next(i for i, job in enumerate(self.jobs) if job.case == outcome.case)
+        self.current.pop(index, None)
+        self.fractions[index] = 1.0
+        self.finished += 1
+        marks = {"done": ("✓", "green"), "on file": ("=", "dim"), "interrupted": ("…", "yellow")}
+        mark, style = marks.get(outcome.status, ("✗", "red"))
+        values = ", ".join(f"{k} {v:.2f}" for k, v in list(outcome.metrics.items())[:1])
+        detail = values or outcome.message or outcome.status
+        line = f"{mark} {outcome.case.label}: {detail}"
+        self.console.print(f"{line} ({clock(outcome.seconds)})" if outcome.seconds else line, style=style, markup=False)
+        self._show()
+
+    def _left(self) -> str:
+        total = sum(self.costs)
+        gone = sum(c * f for c, f in zip(self.costs, self.fractions, strict=True))
+        elapsed = time.monotonic() - self.started
+        if elapsed < 3 or gone / total < 0.005:
+            return ""
+        return f", {clock(elapsed * (total - gone) / gone)} left"
+
+    def _lines(self) -> list[str]:
+        lines = [f"{self.finished}/{len(self.jobs)} cases done, {clock(time.monotonic() - self.started)} so far{self._left()}"]
+        for index, state in sorted(self.current.items()):
+            lines.append(f"  {self.jobs[index].case.label}: {describe(state)}")
+        return lines
+
+    def _show(self) -> None:
+        if self.live:
+            self.live.update(Group(*(Text(line) for line in self._lines())))
+        elif time.monotonic() - self.last_line >= QUIET_EVERY:
+            self.last_line = time.monotonic()
+            for line in self._lines():
+                self.console.print(line, markup=False)
+
+
+def describe(state: dict[str, Any]) -> str:
+    """Return one run's state as a phrase."""
+    if "waiting" in state and "step" not in state:
+        return str(state["waiting"])
+    if "evaluate" in state:
+        return f"evaluating ({state['evaluator']}), {state['evaluate']:.0%}"
+    if "fit" in state:
+        return f"fitting, {state['fit']:.0%} {state.get('note', '')}".rstrip()
+    if "step" not in state:
+        return "starting"
+    text = f"step {state['step']}/{state['steps']}, epoch {state['epoch']:.1f}, objective {state['objective']:.2f}"
+    return f"{text}, validation {state['validation']:.2f}" if "validation" in state else text

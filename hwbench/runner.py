@@ -1,0 +1,505 @@
+"""Case -> Result: build, train the stages, evaluate, store; and many cases through an executor."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import logging
+import math
+import os
+import platform
+import resource
+import subprocess
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import filelock
+import numpy as np
+import torch
+from safetensors.torch import save_file
+
+from hwbench import __version__, build
+from hwbench.learner import Checkpoint, Diverged, Hooks, Interrupted, Learner, Progress, fit, optimizer_groups
+from hwbench.numerics import stream
+from hwbench.protocols import DataMissing, Dataset, Evaluation, GenerativeModel, Model, Scratch, Split, Splits, TestSplit
+from hwbench.spec import Block, Case, Stage
+from hwbench.store import Failure, Result, Store, StoredCurve, StoredMetric, write_atomically
+
+PACKAGE = Path(__file__).parent
+SAMPLES = 25  # images of each row's first seed, for the report
+Report = Callable[[dict[str, Any]], None]
+
+
+def cache_folder() -> Path:
+    """Return where checkpoints, weights and locks go: $HWBENCH_CACHE, or the user's cache folder."""
+    named = os.environ.get("HWBENCH_CACHE")
+    if named:
+        return Path(named)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "hwbench"
+
+
+def pick_device(name: str = "auto") -> torch.device:
+    """Return the device named, or for `auto` a CUDA GPU where there is one, else the CPU.
+
+    Raises:
+        build.BuildError: the device is not there.
+    """
+    if name == "auto":
+        return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise build.BuildError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from None
+    return torch.device("cuda", device.index or 0) if device.type == "cuda" else device
+
+
+def dataset_of(block: Block) -> Dataset:
+    """Return the data set that a block describes."""
+    return cast(Dataset, build.make("data", block))
+
+
+def have(block: Block) -> bool:
+    """Say whether a data block's files are on this machine or can be fetched."""
+    from hwbench.datasets import files
+
+    try:
+        return files.available(dataset_of(block).files)
+    except build.BuildError:
+        return False
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """Return what a number may depend on besides the case: device, threads, precision, versions."""
+    name = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                name = line.split(":", 1)[1].strip()
+                break
+    return {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU ({name})",
+        "threads": torch.get_num_threads(),
+        "precision": f"float32, matmul {torch.get_float32_matmul_precision()}",
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "hwbench": __version__,
+        "system": f"{platform.system()} {platform.machine()}",
+    }
+
+
+def commit() -> str | None:
+    """Return the git commit of the code, with `-dirty` where its sources differ from it; None outside git."""
+
+    def git(*arguments: str) -> str:
+        command = ["git", "-C", str(PACKAGE), *arguments]
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+
+    try:
+        head = git("rev-parse", "--short=12", "HEAD")
+        return f"{head}-dirty" if git("status", "--porcelain", "--", str(PACKAGE)) else head
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+class FileScratch(Scratch):
+    """Evaluation state in the run's own folder."""
+
+    def __init__(self, folder: Path, every: float = 30.0) -> None:
+        self.folder = folder
+        self.every = every
+        self._saved: dict[str, float] = {}
+
+    def load(self, name: str) -> dict[str, np.ndarray] | None:
+        """Return what was saved under a name, or None."""
+        try:
+            with np.load(self.folder / f"{name}.npz", allow_pickle=False) as arrays:
+                return {key: arrays[key] for key in arrays.files}
+        except (OSError, ValueError):
+            return None
+
+    def save(self, name: str, arrays: dict[str, np.ndarray]) -> None:
+        """Write at most every half minute."""
+        now = time.monotonic()
+        if now - self._saved.setdefault(name, now) >= self.every:
+            self.flush(name, arrays)
+            self._saved[name] = now
+
+    def flush(self, name: str, arrays: dict[str, np.ndarray]) -> None:
+        """Write now."""
+        import io
+
+        buffer = io.BytesIO()
+        np.savez(buffer, allow_pickle=False, **arrays)  # type: ignore[arg-type]
+        write_atomically(self.folder / f"{name}.npz", buffer.getvalue(), overwrite=True)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One case and where it runs; picklable."""
+
+    case: Case
+    results: Path
+    cache: Path
+    device: str = "auto"
+    plugins: tuple[str, ...] = ()
+    banner: str | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job ended."""
+
+    case: Case
+    status: Literal["done", "on file", "failed", "missing", "interrupted"]
+    message: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def _quiet() -> None:
+    logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="pytorch_lightning")
+
+
+def work(job: Job, report: Report, should_stop: Callable[[], bool]) -> Outcome:
+    """Run one job to its stored result; never raises for what is the case's own fault."""
+    _quiet()
+    store = Store(job.results)
+    case = job.case
+    started = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
+    lock = filelock.FileLock(job.cache / "locks" / f"{case.key}.lock")
+    lock_path = Path(lock.lock_file)
+    lock_path.parent.mkdir(parents=True, exist_ok=True)
+    clock = time.monotonic()
+    while True:
+        try:
+            lock.acquire(timeout=1.0)
+            break
+        except filelock.Timeout:
+            report({"waiting": "another process runs this case"})
+            if should_stop():
+                return Outcome(case, "interrupted")
+    try:
+        if store.read(case) is not None:
+            return Outcome(case, "on file")
+        build.allow_plugins(job.plugins)
+        result, per_point = run_case(job, report, should_stop, started)
+        store.write(result, per_point)
+        clean(job)
+        values = {name: metric.value for name, metric in result.metrics.items()}
+        return Outcome(case, "done", metrics=values, seconds=time.monotonic() - clock)
+    except Interrupted:
+        return Outcome(case, "interrupted")
+    except DataMissing as error:
+        _record_failure(store, case, "missing", str(error), started)
+        return Outcome(case, "missing", str(error))
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}" if not isinstance(error, Diverged) else str(error)
+        _record_failure(store, case, "failed", reason, started)
+        return Outcome(case, "failed", reason)
+    finally:
+        lock.release()
+
+
+def _record_failure(store: Store, case: Case, kind: Literal["failed", "missing"], reason: str, started: str) -> None:
+    store.write_failure(
+        Failure(case=case, key=case.key, kind=kind, reason=reason, traceback=traceback.format_exc(), started=started)
+    )
+
+
+def run_folder(job: Job) -> Path:
+    """Return the folder of a run's checkpoints; code that computes other numbers gets another folder."""
+    return job.cache / "runs" / f"{job.case.key[:16]}-{build.fingerprint(job.case)}"
+
+
+def clean(job: Job) -> None:
+    """Remove a finished run's checkpoints; its weights stay."""
+    folder = run_folder(job)
+    for path in folder.glob("*"):
+        if path.suffix in (".npz", ".partial") or path.name == "state.safetensors":
+            path.unlink(missing_ok=True)
+
+
+@dataclass
+class Built:
+    """A case's objects on their device."""
+
+    dataset: Dataset
+    splits: Splits
+    model: Model
+    device: torch.device
+
+
+def construct(case: Case, device: torch.device) -> Built:
+    """Load the data and build the model of a case; the same seed gives the same initial parameters."""
+    torch.set_float32_matmul_precision("highest")
+    dataset = dataset_of(case.data)
+    splits = Splits(*(part if part is None else part.to(device) for part in dataset.load(case.seed)))
+    torch.manual_seed(stream(case.seed, "init"))
+    context = {"visible": splits.train.visible, "classes": dataset.classes, "shape": dataset.shape}
+    model = cast(Model, build.make("model", case.model, **context))
+    model.adapt(splits.train.to("cpu"))
+    return Built(dataset, splits, model.to(device), device)
+
+
+def learner_of(
+    case: Case, built: Built, index: int, progress: Progress, checkpoint: Checkpoint, hooks: Hooks
+) -> Learner:
+    """Return the learner of one stage; rule state starts from the stage's own random stream."""
+    stage = Stage.model_validate(case.train[index])
+    torch.manual_seed(stream(case.seed, "init", "rule", index))
+    rule = build.make("rule", stage.rule, visible=built.splits.train.visible, classes=built.dataset.classes)
+    rule = rule.to(built.device)
+    rule.begin(built.model, built.splits.train)
+    options = {k: v for k, v in stage.optimizer.items() if k != "use"}
+    optimizer_class = build.find_class("optimizer", stage.optimizer["use"])
+    own = {k: v for k, v in options.items() if k not in ("lr_generative", "lr_recognition")}
+    if optimizer_class in (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD):
+        own.setdefault("fused", True)
+    optimizer = optimizer_class(optimizer_groups(built.model, rule, options), **own)
+    validate = build.make("validate", stage.validate_) if stage.validate_ else None
+    return Learner(
+        built.model,
+        rule,
+        cast(torch.optim.Optimizer, optimizer),
+        stage,
+        built.splits.train,
+        built.splits.validation,
+        validate,
+        case.seed,
+        progress,
+        checkpoint,
+        hooks,
+    )
+
+
+def train(case: Case, built: Built, folder: Path | None, hooks: Hooks) -> Progress:
+    """Train all stages, from the last checkpoint where there is one.
+
+    Raises:
+        Interrupted, Diverged: see `learner.fit`.
+    """
+    checkpoint = Checkpoint(folder / "state.safetensors" if folder else None)
+    saved = checkpoint.load()
+    progress = saved[0] if saved else Progress()
+    if saved:
+        progress.resumed += 1
+    for index in range(progress.stage, len(case.train)):
+        if "fit" in case.train[index]:
+            _fit_whole(case, built, index, progress, hooks)
+        else:
+            learner = learner_of(case, built, index, progress, checkpoint, hooks)
+            if saved:
+                learner.restore(saved[1], saved[2])
+                saved = None
+            fit(learner, built.device)
+            base = progress.curves.get("stage_ends", [[0.0]])[-1][0]
+            progress.note("stage_ends", base + progress.step / learner.steps_per_epoch, 0.0)
+        progress.stage, progress.step = index + 1, 0
+        progress.best, progress.best_epoch = -math.inf, -1
+        checkpoint.save(progress, {"model": built.model.state_dict()}, {})
+    if saved:  # all stages were done, only the evaluation was not
+        built.model.load_state_dict(saved[1]["model"])
+    return progress
+
+
+def _fit_whole(case: Case, built: Built, index: int, progress: Progress, hooks: Hooks) -> None:
+    fitter = build.make("fit", case.train[index]["fit"], classes=built.dataset.classes)
+    torch.manual_seed(stream(case.seed, "noise", index))
+    clock = time.monotonic()
+
+    def report(fraction: float, note: str) -> None:
+        if hooks.stop():
+            raise Interrupted
+        hooks.report({"stage": index, "fit": fraction, "note": note})
+
+    curves = fitter(built.model, built.splits.train, built.splits.validation, case.seed, report)
+    for name, points in curves.items():
+        progress.curves.setdefault(name, []).extend([float(x), float(y)] for x, y in points)
+    progress.seconds += time.monotonic() - clock
+
+
+def evaluate(case: Case, built: Built, folder: Path | None, hooks: Hooks) -> Evaluation:
+    """Run the case's evaluators on the test points and join what they found."""
+    out = Evaluation()
+    built.model.eval()
+    for i, block in enumerate(case.evaluate):
+        evaluator = build.make("evaluate", block, classes=built.dataset.classes)
+
+        def progress(fraction: float, i: int = i, use: str = block["use"]) -> None:
+            if hooks.stop():
+                raise Interrupted
+            hooks.report({"evaluate": (i + fraction) / len(case.evaluate), "evaluator": use})
+
+        extra: dict[str, Any] = {}
+        if evaluator.resumable and folder is not None:
+            extra["scratch"] = FileScratch(folder / f"evaluate-{i}")
+        found = evaluator(built.model, built.splits.test, seed=case.seed, progress=progress, **extra)
+        out.metrics |= found.metrics
+        out.per_point |= found.per_point
+        out.curves |= found.curves
+        out.diagnostics |= found.diagnostics
+        out.warnings += found.warnings
+    value = out.metrics.get("log_likelihood")
+    if value is not None and not value.value > -10 * math.log(2) * built.splits.train.visible:
+        raise Diverged(f"the test log-likelihood is {value.value:.4g} nats, ten times worse than a fair coin per pixel")
+    return out
+
+
+def run_case(
+    job: Job, report: Report, should_stop: Callable[[], bool], started: str = ""
+) -> tuple[Result, dict[str, np.ndarray]]:
+    """Train and evaluate one case; returns its result and per-point arrays, not yet stored."""
+    case = job.case
+    device = pick_device(job.device)
+    folder = run_folder(job)
+    hooks = Hooks(report=report, stop=should_stop)
+    built = construct(case, device)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    progress = train(case, built, folder, hooks)
+    weights = {k: v.detach().contiguous().cpu() for k, v in built.model.state_dict().items()}
+    folder.mkdir(parents=True, exist_ok=True)
+    save_file(weights, folder / "model.safetensors")
+    clock = time.monotonic()
+    found = evaluate(case, built, folder, hooks)
+    seconds = {"train": progress.seconds, "evaluate": time.monotonic() - clock}
+    per_point = {name: np.asarray(values) for name, values in found.per_point.items() if name != "log_px_mean_weights"}
+    if case.seed == 0 and isinstance(built.model, GenerativeModel) and len(built.dataset.shape) == 2:
+        torch.manual_seed(stream(case.seed, "samples"))
+        images = (built.model.sample(SAMPLES).clamp(0, 1) * 255).round().to(torch.uint8)
+        per_point["samples"] = images.cpu().numpy()
+        height, width = built.dataset.shape
+        found.diagnostics |= {"image_height": float(height), "image_width": float(width)}
+    if device.type == "cuda":
+        peak = torch.cuda.max_memory_allocated(device) / 2**20
+    else:
+        scale = 2**20 if sys.platform == "darwin" else 2**10
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
+    curves = {name: curve for name, curve in progress.curves.items() if name != "stage_ends"}
+    result = Result(
+        case=case,
+        key=case.key,
+        fingerprint=build.fingerprint(case),
+        metrics={name: StoredMetric(**_finite(vars(metric))) for name, metric in found.metrics.items()},
+        diagnostics={name: value if math.isfinite(value) else None for name, value in found.diagnostics.items()},
+        curves={
+            **{name: StoredCurve(**_thin(points)) for name, points in curves.items()},
+            **{name: StoredCurve(x=list(c.x), y=list(c.y), se=list(c.se)) for name, c in found.curves.items()},
+        },
+        seconds=seconds,
+        steps_per_second=progress.steps_total / progress.seconds if progress.seconds > 0 else None,
+        peak_memory_mb=round(peak, 1),
+        machine=machine(device),
+        commit=commit(),
+        started=started,
+        warnings=found.warnings,
+        plugins=build.plugins(),
+        banner=job.banner,
+        steps=progress.steps_total,
+        resumed=progress.resumed,
+    )
+    return result, per_point
+
+
+def _finite(values: dict[str, Any]) -> dict[str, Any]:
+    return {k: None if isinstance(v, float) and not math.isfinite(v) and k != "value" else v for k, v in values.items()}
+
+
+def _thin(points: Sequence[Sequence[float]], most: int = 200) -> dict[str, list[float]]:
+    """Return at most `most` points of a curve, evenly spread and with its last: results stay small."""
+    keep = points
+    if len(points) > most:
+        keep = [points[round(i * (len(points) - 1) / (most - 1))] for i in range(most)]
+    return {"x": [round(float(p[0]), 4) for p in keep], "y": [float(p[1]) for p in keep]}
+
+
+# --- how long will it take ------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of one case on one worker; `evaluate` is None where it was not timed."""
+
+    train: float
+    evaluate: float | None
+
+    @property
+    def total(self) -> float:
+        """Return what is known of the whole."""
+        return self.train + (self.evaluate or 0.0)
+
+
+def probe(job: Job, report: Report, should_stop: Callable[[], bool]) -> Cost | None:
+    """Time a few steps and a few test points of a case; None where it cannot be built."""
+    _quiet()
+    try:
+        build.allow_plugins(job.plugins)
+        built = construct(job.case, pick_device(job.device))
+        seconds = 0.0
+        for index, raw in enumerate(job.case.train):
+            if "fit" in raw:
+                continue
+            learner = learner_of(job.case, built, index, Progress(stage=index), Checkpoint(None), Hooks())
+            batch = torch.arange(learner.batch_size, device=built.device)
+            x = built.splits.train.batch(batch)[None]
+            learner.run_steps(x)
+            clock = time.monotonic()
+            learner.run_steps(x.expand(3, *x.shape[1:]))
+            seconds += (time.monotonic() - clock) / 3 * learner.steps
+        return Cost(seconds, _evaluation_cost(job.case, built))
+    except Exception:  # whatever it is, the run itself will meet it and report it
+        return None
+
+
+def _evaluation_cost(case: Case, built: Built) -> float | None:
+    total = 0.0
+    for block in case.evaluate:
+        evaluator = build.make("evaluate", block, classes=built.dataset.classes)
+        if not evaluator.resumable:
+            continue
+        few = 8
+        test: Split = built.splits.test
+        points = min(getattr(evaluator, "points", None) or len(test), len(test))
+        clock = time.monotonic()
+        evaluator(built.model, cast(TestSplit, test.subset(torch.arange(min(few, points)))), seed=0)
+        total += (time.monotonic() - clock) * points / min(few, points)
+    return total
+
+
+# --- many cases -----------------------------------------------------------------------------------
+
+
+def todo(cases: Sequence[Case], store: Store, retry_failed: bool) -> tuple[list[Case], list[Case]]:
+    """Return the cases to run, and those that failed before and are left alone."""
+    run, left = [], []
+    for case in cases:
+        if store.read(case) is not None:
+            continue
+        failure = store.read_failure(case)
+        if failure is not None and failure.kind == "failed" and not retry_failed:
+            left.append(case)
+        else:
+            run.append(case)
+    return run, left
+
+
+def run_all(jobs: Sequence[Job], executor: Any, on_news: Callable[[int, Any], None]) -> Iterator[Outcome]:
+    """Run jobs through an executor; a worker that dies leaves a failure on file."""
+    for done in executor.map("hwbench.runner:work", list(jobs), on_news):
+        job = jobs[done.index]
+        if done.error is None:
+            yield done.outcome
+            continue
+        reason = done.error.strip().splitlines()[-1]
+        _record_failure(Store(job.results), job.case, "failed", reason, "")
+        yield Outcome(job.case, "failed", reason)
