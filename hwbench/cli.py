@@ -329,9 +329,6 @@ def print_estimate(
     jobs: Sequence[Job], costs: dict[str, Cost], at_once: int, store: Store, specs: Sequence[Spec], verbose: bool
 ) -> None:
     """Print how long the plan should take and, for a dry run, each row's share and what its seeds can tell."""
-    from rich.table import Table
-
-    from hwbench.compare import smallest_difference
     from hwbench.progress import clock
 
     known = [costs[cost_key(j.case)].total for j in jobs if cost_key(j.case) in costs]
@@ -340,6 +337,10 @@ def print_estimate(
         err.print(f"about [bold]{clock(total)}[/] on {at_once} worker{'s' * (at_once > 1)}, from steps timed just now")
     if not verbose:
         return
+    from rich.table import Table
+
+    from hwbench.compare import smallest_difference
+
     table = Table("row", "cases", "train", "evaluate", "these seeds can tell", box=None, header_style="bold")
     for s in specs:
         for row in s.rows:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple, cast
@@ -22,18 +22,10 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from hwbench.numerics import generator, stream
-from hwbench.protocols import Evaluator, Model, Rule, TrainSplit, ValidationSplit
+from hwbench.protocols import Diverged, Evaluator, Hooks, Interrupted, Model, Rule, TrainSplit, ValidationSplit
 from hwbench.spec import Stage
 
 BLOCK = 50  # steps: 50 steps of 1 ms make Lightning's 0.3 to 0.9 ms a block a matter of 2 %
-
-
-class Interrupted(Exception):
-    """The run was asked to stop; what it had is saved and can be resumed."""
-
-
-class Diverged(RuntimeError):
-    """The loss is no longer a number, or beyond all bounds; the message says at which step."""
 
 
 class Block(NamedTuple):
@@ -108,14 +100,6 @@ class Checkpoint:
         """Delete the state, once its result is stored."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)
-
-
-@dataclass
-class Hooks:
-    """How a run speaks to the outside: `report` gets what is new, `stop` says whether to end early."""
-
-    report: Callable[[dict[str, Any]], None] = lambda news: None
-    stop: Callable[[], bool] = lambda: False
 
 
 def optimizer_groups(model: Model, rule: Rule, options: dict[str, Any]) -> list[dict[str, Any]]:

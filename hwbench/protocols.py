@@ -19,6 +19,25 @@ Pixels = Literal["fixed", "dynamic", "grey", "threshold"]
 Latents = list[Tensor]  # h[0] is next to the data, h[-1] the top
 
 
+# --- runs -----------------------------------------------------------------------------------------
+
+
+class Interrupted(Exception):
+    """A run was asked to stop; what it had is saved and can be resumed."""
+
+
+class Diverged(RuntimeError):
+    """The loss is no longer a number, or beyond all bounds; the message says at which step."""
+
+
+@dataclass
+class Hooks:
+    """How a run speaks to the outside: `report` gets what is new, `stop` says whether to end early."""
+
+    report: Callable[[dict[str, Any]], None] = lambda news: None
+    stop: Callable[[], bool] = lambda: False
+
+
 # --- data -----------------------------------------------------------------------------------------
 
 

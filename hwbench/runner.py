@@ -17,7 +17,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import filelock
 import numpy as np
@@ -25,11 +25,26 @@ import torch
 from safetensors.torch import save_file
 
 from hwbench import __version__, build
-from hwbench.learner import Checkpoint, Diverged, Hooks, Interrupted, Learner, Progress, fit, optimizer_groups
 from hwbench.numerics import stream
-from hwbench.protocols import DataMissing, Dataset, Evaluation, GenerativeModel, Model, Scratch, Split, Splits, TestSplit
+from hwbench.protocols import (
+    DataMissing,
+    Dataset,
+    Diverged,
+    Evaluation,
+    GenerativeModel,
+    Hooks,
+    Interrupted,
+    Model,
+    Scratch,
+    Split,
+    Splits,
+    TestSplit,
+)
 from hwbench.spec import Block, Case, Stage
 from hwbench.store import Failure, Result, Store, StoredCurve, StoredMetric, write_atomically
+
+if TYPE_CHECKING:  # Lightning takes seconds to import: only workers do
+    from hwbench.learner import Checkpoint, Learner, Progress
 
 PACKAGE = Path(__file__).parent
 SAMPLES = 25  # images of each row's first seed, for the report
@@ -165,6 +180,8 @@ class Outcome:
 
 
 def _quiet() -> None:
+    import pytorch_lightning  # noqa: F401 - sets its log level when first imported
+
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="pytorch_lightning")
@@ -255,6 +272,8 @@ def learner_of(
     case: Case, built: Built, index: int, progress: Progress, checkpoint: Checkpoint, hooks: Hooks
 ) -> Learner:
     """Return the learner of one stage; rule state starts from the stage's own random stream."""
+    from hwbench.learner import Learner, optimizer_groups
+
     stage = Stage.model_validate(case.train[index])
     torch.manual_seed(stream(case.seed, "init", "rule", index))
     rule = build.make("rule", stage.rule, visible=built.splits.train.visible, classes=built.dataset.classes)
@@ -288,6 +307,8 @@ def train(case: Case, built: Built, folder: Path | None, hooks: Hooks) -> Progre
     Raises:
         Interrupted, Diverged: see `learner.fit`.
     """
+    from hwbench.learner import Checkpoint, Progress, fit
+
     checkpoint = Checkpoint(folder / "state.safetensors" if folder else None)
     saved = checkpoint.load()
     progress = saved[0] if saved else Progress()
@@ -443,6 +464,8 @@ def probe(job: Job, report: Report, should_stop: Callable[[], bool]) -> Cost | N
     """Time a few steps and a few test points of a case; None where it cannot be built."""
     _quiet()
     try:
+        from hwbench.learner import Checkpoint, Progress
+
         build.allow_plugins(job.plugins)
         built = construct(job.case, pick_device(job.device))
         seconds = 0.0
