@@ -24,6 +24,7 @@ ARG PYTHON=python3
 ENV PIP_NO_CACHE_DIR=1 \
     PYTHONUNBUFFERED=1 \
     USER=hwbench \
+    HWBENCH_CACHE=/hwbench/data/cache \
     XDG_CACHE_HOME=/hwbench/data/cache \
     NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility

@@ -55,8 +55,10 @@ smoke: $(STAMP) ## every spec at its smallest, its report, and the gate against 
 	$(BIN)/hwbench report $(SPECS) --results $(SMOKE)/results --reports $(SMOKE)/reports
 	$(BIN)/hwbench gate $(SPECS) --baseline tests/baselines --results $(SMOKE)/results --junit $(SMOKE)/gate.xml
 
-baselines: $(STAMP) ## add missing smoke results of 5 seeds to tests/baselines, for the gate
-	$(BIN)/hwbench run $(SPECS) --profile smoke --seeds 5 --results tests/baselines $(ARGS)
+baselines: $(STAMP) ## take tests/baselines anew, from 5 seeds of every spec
+	rm -rf build/baselines
+	$(BIN)/hwbench run $(SPECS) --profile smoke --seeds 5 --results build/baselines $(ARGS)
+	$(BIN)/hwbench gate $(SPECS) --update --baseline tests/baselines --results build/baselines
 
 speed: $(STAMP) ## time the hot paths
 	$(PYTEST) tests/speed --benchmark-only $(ARGS)
