@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Sequence
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -51,7 +51,7 @@ class Display:
         key = json.dumps([case.data, case.model, case.train, case.evaluate], sort_keys=True)
         return costs[key].total if key in costs else 1.0
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Display:
         if self.live:
             self.live.__enter__()
         return self

@@ -8,7 +8,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, Generic, Literal, NamedTuple, Self, TypeVar, get_args
+from typing import Any, Generic, Literal, NamedTuple, TypeVar, get_args
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 
 Pixels = Literal["fixed", "dynamic", "grey", "threshold"]
 Latents = list[Tensor]  # h[0] is next to the data, h[-1] the top
+T = TypeVar("T")  # beartype, which checks shapes in tests, takes no typing.Self
 
 
 # --- runs -----------------------------------------------------------------------------------------
@@ -43,6 +44,9 @@ class Hooks:
 
 class DataMissing(FileNotFoundError):
     """A data file cannot be had; the message says which, its checksum, and where to put it."""
+
+
+S = TypeVar("S", bound="Split")
 
 
 @dataclass(frozen=True)
@@ -82,12 +86,12 @@ class Split:
         """Return the mean of every observed unit."""
         return self.values.double().mean(0).float() / self.scale
 
-    def to(self, device: torch.device | str) -> Self:
+    def to(self: S, device: torch.device | str) -> S:
         """Return the split on another device."""
         labels = None if self.labels is None else self.labels.to(device)
         return type(self)(self.values.to(device), labels, self.scale, self.resample)
 
-    def subset(self, index: Tensor) -> Self:
+    def subset(self: S, index: Tensor) -> S:
         """Return the points at `index`, in that order."""
         index = index.to(self.values.device)
         labels = None if self.labels is None else self.labels[index]
@@ -141,7 +145,7 @@ class Dataset(ABC):
         """
 
     @classmethod
-    def tiny(cls) -> Self:
+    def tiny(cls: type[T]) -> T:
         """Return an instance for the law tests."""
         return cls()
 
@@ -159,7 +163,7 @@ class Model(nn.Module, ABC):
 
     @classmethod
     @abstractmethod
-    def tiny(cls) -> Self:
+    def tiny(cls: type[T]) -> T:
         """Return a model so small that the law tests know its exact answers."""
 
     def adapt(self, train: TrainSplit) -> None:
@@ -293,7 +297,7 @@ class Rule(nn.Module, ABC, Generic[M]):
         return Model
 
     @classmethod
-    def tiny(cls) -> Self:
+    def tiny(cls: type[T]) -> T:
         """Return an instance for the law tests."""
         return cls()
 
@@ -390,7 +394,7 @@ class Evaluator(ABC, Generic[M]):
     trains = classmethod(Rule.trains.__func__)  # type: ignore[attr-defined]
 
     @classmethod
-    def tiny(cls) -> Self:
+    def tiny(cls: type[T]) -> T:
         """Return an instance for the law tests."""
         return cls()
 

@@ -7,6 +7,7 @@ It knows no model and no torch: names behind `use` are checked by `hwbench.build
 
 from __future__ import annotations
 
+import copy
 import difflib
 import hashlib
 import json
@@ -14,7 +15,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -86,10 +87,21 @@ class Located(dict[str, Any]):
 
 
 _FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)$")
-_VERBATIM = {"published", "source"}  # kept as printed: 86.70 has two decimals
+_VERBATIM = {("rows", "published"), ("rows", "source"), ("claims", "gap", "published")}  # 86.70 has two decimals
 
 
-def _construct(loader: yaml.SafeLoader, node: yaml.Node, file: str, problems: list[Problem], key: str = "") -> Any:
+def _construct(
+    loader: yaml.SafeLoader,
+    node: yaml.Node,
+    file: str,
+    problems: list[Problem],
+    keys: tuple[str, ...] = (),
+    above: tuple[yaml.Node, ...] = (),
+) -> Any:
+    if node in above:
+        problems.append(Problem(file, node.start_mark.line + 1, ".".join(keys), "an alias to what it is part of"))
+        return None
+    above = (*above, node)
     if isinstance(node, yaml.MappingNode):
         out = Located(line=node.start_mark.line + 1)
         for key_node, value_node in node.value:
@@ -100,17 +112,22 @@ def _construct(loader: yaml.SafeLoader, node: yaml.Node, file: str, problems: li
             if name in out:
                 message = f"written twice (first in line {out.lines[name]})"
                 problems.append(Problem(file, key_node.start_mark.line + 1, name, message))
-            out[name] = _construct(loader, value_node, file, problems, name)
+            out[name] = _construct(loader, value_node, file, problems, (*keys, name), above)
             out.lines[name] = key_node.start_mark.line + 1
         return out
     if isinstance(node, yaml.SequenceNode):
-        return [_construct(loader, child, file, problems, key) for child in node.value]
-    plain = isinstance(node, yaml.ScalarNode) and node.style is None
-    if plain and key in _VERBATIM and node.value not in ("", "null", "~"):
-        return node.value
-    if plain and _FLOAT.match(node.value):
-        return float(node.value)  # YAML 1.1 would read 1e-3 as a word
-    return loader.construct_object(node)  # type: ignore[no-untyped-call]
+        return [_construct(loader, child, file, problems, keys, above) for child in node.value]
+    value = loader.construct_object(node)
+    if not isinstance(node, yaml.ScalarNode) or node.style is not None or value is None:
+        return value
+    text = str(node.value)
+    if keys in _VERBATIM:
+        return text
+    if _FLOAT.match(text):
+        return float(text)  # YAML 1.1 would read 1e-3 as a word
+    odd = isinstance(value, bool) and text.lower() not in ("true", "false")  # nor are on, off, yes and no
+    odd = odd or not isinstance(value, str | int | float | bool)  # dates and their kin are words here,
+    return text if odd or ":" in text else value  # and 1:30 is not ninety
 
 
 def read_yaml(path: Path) -> tuple[Located, list[Problem]]:
@@ -136,7 +153,7 @@ def read_yaml(path: Path) -> tuple[Located, list[Problem]]:
         message = f"not valid YAML: {getattr(error, 'problem', None) or error}"
         raise SpecError([Problem(file, mark.line + 1 if mark else 1, "(file)", message)]) from None
     finally:
-        loader.dispose()  # type: ignore[no-untyped-call]
+        loader.dispose()
 
 
 def display_path(path: Path) -> str:
@@ -208,12 +225,12 @@ class Published(Strict):
         0.05
         """
         words = str(text).strip()
-        number = r"[-+−]?\d+(?:\.(\d+))?(?:[eE][-+]?\d+)?"
+        number = r"[-+−]?\d+(?:\.(\d+))?(?:[eE]([-+]?\d+))?"
         match = re.fullmatch(rf"[≈~]?\s*({number})\s*(?:(?:±|\+/-|\+-)\s*({number}))?", words)
         if match is None:
             raise ValueError(f"{words!r} is not a number, nor a number ± its uncertainty (like -95.182 ± 0.022)")
-        value, decimals, error = match.group(1), match.group(2) or "", match.group(3)
-        rounding = round(0.5 * 10.0 ** -len(decimals), 12)
+        value, decimals, exponent, error = match.group(1), match.group(2) or "", match.group(3) or "0", match.group(4)
+        rounding = float(f"0.5e{int(exponent) - len(decimals)}")
         error_value = float(error.replace("−", "-")) if error else None
         if error_value is not None and error_value < 0:
             raise ValueError(f"{words!r}: an uncertainty cannot be negative")
@@ -255,7 +272,7 @@ class Stage(Strict):
     clip_gradient: Annotated[float, Field(gt=0)] | None = None
 
     @model_validator(mode="after")
-    def _length(self) -> Self:
+    def _length(self) -> Stage:
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("give exactly one of epochs and steps")
         if self.stop is not None and self.validate_ is None:
@@ -263,6 +280,7 @@ class Stage(Strict):
         return self
 
 
+SpecId = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*/[a-z0-9]+(-[a-z0-9]+)*$")]  # also a path of two parts
 Coordinates = dict[str, Scalar]
 Block = dict[str, Any]  # {use: NAME, argument: value, ...}
 
@@ -290,9 +308,13 @@ class ProfileBlocks(Blocks):
 
 
 class Defaults(Blocks):
-    """Blocks and judgement settings that hold for every row that says nothing else."""
+    """Blocks and judgement settings that hold for every row that says nothing else.
+
+    `margin` is the equivalence margin; `trials` is the number of runs whose mean was published, if it is known.
+    """
 
     margin: Annotated[float, Field(gt=0)] | None = None
+    trials: Annotated[int, Field(ge=1)] | None = None
     known: Literal["document", "code", "memory"] = "document"
     confidence: Literal["high", "medium", "low"] = "high"
     judge_against: Literal["document", "source"] = "document"
@@ -306,6 +328,7 @@ class Row(Blocks):
     source: Published | None = None
     also: dict[str, float] | None = None
     margin: Annotated[float, Field(gt=0)] | None = None
+    trials: Annotated[int, Field(ge=1)] | None = None
     known: Literal["document", "code", "memory"] | None = None
     confidence: Literal["high", "medium", "low"] | None = None
     judge_against: Literal["document", "source"] | None = None
@@ -375,7 +398,7 @@ class Claim(Strict):
     within: Within | None = None
 
     @model_validator(mode="after")
-    def _one_kind(self) -> Self:
+    def _one_kind(self) -> Claim:
         if sum(kind is not None for kind in (self.order, self.gap, self.within)) != 1:
             raise ValueError("a claim has exactly one of order, gap, within")
         if self.order is not None and len(self.order) != 1:
@@ -420,7 +443,7 @@ class Figure(Strict):
     where: dict[str, Scalar | list[Scalar]] = {}
 
     @model_validator(mode="after")
-    def _complete(self) -> Self:
+    def _complete(self) -> Figure:
         if self.kind == "curve" and not self.curve:
             raise ValueError("a figure of kind `curve` names its `curve`")
         if self.kind == "rows" and not self.x:
@@ -431,7 +454,7 @@ class Figure(Strict):
 class Spec(Strict):
     """One table or figure of a paper: what was printed, and what it takes to run it."""
 
-    id: Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*/[a-z0-9]+(-[a-z0-9]+)*$")]
+    id: SpecId
     title: str
     source: str
     aliases: list[str] = []
@@ -468,6 +491,10 @@ class Spec(Strict):
         """Return the row's equivalence margin, in units of the metric."""
         return row.margin or self.defaults.margin
 
+    def trials(self, row: Row) -> int | None:
+        """Return how many runs the published number is the mean of, None if that is not known."""
+        return row.trials or self.defaults.trials
+
     def known(self, row: Row) -> str:
         """Return how the published number is known: document, code or memory."""
         return row.known or self.defaults.known
@@ -483,7 +510,7 @@ class Spec(Strict):
 class Case(Strict):
     """A row at a profile and a seed, fully resolved: all that a run needs, and all that its outcome depends on."""
 
-    spec: str
+    spec: SpecId
     at: Coordinates
     profile: Profile
     seed: Annotated[int, Field(ge=0)]
@@ -618,7 +645,18 @@ def _fields_at(model: type[BaseModel], path: Path_) -> list[str]:
     for step in path[:-1]:
         if isinstance(here, type) and issubclass(here, BaseModel) and step in here.model_fields:
             here = _inner_model(here.model_fields[str(step)].annotation)
-    return list(here.model_fields) if isinstance(here, type) and issubclass(here, BaseModel) else []
+    if not (isinstance(here, type) and issubclass(here, BaseModel)):
+        return []
+    return [field.alias or name for name, field in here.model_fields.items() if not field.exclude]
+
+
+def dotted(path: Path_) -> str:
+    """Return the place of a value for people.
+
+    >>> dotted(("rows", 0, "at"))
+    'rows[0].at'
+    """
+    return "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path).lstrip(".") or "(file)"
 
 
 def _inner_model(annotation: Any) -> Any:
@@ -631,26 +669,39 @@ def _inner_model(annotation: Any) -> Any:
     return None
 
 
+_BRANCH = re.compile(r"[\[(]|^(str|int|float|bool|list|dict)$")
+
+
+def _path(item: Any) -> Path_:
+    """Return where in the document a mistake stands; pydantic's path also names the branches of unions."""
+    return tuple(p for p in item["loc"] if not (isinstance(p, str) and _BRANCH.search(p)))
+
+
 def validation_problems(
     error: ValidationError, file: str, document: Located, model: type[BaseModel], prefix: Path_ = ()
 ) -> list[Problem]:
-    """Turn pydantic's errors into Problems with file and line."""
-    problems = []
+    """Turn pydantic's errors into Problems with file and line, one for each place.
+
+    Args:
+        prefix: where in `document` the value stands that was checked against `model`.
+    """
+    found: dict[tuple[int, str], list[str]] = {}
     for item in error.errors():
-        # pydantic puts the name of the union's branch into the path; the document does not
-        path = tuple(p for p in item["loc"] if not (isinstance(p, str) and re.search(r"[\[(]|^(str|int|float|bool|list|dict)$", p)))
-        field = ".".join(str(p) for p in (*prefix, *path)) or "(file)"
-        message = item["msg"].removeprefix("Value error, ")
+        path = _path(item)
+        message = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
         if item["type"] == "extra_forbidden":
-            names = [n for n in _fields_at(model, path) if n not in ("file", "document")]
-            message = f"unknown key{did_you_mean(str(path[-1]), names)}"
+            message = f"unknown key{did_you_mean(str(path[-1]), _fields_at(model, path))}"
         elif item["type"] == "missing":
             message = "is missing"
-        else:
-            message = f"{message} (found {_short(item['input'])})"
-        problems.append(Problem(file, document.line_at(path), field, message))
-    seen: set[tuple[int, str]] = set()
-    return [p for p in problems if not ((p.line, p.field) in seen or seen.add((p.line, p.field)))]  # type: ignore[func-returns-value]
+        place = (document.line_at((*prefix, *path)), dotted((*prefix, *path)))
+        messages = found.setdefault(place, [])
+        if item["type"] not in ("extra_forbidden", "missing"):
+            ending = f" (found {_short(item['input'])})"
+            if messages and messages[-1].endswith(ending):  # another branch of the same union
+                message = f"{messages.pop().removesuffix(ending)}, or {message.removeprefix('should be ')}"
+            message += ending
+        messages.append(message)
+    return [Problem(file, line, field, "; ".join(dict.fromkeys(m))) for (line, field), m in found.items()]
 
 
 def _short(value: Any) -> str:
@@ -658,87 +709,162 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def _consistency(spec: Spec, document: Located, file: str) -> Iterator[Problem]:
-    """Yield the mistakes that only show when the parts are put beside each other."""
+def _references(spec: Spec, document: Located, file: str) -> Iterator[Problem]:
+    """Yield coordinates and names that do not fit together: rows, claims, profiles, calibration, layout."""
 
-    def at(*path: str | int) -> int:
-        return document.line_at(path)
+    def problem(path: Path_, message: str) -> Problem:
+        return Problem(file, document.line_at(path), dotted(path), message)
 
-    coordinates = {key: {str(r.at[key]) for r in spec.rows if key in r.at} for row in spec.rows for key in row.at}
-    names = [row.name for row in spec.rows]
+    first = spec.rows[0].at
+    coordinates: dict[str, list[str]] = {key: [] for key in first}
+    names: dict[str, int] = {}
     for i, row in enumerate(spec.rows):
-        if row.name in names[:i]:
-            yield Problem(file, at("rows", i, "at"), f"rows[{i}].at", f"same coordinates as row {names.index(row.name)}")
-        if set(row.at) != set(spec.rows[0].at):
-            expected = ", ".join(spec.rows[0].at)
-            yield Problem(file, at("rows", i, "at"), f"rows[{i}].at", f"every row has the same coordinates: {expected}")
-        if spec.judged(row) is not None and spec.margin(row) is None:
-            yield Problem(file, at("rows", i), f"rows[{i}].margin", "a published number needs a margin here or in defaults")
+        at: Path_ = ("rows", i, "at")
+        if row.name in names:
+            yield problem(at, f"same coordinates as rows[{names[row.name]}] (as a file name: {row.name})")
+        names.setdefault(row.name, i)
+        if len(row.name) > 150:
+            yield problem(at, f"too long to name a folder ({len(row.name)} characters, at most 150)")
+        if list(row.at) != list(first):
+            yield problem(at, f"every row has the same coordinates in the same order: {', '.join(first)}")
+        for key, value in row.at.items():
+            coordinates.setdefault(key, []).append(str(value))
 
-    def check(where: Mapping[str, Any], field: str, line: int) -> Iterator[Problem]:
+    def check(where: Mapping[str, Any], path: Path_) -> Iterator[Problem]:
         for key, value in where.items():
             if key not in coordinates:
-                yield Problem(file, line, field, f"no coordinate {key!r}{did_you_mean(key, list(coordinates))}")
+                yield problem((*path, key), f"no coordinate {key!r}{did_you_mean(key, list(coordinates))}")
                 continue
+            known = sorted(set(coordinates[key]))
             for v in value if isinstance(value, list) else [value]:
-                if str(v) not in coordinates[key]:
-                    yield Problem(file, line, field, f"no row has {key} {v!r}{did_you_mean(str(v), sorted(coordinates[key]))}")
+                if str(v) not in known:
+                    yield problem((*path, key), f"no row has {key} {str(v)!r}{did_you_mean(str(v), known)}")
 
+    ids: dict[str, int] = {}
     for i, claim in enumerate(spec.claims):
-        parts = {"where": claim.where, "order": claim.order or {}}
-        if claim.gap:
-            parts |= {"gap.better": claim.gap.better, "gap.worse": claim.gap.worse}
-        if claim.within:
-            parts |= {"within.a": claim.within.a, "within.b": claim.within.b}
-        for name, where in parts.items():
-            yield from check(where, f"claims[{i}].{name}", at("claims", i, *name.split(".")))
+        if claim.id in ids:
+            yield problem(("claims", i, "id"), f"{claim.id!r} is the id of claims[{ids[claim.id]}], too")
+        ids.setdefault(claim.id, i)
+        yield from check(claim.where, ("claims", i, "where"))
+        for key, values in (claim.order or {}).items():
+            yield from check({key: values}, ("claims", i, "order"))
+            if len(set(map(str, values))) < len(values):
+                yield problem(("claims", i, "order", key), "a value stands twice")
+        for kind, sides in (("gap", ("better", "worse")), ("within", ("a", "b"))):
+            test = getattr(claim, kind)
+            for side in sides if test else ():
+                yield from check(getattr(test, side), ("claims", i, kind, side))
     for profile, blocks in spec.profiles.items():
         for i, where in enumerate(blocks.rows or []):
-            yield from check(where, f"profiles.{profile}.rows[{i}]", at("profiles", profile, "rows", i))
+            yield from check(where, ("profiles", profile, "rows", i))
     if spec.calibrate:
-        yield from check(spec.calibrate.by, "calibrate.by", at("calibrate", "by"))
-        yield from check({spec.calibrate.coordinate: []}, "calibrate.coordinate", at("calibrate", "coordinate"))
+        yield from check(spec.calibrate.by, ("calibrate", "by"))
+        yield from check({spec.calibrate.coordinate: []}, ("calibrate", "coordinate"))
     index = [spec.show.index] if isinstance(spec.show.index, str) else spec.show.index
-    for key in [*index, spec.show.columns, spec.show.split]:
-        if key:
-            yield from check({key: []}, "show", at("show"))
-    for i, figure in enumerate(spec.figures):
-        yield from check(figure.where, f"figures[{i}].where", at("figures", i, "where"))
-        for key in (figure.series, figure.x if figure.kind == "rows" else None):
+    for name, value in (("index", index), ("columns", spec.show.columns), ("split", spec.show.split)):
+        for key in value if isinstance(value, list) else [value]:
             if key:
-                yield from check({key: []}, f"figures[{i}]", at("figures", i))
+                yield from check({key: []}, ("show", name))
+    for i, figure in enumerate(spec.figures):
+        yield from check(figure.where, ("figures", i, "where"))
+        if figure.series:
+            yield from check({figure.series: []}, ("figures", i, "series"))
+        if figure.x and figure.kind == "rows":
+            yield from check({figure.x: []}, ("figures", i, "x"))
+
+
+def _completeness(spec: Spec, document: Located, file: str) -> Iterator[Problem]:
+    """Yield what a row lacks once the defaults are laid under it."""
     for i, row in enumerate(spec.rows):
+        line = document.line_at(("rows", i))
+        if spec.judged(row) is not None and spec.margin(row) is None:
+            yield Problem(file, line, f"rows[{i}].margin", "a published number needs a margin here or in defaults")
         blocks = resolve(spec, row, "full")
         for missing in [k for k in ("data", "model", "evaluate") if not blocks.get(k)]:
-            yield Problem(file, at("rows", i), f"rows[{i}].{missing}", "neither the row nor defaults say it")
+            yield Problem(file, line, f"rows[{i}].{missing}", "neither the row nor defaults say it")
         if bool(blocks.get("train")) == bool(blocks.get("fit")):
-            yield Problem(file, at("rows", i), f"rows[{i}].train", "give either train or fit, here or in defaults")
+            yield Problem(file, line, f"rows[{i}].train", "give either train or fit, here or in defaults")
+
+
+_HARMLESS: dict[str, Any] = {
+    "id": "x/x", "title": "", "source": "", "metric": "", "better": "higher", "show": {"index": []},
+}  # fmt: skip
+
+
+def _salvage(document: Located, error: ValidationError) -> tuple[Spec, Located] | None:
+    """Return a spec without the values that were refused, in which other mistakes can be looked for, if it can stand."""
+    out = copy.deepcopy(document)
+    for item in error.errors():
+        match _path(item):
+            case ("claims", int(i), *_):
+                out["claims"][i] = {"id": f"claims[{i}]", "text": "", "gap": {"better": {}, "worse": {}}}
+            case ("figures", int(i), *_):
+                out["figures"][i] = {"title": "", "kind": "curve", "curve": "x"}
+            case ("rows", int(i), str(key), *_) if key != "at":
+                out["rows"][i].pop(key, None)
+            case ("defaults" | "profiles" as part, str(key), *_):
+                out[part].pop(key, None)
+            case (str(key), *_) if key in _HARMLESS:
+                out[key] = _HARMLESS[key]
+            case (str(key), *_) if key != "rows":
+                out.pop(key, None)
+    try:
+        return Spec.model_validate(out), out
+    except ValidationError:
+        return None
+
+
+def _shared_profiles(path: Path) -> tuple[Located, list[Problem]]:
+    """Read the profiles that all specs of a folder share; what is wrong in them is left out."""
+    profiles, problems = read_yaml(path)
+    file = display_path(path)
+    kept = Located(line=profiles.line)
+    kept.lines = profiles.lines
+    for name, blocks in profiles.items():
+        if name not in PROFILES:
+            message = f"unknown profile{did_you_mean(name, PROFILES)}"
+            problems.append(Problem(file, profiles.lines[name], name, message))
+            continue
+        try:
+            ProfileBlocks.model_validate(blocks)
+            kept[name] = blocks
+        except ValidationError as error:
+            problems += validation_problems(error, file, profiles, ProfileBlocks, (name,))
+    return kept, problems
 
 
 def parse(path: Path) -> tuple[Spec | None, Located, list[Problem]]:
     """Read one spec file; returns the Spec (None if it cannot stand), the document as read, and every mistake."""
     document, problems = read_yaml(path)
     file = display_path(path)
-    shared = path.parent.parent / "profiles.yaml"
-    try:
-        spec = Spec.model_validate({**document, "file": file})
-    except ValidationError as error:
-        return None, document, problems + validation_problems(error, file, document, Spec)
+    for own in ("file", "document"):  # fields of ours, not keys of a file
+        if own in document:
+            message = f"unknown key{did_you_mean(own, _fields_at(Spec, (own,)))}"
+            problems.append(Problem(file, document.lines[own], own, message))
+            del document[own]
     merged = Located(document, line=document.line)
     merged.lines = dict(document.lines)
+    shared = path.parent.parent / "profiles.yaml"
     if shared.is_file():
-        base, more = read_yaml(shared)
+        base, more = _shared_profiles(shared)
         problems += more
-        try:
-            for name, blocks in base.items():
-                ProfileBlocks.model_validate(blocks)
-                if name not in PROFILES:
-                    problems.append(Problem(display_path(shared), base.lines[name], name, f"unknown profile{did_you_mean(name, PROFILES)}"))
-        except ValidationError as error:
-            return None, document, problems + validation_problems(error, display_path(shared), base, ProfileBlocks)
-        merged["profiles"] = merge(base, document.get("profiles") or Located())
-    spec = Spec.model_validate({**merged, "file": file, "document": merged})
-    problems += _consistency(spec, merged, file)
+        own_profiles = document.get("profiles")
+        if own_profiles is None or isinstance(own_profiles, Mapping):
+            merged["profiles"] = merge(base, own_profiles or Located())
+        expected = f"{path.parent.name}/{path.stem}"
+        if isinstance(document.get("id"), str) and document["id"] != expected:
+            message = f"should be {expected!r}, as the file is named (found {document['id']!r})"
+            problems.append(Problem(file, document.line_at(("id",)), "id", message))
+    try:
+        spec = Spec.model_validate({**merged, "file": file, "document": merged})
+    except ValidationError as error:
+        problems += validation_problems(error, file, merged, Spec)
+        rest = _salvage(merged, error)
+        if rest is not None:
+            problems += _references(*rest, file)
+        return None, document, problems
+    problems += _references(spec, merged, file)
+    problems += _completeness(spec, merged, file)
     return spec, merged, problems
 
 

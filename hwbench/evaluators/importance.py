@@ -64,7 +64,7 @@ class LogLikelihood(Evaluator[HelmholtzMachine]):
     Gives per point the estimate, the effective sample size and the Pareto k̂ of its weights, and over points the mean,
     its standard error, the Monte Carlo error, the K-curve, the ELBO and, where the model has `log_prior`, its split
     into reconstruction and KL. The Monte Carlo error is the standard deviation over `repeats` evaluations; for one
-    evaluation it is the delta method's √Σ_n (1/ESS_n − 1/K) / N.
+    evaluation it is the delta method's √Σ_n (1/ESS_n − 1/K) / N, which is too small where k̂ is above 0.7.
 
     Args:
         k: samples per point.

@@ -60,6 +60,6 @@ class ActiveUnits(Evaluator[HelmholtzMachine]):
             variance = torch.cat(m).var(0) - torch.cat(v).mean(0)
             active = int((variance > self.threshold).sum())
             total += active
-            out.metrics[f"active_units_{layer}"] = Metric(active, n=len(split), k=self.k)
-        out.metrics["active_units"] = Metric(total, n=len(split), k=self.k)
+            out.metrics[f"active_units_{layer}"] = Metric(float(active), n=len(split), k=self.k)
+        out.metrics["active_units"] = Metric(float(total), n=len(split), k=self.k)
         return out

@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
-from typing import Annotated, Literal, Self, cast
+from typing import Annotated, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -45,10 +45,11 @@ class RandomLinear(nn.Module):
         """Return mean and variance of the pre-activations."""
         return self.mean(a), F.linear(a.square(), self.weight_log_var.exp(), self.bias_log_var.exp())
 
-    def forward(self, a: Float[Tensor, "*s i"], k: int) -> Float[Tensor, "k b o"]:
+    def forward(self, a: Float[Tensor, "*s i"], k: int) -> Float[Tensor, "*t o"]:
         """Return pre-activations with an own weight draw for each of k samples and each point.
 
-        Inputs are [B, I] (shared by the samples, moments computed once) or [K, B, I].
+        Inputs are [B, I] (shared by the samples, moments computed once) or [K, B, I]; the result is [K, B, O], and at
+        the means it has the shape of the inputs.
         """
         if self.at_means:
             return cast(Tensor, self.mean(a))
@@ -190,7 +191,7 @@ class VAE(HelmholtzMachine):
         self.generative = nn.ModuleList([pixels, *above])
 
     @classmethod
-    def tiny(cls) -> Self:
+    def tiny(cls) -> VAE:
         """Return a net with one latent dimension over 4 pixels, whose log p(x) is a quadrature away."""
         return cls(visible=4, latent=1, hidden=[3])
 

@@ -1,0 +1,224 @@
+"""The importance-sampled log-likelihood: against quadrature, itself in chunks, and its own error estimates."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+from hwbench.evaluators.importance import Bound, LogLikelihood, block_means, log_weights, points_of
+from hwbench.evaluators.latents import ActiveUnits
+from hwbench.models.vae import VAE
+from hwbench.numerics import effective_sample_size, log_mean_exp, pareto_k
+from hwbench.protocols import Scratch, TestSplit
+
+SIGMA = 5.0
+
+
+class Memory(Scratch):
+    """Keeps everything, at once."""
+
+    def __init__(self):
+        self.kept = {}
+        self.saves = 0
+
+    def load(self, name):
+        return self.kept.get(name)
+
+    def save(self, name, arrays):
+        self.kept[name] = {k: np.array(v) for k, v in arrays.items()}
+        self.saves += 1
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    model = VAE(4, latent=1, hidden=[5], output_bias="zero")
+    with torch.no_grad():
+        for p in model.generative.parameters():
+            p.mul_(1.5)
+    return model
+
+
+@pytest.fixture
+def points():
+    return TestSplit(torch.cartesian_prod(*[torch.tensor([0, 1], dtype=torch.uint8)] * 4))
+
+
+def exact_log_prob(model, points):
+    grid = torch.linspace(-9, 9, 2000)
+    with torch.no_grad():
+        log_p = model.log_joint(points.values.float(), [grid[:, None, None].expand(-1, len(points), 1)])
+        return (log_p.double() + math.log(grid[1] - grid[0])).logsumexp(0)
+
+
+@pytest.mark.statistical
+def test_estimate_agrees_with_quadrature(model, points):
+    """Within SIGMA of its own Monte Carlo error, plus the bias −Var(w)/2K of the log, which is below it here."""
+    found = LogLikelihood(k=20_000)(model, points, seed=0).metrics["log_likelihood"]
+    exact = exact_log_prob(model, points).mean().item()
+    assert found.kind == "lower bound"
+    assert found.n == 16
+    assert abs(found.value - exact) < SIGMA * found.mc_se
+    assert found.mc_se < 0.01
+
+
+@pytest.mark.statistical
+def test_monte_carlo_error_of_one_run_is_that_of_repeats(model, points):
+    """Delta method against the spread over 40 evaluations: a χ² with 39 degrees of freedom, 5 sigma."""
+    values = [LogLikelihood(k=2000)(model, points, seed=s).metrics["log_likelihood"] for s in range(40)]
+    spread = np.std([v.value for v in values], ddof=1)
+    claimed = np.mean([v.mc_se for v in values])
+    assert abs(spread / claimed - 1) < SIGMA / math.sqrt(2 * 39)
+
+
+def test_repeats_average_and_report_their_spread(model, points):
+    found = LogLikelihood(k=200, repeats=4)(model, points, seed=0).metrics["log_likelihood"]
+    assert 0 < found.mc_se < 0.1
+
+
+def test_chunked_equals_unchunked(model, points):
+    """A net without random weights draws one normal per sample, so chunks of whole vectors see the same stream."""
+    x = points.values.float()
+    torch.manual_seed(0)
+    whole = log_weights(model, x, 64, rows=10**6)
+    torch.manual_seed(0)
+    parts = log_weights(model, x, 64, rows=16 * len(x))
+    torch.testing.assert_close(whole, parts)
+
+
+def test_k_curve_is_nested_and_rises_to_the_estimate(model, points):
+    found = LogLikelihood(k=500)(model, points, seed=0)
+    curve = found.curves["k_curve"]
+    assert curve.x == [1, 2, 5, 10, 25, 50, 100, 250, 500]
+    assert all(b >= a - 1e-9 for a, b in zip(curve.y, curve.y[1:], strict=False))
+    assert curve.y[-1] == pytest.approx(found.metrics["log_likelihood"].value, abs=1e-6)
+    assert curve.y[0] == pytest.approx(found.metrics["elbo"].value, abs=1e-6)
+
+
+def test_block_means_by_hand():
+    log_w = torch.tensor([[1.0], [2.0], [3.0], [9.0], [5.0]]).log()
+    expected = (math.log(1.5) + math.log(6.0)) / 2
+    assert block_means(log_w, 2).item() == pytest.approx(expected, abs=1e-6)
+
+
+def test_an_interrupted_evaluation_goes_on_to_the_same_numbers(model, points, monkeypatch):
+    monkeypatch.setattr("hwbench.evaluators.importance.ROWS", 300)
+    whole = LogLikelihood(k=100)(model, points, seed=3)
+    memory = Memory()
+    state = {"calls": 0}
+
+    def stop_early(fraction):
+        state["calls"] += 1
+        if state["calls"] == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        LogLikelihood(k=100)(model, points, seed=3, progress=stop_early, scratch=memory)
+    assert memory.saves == 2
+    resumed = LogLikelihood(k=100)(model, points, seed=3, scratch=memory)
+    assert resumed.metrics == whole.metrics
+    np.testing.assert_array_equal(resumed.per_point["log_px"], whole.per_point["log_px"])
+
+
+def test_same_seed_same_numbers_and_torch_stream_untouched(model, points):
+    torch.manual_seed(7)
+    a = LogLikelihood(k=50)(model, points, seed=1)
+    after = torch.rand(1)
+    torch.manual_seed(7)
+    assert torch.rand(1) == after
+    assert LogLikelihood(k=50)(model, points, seed=1).metrics == a.metrics
+    assert LogLikelihood(k=50)(model, points, seed=2).metrics["log_likelihood"] != a.metrics["log_likelihood"]
+
+
+def test_reconstruction_minus_kl_is_the_elbo(model, points):
+    found = LogLikelihood(k=64)(model, points, seed=0).metrics
+    gap = found["reconstruction"].value - found["kl"].value - found["elbo"].value
+    assert gap == pytest.approx(0.0, abs=1e-9)
+    assert found["kl"].value > 0
+
+
+def test_random_weights_are_also_evaluated_at_their_means(points):
+    torch.manual_seed(0)
+    model = VAE(4, latent=1, hidden=[5], random=["generative", "recognition"], weight_log_var=0.0)
+    found = LogLikelihood(k=2000)(model, points, seed=0).metrics
+    plain = VAE(4, latent=1, hidden=[5])
+    state = {k.replace(".mean.", "."): v for k, v in model.state_dict().items() if "log_var" not in k}
+    plain.load_state_dict(state)
+    expected = exact_log_prob(plain, points).mean().item()
+    assert found["log_likelihood_mean_weights"].value == pytest.approx(expected, abs=0.02)
+    assert abs(found["log_likelihood"].value - expected) > 0.1
+
+
+def test_grey_pixels_are_labelled_a_score(model):
+    grey = TestSplit(torch.full((5, 4), 100, dtype=torch.uint8), None, 255.0)
+    found = LogLikelihood(k=10)(model, grey, seed=0).metrics
+    assert found["log_likelihood"].kind == "score"
+    assert found["nll"].value == -found["log_likelihood"].value
+
+
+def test_subset_is_random_and_seeded():
+    split = TestSplit(torch.arange(100, dtype=torch.uint8)[:, None])
+    a, b, c = (points_of(split, 30, seed).values for seed in (0, 0, 1))
+    assert torch.equal(a, b)
+    assert not torch.equal(a, c)
+    assert len(a.unique()) == 30
+    assert a.max() > 60  # not the top
+    assert points_of(split, None, 0) is split
+
+
+@pytest.mark.parametrize("curve", [[5, 5], [10, 2], [1, 100]])
+def test_a_curve_that_does_not_increase_or_goes_too_far_is_refused(curve):
+    with pytest.raises(ValueError, match="curve must increase"):
+        LogLikelihood(k=50, curve=curve)
+
+
+@pytest.mark.statistical
+def test_bound_evaluator_agrees_with_the_curve(model, points):
+    many = [Bound(k=5)(model, points, seed=s).metrics["log_likelihood"].value for s in range(50)]
+    curve = LogLikelihood(k=5000, curve=[5, 5000])(model, points, seed=0).curves["k_curve"]
+    se = np.std(many, ddof=1) / math.sqrt(50)
+    assert abs(np.mean(many) - curve.y[0]) < SIGMA * math.hypot(se, 0.005)
+
+
+def test_effective_sample_size_limits():
+    equal = torch.zeros(10, 1)
+    one = torch.full((10, 1), -50.0)
+    one[3] = 0.0
+    assert effective_sample_size(equal).item() == pytest.approx(10)
+    assert effective_sample_size(one).item() == pytest.approx(1)
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("shape", [0.3, 0.5, 0.8])
+def test_pareto_k_finds_the_tail_of_pareto_weights(shape):
+    """Weights u^−k have a generalised Pareto tail of shape k; the mean k̂ over 200 sets, within SIGMA + prior bias."""
+    torch.manual_seed(0)
+    log_w = -shape * torch.rand(10_000, 200).double().log()
+    k_hat = pareto_k(log_w)
+    tail = 300
+    prior = (tail * shape + 5) / (tail + 10)  # the weak prior pulls towards 0.5
+    se = k_hat.std() / math.sqrt(200)
+    assert abs(k_hat.mean() - prior) < SIGMA * se + 0.01
+
+
+def test_pareto_k_needs_a_tail():
+    assert pareto_k(torch.zeros(10, 3)).isnan().all()
+
+
+def test_log_mean_exp_survives_large_numbers():
+    x = torch.tensor([[1000.0], [1000.0]])
+    assert log_mean_exp(x).item() == pytest.approx(1000.0)
+
+
+def test_active_units_ignores_a_unit_that_does_not_see_the_data():
+    torch.manual_seed(0)
+    model = VAE(6, latent=3, hidden=[8])
+    head = model.recognition[0].net.layers[-1]
+    with torch.no_grad():
+        head.weight[:3] *= 5.0
+        head.weight[1] = 0.0  # the mean of unit 1 is constant
+        head.weight[3:] = 0.0
+    split = TestSplit((torch.rand(200, 6) < 0.5).to(torch.uint8))
+    found = ActiveUnits(points=200, k=20)(model, split, seed=0).metrics
+    assert found["active_units"].value == 2
+    assert found["active_units_1"].value == 2
