@@ -1,20 +1,55 @@
 """Results against published values and claims: a verdict for each row and each claim.
 
 Definitions stand in `docs/verdicts.md`; this module is torch-free and reads results through `store` only.
+In short: seeds are the units; every interval is a central 90 % one, so that each of its ends is a one-sided test at 5 %;
+a row is judged by an equivalence test against its margin, a claim by one-sided t tests with Holm's adjustment.
 """
 
 from __future__ import annotations
 
+import itertools
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
-from hwbench.spec import Claim, Profile, Published, Row, Spec
-from hwbench.store import Result
+import numpy as np
+
+from hwbench.spec import (
+    PROFILES,
+    Case,
+    Claim,
+    Gap,
+    Profile,
+    Published,
+    Row,
+    Scalar,
+    Spec,
+    SpecError,
+    seeds_of,
+    variants,
+)
+from hwbench.store import Failure, Result, Store
 
 Verdict = Literal[
-    "agrees", "better", "worse", "undecided", "reduced", "incomparable", "calibrated", "missing", "failed", "unpublished"
+    "agrees",
+    "better",
+    "worse",
+    "undecided",
+    "reduced",
+    "incomparable",
+    "calibrated",
+    "missing",
+    "failed",
+    "unpublished",
 ]
 ClaimVerdict = Literal["holds", "fails", "undecided", "missing"]
+Fingerprint = Callable[[Case], str]
+
+LEVEL = 0.9  # coverage of every interval
+ALPHA = 0.05  # of every one-sided test: what one end of an interval leaves out
+BEST_FIRST: tuple[Profile, ...] = tuple(reversed(PROFILES))
 
 
 @dataclass(frozen=True)
@@ -23,7 +58,7 @@ class Interval:
 
     low: float
     high: float
-    level: float = 0.9
+    level: float = LEVEL
 
 
 @dataclass(frozen=True)
@@ -38,8 +73,10 @@ class RowOutcome:
         difference: measured − published, with the prediction `interval`, both None where nothing was published.
         smallest: the smallest difference that this many seeds could have told from zero (half width of interval).
         verdict, reason: see the module; `reason` is one sentence for people.
-        flags: 'stale', 'code changed', 'from memory', 'stand-in: …', 'score, not a likelihood', 'plugin: …', 'smoke'.
+        flags: 'stale', 'code changed', 'from memory', 'stand-in: …', 'score, not a likelihood', 'plugin: …', 'smoke',
+            '2 seeds failed', 'against' (a row of the user's own spec).
         expected_seeds: how many seeds the profile asks for.
+        also: further metrics that were published: (measured mean, published value).
     """
 
     row: Row
@@ -72,6 +109,7 @@ class ClaimPart:
         test: which test was used, in words, with the number of units ('paired t test over 5 seeds').
         profile: lowest profile among the results used.
         reason: one sentence for people.
+        counts: whether the part enters the verdict on the claim; not where calibration chose another setting.
     """
 
     at: dict[str, object]
@@ -82,6 +120,7 @@ class ClaimPart:
     test: str
     profile: Profile | None
     reason: str
+    counts: bool = True
 
 
 @dataclass(frozen=True)
@@ -96,7 +135,12 @@ class ClaimOutcome:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A spec beside its results; what the report prints."""
+    """A spec beside its results; what the report prints.
+
+    Attributes:
+        profile: the profile asked for, else the one at which all rows with results ran, None where they differ.
+        banner: what the results themselves say in large letters (a fall-back to smoke).
+    """
 
     spec: Spec
     rows: list[RowOutcome]
@@ -104,3 +148,1088 @@ class Comparison:
     warnings: list[str]
     profile: Profile | None
     banner: str | None = None
+
+
+# --- statistics -----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A difference with its standard error and degrees of freedom, taken as Student t around the truth."""
+
+    effect: float
+    se: float
+    df: float
+
+    @classmethod
+    def of(cls, effect: float, parts: Iterable[tuple[float, float]]) -> Estimate:
+        """Combine independent (variance, degrees of freedom) parts: ν = (Σ v)² / Σ v²/ν_i (Welch, 1947).
+
+        >>> Estimate.of(0.0, [(1.0, 4), (1.0, 4)]).df
+        8.0
+        """
+        kept = [(v, df) for v, df in parts if v > 0]
+        total = sum(v for v, _ in kept)
+        spread = sum(v * v / df for v, df in kept)
+        return cls(effect, math.sqrt(total), total * total / spread if spread > 0 else math.inf)
+
+    def half_width(self, level: float = LEVEL) -> float:
+        """Return half the width of the central interval."""
+        from scipy import stats
+
+        return float(stats.t.ppf((1 + level) / 2, self.df)) * self.se if self.se > 0 else 0.0
+
+    def interval(self, level: float = LEVEL) -> Interval:
+        """Return the central interval."""
+        half = self.half_width(level)
+        return Interval(self.effect - half, self.effect + half, level)
+
+    def p_above(self, threshold: float = 0.0) -> float:
+        """Return the one-sided p value of 'the true difference is at most `threshold`'."""
+        from scipy import stats
+
+        if self.se > 0:
+            return float(stats.t.sf((self.effect - threshold) / self.se, self.df))
+        return 0.0 if self.effect > threshold else 1.0
+
+    def p_below(self, threshold: float = 0.0) -> float:
+        """Return the one-sided p value of 'the true difference is at least `threshold`'."""
+        return Estimate(-self.effect, self.se, self.df).p_above(-threshold)
+
+
+def prediction(
+    difference: float,
+    sd: float,
+    n: int,
+    published_error: float | None = None,
+    rounding: float = 0.0,
+    trials: int | None = None,
+    draw: float = 0.0,
+) -> Estimate:
+    """Return measured − published with all that could have moved it.
+
+    Our mean of n seeds adds s²/n. The published number adds its printed standard error; where none is printed, it is a
+    mean over `trials` runs (one unless said) with our spread, s²/trials. Rounding to ± r is uniform: r²/3.
+
+    Args:
+        sd: our standard deviation s over seeds.
+        published_error: printed standard error, None if none is printed.
+        rounding: half a unit of the last printed digit.
+        trials: runs behind the published number; with a printed error they give its degrees of freedom.
+        draw: variance of the published number through its own draw of the test pixels.
+    """
+    own = sd * sd
+    parts = [(rounding * rounding / 3, math.inf), (draw, math.inf)]
+    if published_error is None:
+        parts.append((own / n + own / (trials or 1), n - 1))
+    else:
+        df = trials - 1 if trials is not None and trials > 1 else math.inf
+        parts += [(own / n, n - 1), (published_error**2, df)]
+    return Estimate.of(difference, parts)
+
+
+def smallest_difference(
+    sd: float,
+    n: int,
+    published_error: float | None = None,
+    rounding: float = 0.0,
+    level: float = LEVEL,
+    trials: int | None = None,
+) -> float:
+    """Return the smallest difference from a published number that n seeds can tell from zero; inf for n < 2.
+
+    >>> round(smallest_difference(0.1, 5), 3)  # t(0.95, 4) · 0.1 · √(1 + 1/5)
+    0.234
+    """
+    if n < 2:
+        return math.inf
+    return prediction(0.0, sd, n, published_error, rounding, trials).half_width(level)
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Return p values adjusted for their number (Holm, 1979): max over smaller ones of (m − rank) p, at most 1.
+
+    >>> [round(q, 3) for q in holm([0.01, 0.04, 0.03])]
+    [0.03, 0.06, 0.06]
+    """
+    adjusted, running = [0.0] * len(p), 0.0
+    for rank, i in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
+        running = max(running, min(1.0, (len(p) - rank) * p[i]))
+        adjusted[i] = running
+    return adjusted
+
+
+def mcnemar(a: np.ndarray, b: np.ndarray) -> tuple[int, int, float]:
+    """Compare two classifiers on the same points by McNemar's exact test.
+
+    Args:
+        a, b: [N], whether each point was classified correctly.
+
+    Returns:
+        how many points only a, and only b, has right, and the one-sided p value of 'a is not better'.
+    """
+    from scipy import stats
+
+    only_a, only_b = int(np.sum(a & ~b)), int(np.sum(b & ~a))
+    return only_a, only_b, float(stats.binom.sf(only_a - 1, only_a + only_b, 0.5))
+
+
+def mean_and_sd(values: Sequence[float]) -> tuple[float, float | None]:
+    """Return the mean, and the standard deviation (over n − 1), which one value does not have."""
+    sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    if sd is not None and len(set(values)) == 1:
+        sd = 0.0  # equal numbers have no spread; floating point may give them one
+    return float(np.mean(values)), sd
+
+
+# --- what is on file ------------------------------------------------------------------------------
+
+
+@dataclass
+class Evidence:
+    """What is on file of one row at one profile.
+
+    Attributes:
+        runs: results that fit the spec, one list for each data set that may serve the row, the preferred one first.
+        stale: results that fit no longer.
+        failures: cases of the spec that came to no number.
+    """
+
+    runs: list[list[Result]]
+    stale: list[Result] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+    def lost(self, metric: str) -> list[int]:
+        """Return the seeds that failed, or whose `metric` is not a finite number, and that no other result replaces."""
+        have = {r.case.seed for group in self.measured(metric) for r in group}
+        odd = {r.case.seed for group in self.runs for r in group if metric in r.metrics}
+        failed = {f.case.seed for f in self.failures if f.kind == "failed"}
+        return sorted((odd | failed) - have)
+
+    def measured(self, metric: str) -> list[list[Result]]:
+        """Return the non-empty lists of results that have a finite value of `metric`."""
+        kept = [[r for r in group if _value(r, metric) is not None] for group in self.runs]
+        return [group for group in kept if group]
+
+
+def _value(result: Result, metric: str) -> float | None:
+    found = result.metrics.get(metric)
+    return found.value if found is not None and math.isfinite(found.value) else None
+
+
+def _values(results: Iterable[Result], metric: str) -> dict[int, float]:
+    """Return the metric by seed."""
+    return {r.case.seed: v for r in results if (v := _value(r, metric)) is not None}
+
+
+class OnFile:
+    """The results and failures of a spec, sorted by row and profile."""
+
+    def __init__(self, spec: Spec, store: Store) -> None:
+        self.spec, self.store = spec, store
+        results, self.warnings = store.results(spec.id)
+        rows = {row.name: row for row in spec.rows}
+        self._evidence: dict[tuple[str, Profile], Evidence] = {}
+        gone: defaultdict[str, int] = defaultdict(int)
+        for result in sorted(results, key=lambda r: r.case.seed):
+            row = rows.get(result.case.row)
+            if row is None:
+                gone["/".join(map(str, result.case.at.values()))] += 1
+                continue
+            evidence = self.at(row, result.case.profile)
+            place = self._variant(row, result.case)
+            (evidence.stale if place is None else evidence.runs[place]).append(result)
+        for failure in store.failures(spec.id):
+            row = rows.get(failure.case.row)
+            if row is None or self._variant(row, failure.case) is None:
+                continue
+            evidence = self.at(row, failure.case.profile)
+            if failure.case.seed not in {r.case.seed for group in evidence.runs for r in group}:
+                evidence.failures.append(failure)
+        self.warnings += [
+            f"{spec.id} has no row {name}: {n} results left aside" for name, n in gone.items()
+        ]
+        for (name, profile), evidence in self._evidence.items():
+            if evidence.stale:
+                n = f"{len(evidence.stale)} {profile} result{'s' * (len(evidence.stale) > 1)}"
+                self.warnings.append(f"{label(rows[name])}: {n} stale: the spec has changed since")
+
+    def at(self, row: Row, profile: Profile) -> Evidence:
+        """Return what is on file of a row at a profile."""
+        key = (row.name, profile)
+        if key not in self._evidence:
+            self._evidence[key] = Evidence([[] for _ in variants(self.spec, row, profile, 0)])
+        return self._evidence[key]
+
+    def _variant(self, row: Row, case: Case) -> int | None:
+        """Return which data set a case used, None if the spec would no longer run it."""
+        keys = [variant.key for variant in variants(self.spec, row, case.profile, case.seed)]
+        return keys.index(case.key) if case.key in keys else None
+
+
+def label(row: Row | Mapping[str, Any]) -> str:
+    """Return coordinates for people, as 'MNIST/fixed/IWAE'."""
+    return "/".join(str(v) for v in (row.at if isinstance(row, Row) else row).values())
+
+
+def _number(x: float, scale: float | None = None, *, sign: bool = False) -> str:
+    """Return a number with two significant digits of `scale`, or four of its own."""
+    if scale is None or not scale > 0:
+        return f"{x:+.4g}" if sign else f"{x:.4g}"
+    places = max(0, min(6, 1 - math.floor(math.log10(scale))))
+    return f"{x:+.{places}f}" if sign else f"{x:.{places}f}"
+
+
+def _range(interval: Interval) -> str:
+    half = (interval.high - interval.low) / 2
+    return f"[{_number(interval.low, half, sign=True)}, {_number(interval.high, half, sign=True)}]"
+
+
+def _seeds(n: int) -> str:
+    return f"{n} seed{'s' * (n != 1)}"
+
+
+# --- rows -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The results of a row that count, at the fullest profile on file (or the one asked for)."""
+
+    row: Row
+    profile: Profile | None
+    results: list[Result]
+    mean: float | None = None
+    sd: float | None = None
+
+    @property
+    def stand_in(self) -> str | None:
+        """Return which data set stood in for which, if one did."""
+        case = self.results[0].case if self.results else None
+        return (
+            f"{case.data.get('use')} for {case.stands_in_for}"
+            if case and case.stands_in_for
+            else None
+        )
+
+
+def measure(on_file: OnFile, row: Row, profiles: Sequence[Profile]) -> Measured:
+    """Return what counts of a row: the fullest profile with numbers, and of its data sets the preferred one."""
+    metric = on_file.spec.metric
+    for profile in profiles:
+        groups = on_file.at(row, profile).measured(metric)
+        if groups:
+            mean, sd = mean_and_sd(list(_values(groups[0], metric).values()))
+            return Measured(row, profile, groups[0], mean, sd)
+    return Measured(row, None, [])
+
+
+def _absent(on_file: OnFile, row: Row, profiles: Sequence[Profile]) -> tuple[Verdict, str]:
+    """Return why a row has no number."""
+    metric = on_file.spec.metric
+    found = [(profile, on_file.at(row, profile)) for profile in profiles]
+    for kind in ("failed", "missing"):
+        for profile, evidence in found:
+            reasons = [
+                f"seed {f.case.seed}: {f.reason}" for f in evidence.failures if f.kind == kind
+            ]
+            if reasons:
+                more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+                return (
+                    "failed" if kind == "failed" else "missing"
+                ), f"{profile}, {reasons[0]}{more}"
+    for profile, evidence in found:
+        for result in itertools.chain(*evidence.runs):
+            if metric in result.metrics:
+                return (
+                    "failed",
+                    f"{profile}, seed {result.case.seed}: {metric} is not a finite number",
+                )
+            known = ", ".join(sorted(result.metrics)) or "nothing"
+            return "missing", f"the {profile} results do not measure {metric} (they hold {known})"
+    if any(evidence.stale for _, evidence in found):
+        return "missing", "stale: the spec has changed since"
+    return "missing", "not run yet"
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What calibration found for one combination of the coordinates beside it.
+
+    Attributes:
+        chosen: the row that chose the coordinate's value; None where none was near enough, or it is still `open`.
+    """
+
+    chosen: Row | None
+    open: bool
+    reason: str
+
+
+def _place(spec: Spec, row: Row) -> tuple[str, ...]:
+    """Return the combination of coordinates that a row shares with the rows that calibrate it."""
+    assert spec.calibrate is not None
+    named = {spec.calibrate.coordinate, *spec.calibrate.by}
+    return tuple(str(v) for k, v in row.at.items() if k not in named)
+
+
+def calibrations(
+    on_file: OnFile, measured: Mapping[str, Measured]
+) -> dict[tuple[str, ...], Setting]:
+    """Choose the value of the open coordinate for each combination of the others; see `spec.Calibrate`.
+
+    A row that failed at full is out of the race; one that has not run yet keeps the choice open.
+    """
+    spec, rule = on_file.spec, on_file.spec.calibrate
+    if rule is None:
+        return {}
+    groups: defaultdict[tuple[str, ...], list[Row]] = defaultdict(list)
+    for row in spec.rows:
+        if row.matches(rule.by) and spec.judged(row) is not None and row.incomparable is None:
+            groups[_place(spec, row)].append(row)
+    found = {}
+    for place, rows in groups.items():
+        distances: dict[str, float] = {}
+        waiting = []
+        for row in rows:
+            of, published = measured[row.name], spec.judged(row)
+            if of.profile == "full" and of.mean is not None and published and not of.stand_in:
+                distances[row.name] = abs(of.mean - published.value)
+            elif not any(f.kind == "failed" for f in on_file.at(row, "full").failures):
+                waiting.append(label(row))
+        nearest = min(
+            (r for r in rows if r.name in distances), key=lambda r: distances[r.name], default=None
+        )
+        name = rule.coordinate
+        if waiting:
+            reason = f"{name} is not chosen yet: no full results of {', '.join(waiting)}"
+            found[place] = Setting(None, True, reason)
+        elif nearest is None or distances[nearest.name] > rule.tolerance:
+            at = (
+                ""
+                if nearest is None
+                else (
+                    f" (nearest: {nearest.at[name]}, {distances[nearest.name]:.3g} {spec.unit} away)"
+                )
+            )
+            reason = f"no {name} brought {label(rule.by)} within {rule.tolerance:g} {spec.unit} of print{at}"
+            found[place] = Setting(None, False, reason)
+        else:
+            reason = (
+                f"{name} {nearest.at[name]} was chosen: of {len(rows)} its {label(rule.by)} lies nearest to print, "
+                f"{distances[nearest.name]:.3g} {spec.unit} away"
+            )
+            found[place] = Setting(nearest, False, reason)
+    return found
+
+
+def _draw_variance(results: Sequence[Result], metric: str, store: Store) -> float | None:
+    """Return the variance of a mean over test points through the draw of their pixels; None if it is not known.
+
+    Where pixels are drawn anew for each seed, each point's spread over seeds estimates its variance (and what training
+    adds, so not too little); the published number rests on one such draw, which its printed error does not show.
+    """
+    arrays = []
+    for result in results:
+        values, stored = store.per_point(result).get("log_px"), _value(result, metric)
+        if values is None or stored is None or not np.all(np.isfinite(values)):
+            return None
+        if abs(abs(float(values.mean(dtype=float))) - abs(stored)) > 1e-3 * max(1.0, abs(stored)):
+            return None  # the array is of another metric
+        arrays.append(values.astype(float))
+    if len(arrays) < 2 or len({a.shape for a in arrays}) != 1:
+        return None
+    return float(np.var(arrays, axis=0, ddof=1).mean() / arrays[0].size)
+
+
+def _position(spec: Spec, interval: Interval, margin: float) -> tuple[Verdict, str]:
+    """Judge an interval of measured − published against ± margin."""
+    where = f"{LEVEL:.0%} interval {_range(interval)}".replace("%", " %")
+    if -margin <= interval.low and interval.high <= margin:
+        return "agrees", f"{where} lies inside ±{margin:g} {spec.unit}"
+    if interval.low > margin or interval.high < -margin:
+        good = (interval.low > margin) == (spec.better == "higher")
+        side = "good" if good else "bad"
+        return (
+            "better" if good else "worse",
+            f"{where} lies beyond ±{margin:g} {spec.unit}, on the {side} side",
+        )
+    half = (interval.high - interval.low) / 2
+    can = f"these seeds can tell {_number(half, half)} {spec.unit}"
+    return "undecided", f"{where} crosses the margin ±{margin:g} {spec.unit}; {can}"
+
+
+def _flags(spec: Spec, of: Measured, on_file: OnFile, changed: bool, failed: int) -> list[str]:
+    flags = []
+    if of.profile == "smoke":
+        flags.append("smoke")
+    if of.stand_in:
+        flags.append(f"stand-in: {of.stand_in}")
+    if any(r.metrics[spec.metric].kind == "score" for r in of.results):
+        flags.append("score, not a likelihood")
+    if spec.judged(of.row) is not None and spec.known(of.row) == "memory":
+        flags.append("from memory")
+    flags += [f"plugin: {name}" for name in sorted({p for r in of.results for p in r.plugins})]
+    at_least = PROFILES[PROFILES.index(of.profile) :] if of.profile else PROFILES
+    if any(on_file.at(of.row, profile).stale for profile in at_least):
+        flags.append("stale")
+    if changed:
+        flags.append("code changed")
+    if failed:
+        flags.append(f"{_seeds(failed)} failed")
+    return flags
+
+
+def judge_row(
+    on_file: OnFile,
+    of: Measured,
+    profiles: Sequence[Profile],
+    setting: Setting | None,
+    changed: bool,
+) -> RowOutcome:
+    """Return the verdict on one row; `docs/verdicts.md` has the rules in the order in which they are asked."""
+    spec, row, published = on_file.spec, of.row, on_file.spec.judged(of.row)
+    expected = seeds_of(spec, row, of.profile or profiles[0])
+    failed = len(on_file.at(row, of.profile).lost(spec.metric)) if of.profile else 0
+    n = len(of.results)
+    difference = (
+        of.mean - published.value if of.mean is not None and published is not None else None
+    )
+    estimate: Estimate | None = None
+    notes = []
+    if difference is not None and published is not None and of.sd is not None:
+        draw = 0.0
+        if published.error is not None and of.results[0].case.data.get("pixels") == "dynamic":
+            known = _draw_variance(of.results, spec.metric, on_file.store)
+            draw = known or 0.0
+            if known is None:
+                notes.append(
+                    "the published draw of test pixels is not counted: no values per image on file"
+                )
+        trials = spec.trials(row)
+        estimate = prediction(
+            difference, of.sd, n, published.error, published.rounding, trials, draw
+        )
+    interval = estimate.interval() if estimate else None
+
+    verdict: Verdict
+    if of.profile is None:
+        verdict, reason = _absent(on_file, row, profiles)
+    elif published is None or difference is None:
+        verdict, reason = "unpublished", f"nothing was published to compare with; {_seeds(n)}"
+    elif row.incomparable is not None:
+        verdict, reason = "incomparable", row.incomparable
+    elif of.profile != "full":
+        away = f"{_number(difference, estimate.half_width() if estimate else None, sign=True)} {spec.unit}"
+        verdict, reason = (
+            "reduced",
+            f"run at {of.profile}, not by the published protocol; {away} from print",
+        )
+    elif of.stand_in:
+        verdict, reason = "incomparable", f"run on other data: {of.stand_in}"
+    elif setting is not None and (setting.open or setting.chosen is None):
+        verdict, reason = ("undecided" if setting.open else "incomparable"), setting.reason
+    elif setting is not None and setting.chosen == row:
+        verdict, reason = (
+            "calibrated",
+            f"{setting.reason}; it cannot agree with what it was fitted to",
+        )
+    elif setting is not None and setting.chosen and not _same_value(spec, row, setting.chosen):
+        verdict, reason = "incomparable", setting.reason
+    elif spec.known(row) == "memory" and spec.confidence(row) != "high":
+        sure = spec.confidence(row)
+        verdict = "undecided"
+        reason = f"the published value is from memory ({sure} confidence): the distance is shown, nothing is decided"
+    elif interval is None:
+        verdict = "undecided"
+        reason = f"one seed only, so the spread over seeds is unknown; {_number(difference, sign=True)} {spec.unit} from print"
+    else:
+        margin = spec.margin(row)
+        if margin is None:
+            verdict, reason = "undecided", "the spec states no margin"
+        else:
+            verdict, reason = _position(spec, interval, margin)
+        if failed and verdict in ("agrees", "better"):
+            verdict = "undecided"
+            reason = f"{_seeds(failed)} failed, so those that are left are a selection; {reason}"
+    if of.profile is not None:
+        notes += [
+            _absent(on_file, row, [p])[1]
+            for p in profiles[: profiles.index(of.profile)]
+            if on_file.at(row, p).failures
+        ]
+    points = [
+        m.se
+        for r in of.results
+        if (m := r.metrics[spec.metric]).se is not None and math.isfinite(m.se)
+    ]
+    return RowOutcome(
+        row=row,
+        results=of.results,
+        profile=of.profile,
+        mean=of.mean,
+        sd=of.sd,
+        se_points=float(np.mean(points)) if points else None,
+        published=published,
+        difference=difference,
+        interval=interval,
+        smallest=estimate.half_width() if estimate else None,
+        verdict=verdict,
+        reason="; ".join([reason, *notes]),
+        flags=_flags(spec, of, on_file, changed, failed),
+        expected_seeds=expected,
+        also=_also(row, of.results),
+    )
+
+
+def _same_value(spec: Spec, a: Row, b: Row) -> bool:
+    assert spec.calibrate is not None
+    name = spec.calibrate.coordinate
+    return str(a.at.get(name)) == str(b.at.get(name))
+
+
+def _also(row: Row, results: Sequence[Result]) -> dict[str, tuple[float | None, float | None]]:
+    out: dict[str, tuple[float | None, float | None]] = {}
+    for name, published in (row.also or {}).items():
+        values = list(_values(results, name).values())
+        out[name] = (float(np.mean(values)) if values else None, published)
+    return out
+
+
+# --- claims ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Side:
+    """One of the groups of rows that a claim sets against each other; their values are averaged, seed by seed."""
+
+    name: str
+    rows: list[Row]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """What a test of two sides found: one-sided p values for and against the claim, None without a test."""
+
+    effect: float
+    interval: Interval | None
+    p_for: float | None
+    p_against: float | None
+    test: str
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A part of a claim before the p values are adjusted for their number."""
+
+    part: ClaimPart
+    p_for: float | None = None
+    p_against: float | None = None
+
+
+def parts_of(spec: Spec, claim: Claim) -> list[tuple[dict[str, Scalar], list[Side]]]:
+    """Return the combinations of held coordinates of a claim, each with the sides to compare, best first.
+
+    Values of an order that have no row at a combination are left out there; what is left with one side is no part.
+    """
+    wanted: list[tuple[str, Mapping[str, Scalar]]]
+    if claim.order is not None:
+        ((coordinate, values),) = claim.order.items()
+        named = {coordinate}
+        wanted = [(str(value), {coordinate: value}) for value in values]
+    elif claim.gap is not None:
+        named = {*claim.gap.better, *claim.gap.worse}
+        wanted = [(label(side), side) for side in (claim.gap.better, claim.gap.worse)]
+    else:
+        assert claim.within is not None
+        named = {*claim.within.a, *claim.within.b}
+        wanted = [(label(side), side) for side in (claim.within.a, claim.within.b)]
+    groups: dict[tuple[tuple[str, str], ...], list[Row]] = {}
+    for row in spec.rows:
+        if row.matches(claim.where):
+            held = tuple((k, str(v)) for k, v in row.at.items() if k not in named)
+            groups.setdefault(held, []).append(row)
+    out = []
+    for rows in groups.values():
+        sides = [Side(name, [r for r in rows if r.matches(at)]) for name, at in wanted]
+        sides = [side for side in sides if side.rows]
+        if len(sides) >= 2:
+            out.append(({k: v for k, v in rows[0].at.items() if k not in named}, sides))
+    return out
+
+
+def _one_data(results: Iterable[Result]) -> bool:
+    """Say whether results go together: all on the data their rows name, or each data set by one stand-in."""
+    uses: dict[str, set[str]] = defaultdict(set)
+    standing = set()
+    for result in results:
+        use = str(result.case.data.get("use"))
+        uses[result.case.stands_in_for or use].add(use)
+        standing.add(result.case.stands_in_for is not None)
+    return len(standing) <= 1 and all(len(found) == 1 for found in uses.values())
+
+
+def evidence_for(
+    on_file: OnFile, rows: Sequence[Row], metric: str, profiles: Sequence[Profile]
+) -> tuple[Profile, dict[str, list[Result]]] | str:
+    """Return the fullest profile at which every row has the metric on data that go together, with those results.
+
+    Where there is none, returns the reason.
+    """
+    apart = ""
+    for profile in profiles:
+        options = [on_file.at(row, profile).measured(metric) for row in rows]
+        if not all(options):
+            continue
+        for choice in itertools.product(*options):  # the rows' preferred data sets come first
+            if _one_data(group[0] for group in choice):
+                return profile, {row.name: group for row, group in zip(rows, choice, strict=True)}
+        apart = f"at {profile} the rows were measured on different data, some on stand-ins"
+    if apart:
+        return apart
+    never = [r for r in rows if not any(on_file.at(r, p).measured(metric) for p in profiles)]
+    if never:
+        return f"no results with {metric} of {', '.join(label(r) for r in never)}"
+    return "no profile at which all its rows have results"
+
+
+def _averaged(groups: Sequence[Sequence[Result]], metric: str) -> dict[int, float]:
+    """Return the mean over rows for each seed that all of them have."""
+    values = [_values(group, metric) for group in groups]
+    common = sorted(set.intersection(*(set(v) for v in values)))
+    return {seed: float(np.mean([v[seed] for v in values])) for seed in common}
+
+
+def contrast(
+    a: Sequence[Sequence[Result]],
+    b: Sequence[Sequence[Result]],
+    metric: str,
+    better: Literal["higher", "lower"],
+    store: Store,
+    threshold: float = 0.0,
+    tolerance: float | None = None,
+) -> Pair | str:
+    """Test that a is better than b by more than `threshold`, or with `tolerance` that they differ by at most that.
+
+    Seeds are the units: a paired t test over common seeds where both sides saw the same data, else Welch's. Two
+    classifiers that no seed moves are compared point by point (McNemar). Returns a reason where nothing can be compared.
+
+    Args:
+        a, b: results of each row of a side, by row.
+    """
+    values_a, values_b = _averaged(a, metric), _averaged(b, metric)
+    if not values_a or not values_b:
+        return "no seed is common to all rows of a side"
+    sign = 1.0 if better == "higher" else -1.0
+    blocks = [result.case.data for result in itertools.chain(*a, *b)]
+    same_data = all(block == blocks[0] for block in blocks)
+    common = sorted(set(values_a) & set(values_b)) if same_data else []
+    (mean_a, sd_a), (mean_b, sd_b) = (
+        mean_and_sd([*values_a.values()]),
+        mean_and_sd([*values_b.values()]),
+    )
+    effect = sign * (mean_a - mean_b)
+    if _fixed(a, sd_a) and _fixed(b, sd_b):
+        found = (
+            _by_points(a, b, effect, store)
+            if same_data and not threshold and tolerance is None
+            else None
+        )
+        return found or Pair(
+            effect, None, None, None, "none: no side varies with the seed, so seeds cannot test it"
+        )
+    if len(common) >= 2:
+        mean, sd = mean_and_sd([sign * (values_a[s] - values_b[s]) for s in common])
+        assert sd is not None
+        estimate = Estimate(mean, sd / math.sqrt(len(common)), len(common) - 1)
+        test = f"paired t test over {len(common)} seeds"
+    elif sd_a is not None and sd_b is not None:
+        n_a, n_b = len(values_a), len(values_b)
+        estimate = Estimate.of(effect, [(sd_a**2 / n_a, n_a - 1), (sd_b**2 / n_b, n_b - 1)])
+        test = f"Welch's t test over {n_a} and {n_b} seeds"
+    else:
+        if common:
+            effect = sign * float(np.mean([values_a[s] - values_b[s] for s in common]))
+        return Pair(effect, None, None, None, "none: fewer than 2 seeds")
+    if tolerance is not None:
+        inside = max(estimate.p_above(-tolerance), estimate.p_below(tolerance))
+        outside = 2 * min(estimate.p_above(tolerance), estimate.p_below(-tolerance))
+        test = f"two one-sided tests ({test})"
+        return Pair(estimate.effect, estimate.interval(), inside, min(1.0, outside), test)
+    p_for, p_against = estimate.p_above(threshold), estimate.p_below(threshold)
+    return Pair(estimate.effect, estimate.interval(), p_for, p_against, test)
+
+
+def _fixed(groups: Sequence[Sequence[Result]], sd: float | None) -> bool:
+    """Say whether the seed changes nothing: seen over seeds, or for a single one, since no gradient steps were taken."""
+    if sd is not None:
+        return sd == 0
+    return all(
+        "fit" in stage for group in groups for result in group for stage in result.case.train
+    )
+
+
+def _by_points(
+    a: Sequence[Sequence[Result]], b: Sequence[Sequence[Result]], effect: float, store: Store
+) -> Pair | None:
+    """Return McNemar's test of two classifiers with stored predictions on the same points, or None."""
+    if len(a) != 1 or len(b) != 1 or a[0][0].case.seed != b[0][0].case.seed:
+        return None
+    right = [store.per_point(side[0][0]).get("correct") for side in (a, b)]
+    if right[0] is None or right[1] is None or right[0].shape != right[1].shape:
+        return None
+    right_a, right_b = right[0].astype(bool), right[1].astype(bool)
+    only_a, only_b, p = mcnemar(right_a, right_b)
+    against = mcnemar(right_b, right_a)[2]
+    interval = None
+    if only_a != only_b:
+        n = (
+            right_a.size
+        )  # the metric may be a fraction or a percentage: the effect itself says which
+        unit = effect / ((only_a - only_b) / n)
+        se = math.sqrt(only_a + only_b - (only_a - only_b) ** 2 / n) / n
+        interval = Estimate(effect, abs(unit) * se, math.inf).interval()
+    test = f"McNemar's exact test between two fixed models over {right_a.size} points ({only_a} against {only_b})"
+    return Pair(effect, interval, p, against, test)
+
+
+def _missing(at: Mapping[str, object], reason: str) -> Draft:
+    return Draft(ClaimPart(dict(at), "missing", None, None, None, "", None, reason))
+
+
+def draft_part(
+    on_file: OnFile,
+    claim: Claim,
+    at: Mapping[str, Scalar],
+    sides: Sequence[Side],
+    profiles: Sequence[Profile],
+) -> Draft:
+    """Test one part of a claim; an order is as weak as the weakest of its neighbours (intersection-union test)."""
+    spec = on_file.spec
+    metric, better = claim.metric or spec.metric, claim.better or spec.better
+    rows = [row for side in sides for row in side.rows]
+    found = evidence_for(on_file, rows, metric, profiles)
+    if isinstance(found, str):
+        return _missing(at, found)
+    profile, results = found
+    threshold = claim.gap.at_least if claim.gap else 0.0
+    tolerance = claim.within.tolerance if claim.within else None
+    pairs: list[tuple[str, Pair]] = []
+    for a, b in itertools.pairwise(sides):
+        groups = [[results[row.name] for row in side.rows] for side in (a, b)]
+        pair = contrast(groups[0], groups[1], metric, better, on_file.store, threshold, tolerance)
+        if isinstance(pair, str):
+            return _missing(at, f"{a.name} and {b.name}: {pair}")
+        pairs.append(
+            (f"{a.name} over {b.name}" if tolerance is None else f"{a.name} and {b.name}", pair)
+        )
+    name, weakest = min(pairs, key=lambda p: p[1].effect)
+    tests = list(dict.fromkeys(pair.test for _, pair in pairs))
+    test = "; ".join(tests) + (f", for each of {len(pairs)} neighbours" if len(pairs) > 1 else "")
+    failed = [
+        f"{label(row)} seed {s}" for row in rows for s in on_file.at(row, profile).lost(metric)
+    ]
+    if failed:
+        reason = f"{', '.join(failed)} failed, so the seeds that are left are a selection"
+    else:
+        half = (weakest.interval.high - weakest.interval.low) / 2 if weakest.interval else None
+        reason = f"{name}: {_number(weakest.effect, half, sign=True)} {spec.unit if metric == spec.metric else ''}".strip()
+    left_out = len(next(iter(claim.order.values()))) - len(sides) if claim.order else 0
+    if left_out:
+        reason += f"; {left_out} of the values have no row here"
+    part = ClaimPart(
+        dict(at), "undecided", weakest.effect, weakest.interval, None, test, profile, reason
+    )
+    p_for = [pair.p_for for _, pair in pairs]
+    p_against = [pair.p_against for _, pair in pairs]
+    if failed or None in p_for or None in p_against:
+        return Draft(part)
+    against = min(p for p in p_against if p is not None) * len(pairs)
+    return Draft(part, max(p for p in p_for if p is not None), min(1.0, against))
+
+
+def settle(drafts: Sequence[Draft]) -> list[ClaimPart]:
+    """Return the parts with Holm-adjusted p values and their verdicts; all of a table's parts are one family."""
+    tested = [d for d in drafts if d.p_for is not None and d.p_against is not None]
+    adjusted = holm([d.p_for for d in tested if d.p_for is not None])
+    opposed = holm([d.p_against for d in tested if d.p_against is not None])
+    by_draft = {id(d): (p, q) for d, p, q in zip(tested, adjusted, opposed, strict=True)}
+    out = []
+    for draft in drafts:
+        part = draft.part
+        if id(draft) in by_draft:
+            p, q = by_draft[id(draft)]
+            verdict: ClaimVerdict = "holds" if p < ALPHA else "fails" if q < ALPHA else "undecided"
+            says = f"p = {p:.2g}" if verdict != "fails" else f"p = {q:.2g} for the opposite"
+            if verdict == "undecided":
+                says += ", too little to tell"
+            part = _with(part, verdict=verdict, p=p, reason=f"{part.reason} ({says})")
+        out.append(part)
+    return out
+
+
+def _with(part: ClaimPart, **changes: Any) -> ClaimPart:
+    return ClaimPart(**{**vars(part), **changes})
+
+
+def conclude(claim: Claim, parts: list[ClaimPart]) -> ClaimOutcome:
+    """Return the verdict over all parts that count: fails if one fails, else undecided, else missing, else holds."""
+    counted = [part for part in parts if part.counts] or parts
+    order: tuple[ClaimVerdict, ...] = ("fails", "undecided", "missing", "holds")
+    tally = {v: sum(p.verdict == v for p in counted) for v in order}
+    verdict = next(v for v in order if tally[v])
+    if len(counted) == 1:
+        reason = counted[0].reason
+    else:
+        words = ", ".join(f"{v} in {n}" for v, n in tally.items() if n)
+        reason = f"of {len(counted)} parts: {words}"
+    aside = len(parts) - len(counted)
+    return ClaimOutcome(
+        claim, parts, verdict, reason + (f"; {aside} shown but not counted" if aside else "")
+    )
+
+
+def judge_claims(
+    on_file: OnFile, profiles: Sequence[Profile], settings: Mapping[tuple[str, ...], Setting]
+) -> list[ClaimOutcome]:
+    """Return the verdict on every claim of the spec."""
+    spec = on_file.spec
+    plan: list[tuple[Claim, list[Draft]]] = []
+    for claim in spec.claims:
+        drafts = []
+        for at, sides in parts_of(spec, claim):
+            draft = draft_part(on_file, claim, at, sides, profiles)
+            rows = [row for side in sides for row in side.rows]
+            others = [s for row in rows if (s := _elsewhere(spec, row, settings))]
+            if others:
+                reason = f"{draft.part.reason}; not the setting that calibration chose"
+                draft = Draft(
+                    _with(draft.part, counts=False, reason=reason), draft.p_for, draft.p_against
+                )
+            drafts.append(draft)
+        plan.append((claim, drafts or [_missing({}, "the spec has no rows that it compares")]))
+    settled = iter(settle([draft for _, drafts in plan for draft in drafts]))
+    return [conclude(claim, list(itertools.islice(settled, len(drafts)))) for claim, drafts in plan]
+
+
+def _elsewhere(spec: Spec, row: Row, settings: Mapping[tuple[str, ...], Setting]) -> bool:
+    """Say whether calibration chose another value of its coordinate than the row has."""
+    if spec.calibrate is None:
+        return False
+    setting = settings.get(_place(spec, row))
+    return (
+        setting is not None
+        and setting.chosen is not None
+        and not _same_value(spec, row, setting.chosen)
+    )
+
+
+# --- a method of one's own ------------------------------------------------------------------------
+
+
+def _same_points(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
+    """Say whether two data blocks are the same images shown the same way."""
+    return a.get("use") == b.get("use") and a.get("pixels") == b.get("pixels")
+
+
+def versus(on_file: OnFile, mine: OnFile, profiles: Sequence[Profile]) -> list[ClaimOutcome]:
+    """Set each row of the user's spec against the best measured and the best published row of the table.
+
+    Rivals have the row's own value of every coordinate that the table knows it by; a value that the table does not have
+    (the new method's name) leaves its coordinate free. They count only on the same data and pixels.
+    """
+    spec = on_file.spec
+    plan: list[tuple[Claim, list[Draft]]] = []
+    for row in mine.spec.rows:
+        pinned = {
+            k: v for k, v in row.at.items() if any(str(r.at.get(k)) == str(v) for r in spec.rows)
+        }
+        rivals = [r for r in spec.rows if r.matches(pinned)]
+        text = f"{label(row)} ({mine.spec.id}) beats the rows of {spec.id}"
+        claim = Claim(id=f"against/{row.name}", text=text, gap=Gap(better=row.at, worse={}))
+        if mine.spec.metric != spec.metric or mine.spec.better != spec.better:
+            why = f"{mine.spec.id} measures {mine.spec.metric} ({mine.spec.better} is better), not {spec.metric}"
+            drafts = [_missing({}, why)]
+        else:
+            drafts = [_against_measured(on_file, mine, row, rivals, profiles)]
+            drafts.append(_against_published(on_file, mine, row, rivals, profiles))
+        plan.append((claim, drafts))
+    settled = iter(settle([draft for _, drafts in plan for draft in drafts]))
+    return [conclude(claim, list(itertools.islice(settled, len(drafts)))) for claim, drafts in plan]
+
+
+def _against_measured(
+    on_file: OnFile, mine: OnFile, row: Row, rivals: Sequence[Row], profiles: Sequence[Profile]
+) -> Draft:
+    spec = on_file.spec
+    sign = 1.0 if spec.better == "higher" else -1.0
+    for profile in profiles:
+        for own in mine.at(row, profile).measured(spec.metric):
+            found = [
+                (sign * float(np.mean([*_values(group, spec.metric).values()])), rival, group)
+                for rival in rivals
+                for group in on_file.at(rival, profile).measured(spec.metric)
+                if _same_points(group[0].case.data, own[0].case.data)
+            ]
+            if not found:
+                continue
+            _, rival, group = max(found, key=lambda item: item[0])
+            at: dict[str, object] = {"against": f"best measured: {label(rival)}"}
+            pair = contrast([own], [group], spec.metric, spec.better, on_file.store)
+            if isinstance(pair, str):
+                return _missing(at, pair)
+            half = (pair.interval.high - pair.interval.low) / 2 if pair.interval else None
+            reason = f"{_number(pair.effect, half, sign=True)} {spec.unit} over {label(rival)}"
+            part = ClaimPart(
+                at, "undecided", pair.effect, pair.interval, None, pair.test, profile, reason
+            )
+            return Draft(part, pair.p_for, pair.p_against)
+    return _missing({"against": "best measured"}, "no profile has results of both on the same data")
+
+
+def _against_published(
+    on_file: OnFile, mine: OnFile, row: Row, rivals: Sequence[Row], profiles: Sequence[Profile]
+) -> Draft:
+    spec = on_file.spec
+    sign = 1.0 if spec.better == "higher" else -1.0
+    at: dict[str, object] = {"against": "best published"}
+    own = measure(mine, row, profiles)
+    if own.mean is None:
+        return _missing(at, f"no results of {label(row)}")
+    data = own.results[0].case.data
+    printed = [
+        (sign * published.value, rival, published)
+        for rival in rivals
+        if (published := spec.judged(rival)) is not None
+        and not rival.incomparable
+        and (spec.known(rival) != "memory" or spec.confidence(rival) == "high")
+        and _same_points(variants(spec, rival, "full", 0)[0].data, data)
+    ]
+    if not printed:
+        return _missing(at, "nothing was published on the same data")
+    _, rival, published = max(printed, key=lambda item: item[0])
+    at = {"against": f"best published: {label(rival)}"}
+    difference = own.mean - published.value
+    if own.sd is None or own.profile != "full":
+        why = f"run at {own.profile}" if own.profile != "full" else "one seed only"
+        reason = f"{_number(sign * difference, sign=True)} {spec.unit} over {published.text}; {why}, nothing is decided"
+        return Draft(
+            ClaimPart(at, "undecided", sign * difference, None, None, "none", own.profile, reason)
+        )
+    estimate = prediction(
+        sign * difference,
+        own.sd,
+        len(own.results),
+        published.error,
+        published.rounding,
+        spec.trials(rival),
+    )
+    reason = f"{_number(sign * difference, estimate.half_width(), sign=True)} {spec.unit} over {published.text}"
+    test = f"prediction interval, {_seeds(len(own.results))} against print"
+    part = ClaimPart(
+        at, "undecided", estimate.effect, estimate.interval(), None, test, "full", reason
+    )
+    return Draft(part, estimate.p_above(), estimate.p_below())
+
+
+# --- a whole table --------------------------------------------------------------------------------
+
+
+def _wide_margins(spec: Spec) -> Iterator[str]:
+    """Yield a warning for each row whose margin exceeds half the smallest published gap among its claims."""
+    smallest: dict[str, tuple[float, str]] = {}
+    for claim in spec.claims:
+        if claim.within is not None or claim.metric not in (None, spec.metric):
+            continue
+        for _, sides in parts_of(spec, claim):
+            for a, b in itertools.pairwise(sides):
+                printed = [spec.judged(side.rows[0]) for side in (a, b)]
+                if printed[0] is None or printed[1] is None or len(a.rows) > 1 or len(b.rows) > 1:
+                    continue
+                gap = abs(printed[0].value - printed[1].value)
+                for row in (a.rows[0], b.rows[0]):
+                    if gap < smallest.get(row.name, (math.inf, ""))[0]:
+                        smallest[row.name] = (gap, claim.id)
+    for row in spec.rows:
+        margin, (gap, claim_id) = spec.margin(row), smallest.get(row.name, (math.inf, ""))
+        if margin is not None and margin > gap / 2 * (1 + 1e-9):
+            yield f"{label(row)}: its margin {margin:g} is more than half the gap {gap:.3g} of claim {claim_id}"
+
+
+def _changed(results: Sequence[Result], fingerprint: Fingerprint | None) -> bool:
+    """Say whether results come from other sources than those of today; the seed does not choose sources."""
+    if fingerprint is None or not results:
+        return False
+    today = fingerprint(results[0].case)
+    return any(result.fingerprint != today for result in results)
+
+
+def _outcomes(
+    on_file: OnFile,
+    profiles: Sequence[Profile],
+    settings: Mapping[tuple[str, ...], Setting],
+    measured: Mapping[str, Measured],
+    fingerprint: Fingerprint | None,
+) -> list[RowOutcome]:
+    spec = on_file.spec
+    out = []
+    for row in spec.rows:
+        of = measured[row.name]
+        setting = settings.get(_place(spec, row)) if spec.calibrate else None
+        out.append(judge_row(on_file, of, profiles, setting, _changed(of.results, fingerprint)))
+    return out
+
+
+def compare(
+    spec: Spec,
+    store: Store,
+    *,
+    profile: Profile | None = None,
+    against: Spec | None = None,
+    fingerprint: Fingerprint | None = None,
+) -> Comparison:
+    """Judge every row and claim of a spec by what is on file.
+
+    Args:
+        profile: use only results of this profile; by default each row's (and each claim's) fullest.
+        against: a spec of the user's own, whose rows are put beside those of the table and tested against the best.
+        fingerprint: `build.fingerprint`, to tell results of code that has changed since; None does not look.
+
+    Raises:
+        SpecError: `against` has the id of `spec`.
+    """
+    profiles: tuple[Profile, ...] = (profile,) if profile else BEST_FIRST
+    if against is not None and against.id == spec.id:
+        raise SpecError(
+            f"{against.file}: its id {spec.id} is that of the table it is set against; give it one of its own"
+        )
+    on_file = OnFile(spec, store)
+    measured = {row.name: measure(on_file, row, profiles) for row in spec.rows}
+    settings = calibrations(on_file, measured)
+    rows = _outcomes(on_file, profiles, settings, measured, fingerprint)
+    claims = judge_claims(on_file, profiles, settings)
+    warnings = [*on_file.warnings, *_wide_margins(spec)]
+    if against is not None:
+        mine = OnFile(against, store)
+        warnings += mine.warnings
+        claims += versus(on_file, mine, profiles)
+        if against.metric == spec.metric:
+            own = {row.name: measure(mine, row, profiles) for row in against.rows}
+            for outcome in _outcomes(mine, profiles, calibrations(mine, own), own, fingerprint):
+                if outcome.results:
+                    outcome.flags.insert(0, "against")
+                    rows.append(outcome)
+    warnings += [
+        f"{label(r.row)}: the code has changed since it ran"
+        for r in rows
+        if "code changed" in r.flags
+    ]
+    used = {outcome.profile for outcome in rows if outcome.profile}
+    banners = dict.fromkeys(r.banner for outcome in rows for r in outcome.results if r.banner)
+    return Comparison(
+        spec=spec,
+        rows=rows,
+        claims=claims,
+        warnings=warnings,
+        profile=profile or (used.pop() if len(used) == 1 else None),
+        banner="; ".join(banners) or None,
+    )

@@ -761,10 +761,9 @@ def _references(spec: Spec, document: Located, file: str) -> Iterator[Problem]:
         yield from check(spec.calibrate.by, ("calibrate", "by"))
         yield from check({spec.calibrate.coordinate: []}, ("calibrate", "coordinate"))
     index = [spec.show.index] if isinstance(spec.show.index, str) else spec.show.index
-    for name, value in (("index", index), ("columns", spec.show.columns), ("split", spec.show.split)):
-        for key in value if isinstance(value, list) else [value]:
-            if key:
-                yield from check({key: []}, ("show", name))
+    for place, named in (("index", index), ("columns", [spec.show.columns]), ("split", [spec.show.split])):
+        for coordinate in filter(None, named):
+            yield from check({coordinate: []}, ("show", place))
     for i, figure in enumerate(spec.figures):
         yield from check(figure.where, ("figures", i, "where"))
         if figure.series:

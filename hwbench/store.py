@@ -8,6 +8,10 @@ import json
 import math
 import os
 import tempfile
+import threading
+import uuid
+import zipfile
+import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +19,7 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from hwbench.spec import Case
 
@@ -26,14 +30,23 @@ class StoreError(RuntimeError):
     """The results folder cannot be written."""
 
 
+def _null_is_nan(value: Any) -> Any:
+    return math.nan if value is None else value
+
+
+Number = Annotated[
+    float, BeforeValidator(_null_is_nan)
+]  # JSON has no NaN: what is not finite is stored as null
+
+
 class _Record(BaseModel):
     model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
 
 
 class StoredMetric(_Record):
-    """See `protocols.Metric`."""
+    """See `protocols.Metric`; a value that is not a number reads as NaN."""
 
-    value: float
+    value: Number
     se: float | None = None
     mc_se: float | None = None
     n: int = 0
@@ -44,9 +57,9 @@ class StoredMetric(_Record):
 class StoredCurve(_Record):
     """See `protocols.Curve`."""
 
-    x: list[float]
-    y: list[float]
-    se: list[float] = []
+    x: list[Number]
+    y: list[Number]
+    se: list[Number] = []
 
 
 class Result(_Record):
@@ -61,7 +74,7 @@ class Result(_Record):
         plugins: modules from outside that the run used.
     """
 
-    schema_version: Literal[1] = SCHEMA
+    schema_version: Literal[1] = 1
     case: Case
     key: str
     fingerprint: str
@@ -84,7 +97,7 @@ class Result(_Record):
 class Failure(_Record):
     """A case that did not come to a number: the reason in one line, and the traceback."""
 
-    schema_version: Literal[1] = SCHEMA
+    schema_version: Literal[1] = 1
     case: Case
     key: str
     kind: Literal["failed", "missing"]
@@ -121,16 +134,27 @@ def write_atomically(path: Path, data: bytes, *, overwrite: bool = False) -> boo
         if overwrite:
             Path(name).replace(path)
             return True
-        try:
-            os.link(name, path)  # unlike rename, fails where another process was first
-        except FileExistsError:
-            return False
-        return True
+        return _put(Path(name), path)
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror or error}") from None
     finally:
         with contextlib.suppress(FileNotFoundError):
             Path(name).unlink()
+
+
+def _put(whole: Path, path: Path) -> bool:
+    """Give a whole file its name unless another process was first; says whether it did."""
+    try:
+        os.link(whole, path)  # unlike rename, it fails where there is a file
+    except FileExistsError:
+        return False
+    except OSError:  # a file system without links: claim the name first, then move the file there
+        try:
+            path.touch(exist_ok=False)
+        except FileExistsError:
+            return False
+        whole.replace(path)
+    return True
 
 
 @dataclass(frozen=True)
@@ -146,7 +170,9 @@ class Store:
             with tempfile.TemporaryFile(dir=self.folder):
                 pass
         except OSError as error:
-            raise StoreError(f"the results folder {self.folder} cannot be written: {error.strerror or error}") from None
+            raise StoreError(
+                f"the results folder {self.folder} cannot be written: {error.strerror or error}"
+            ) from None
 
     def path(self, case: Case) -> Path:
         """Return the file of a case's result."""
@@ -157,16 +183,53 @@ class Store:
         return self.folder / ".failed" / case.path
 
     def write(self, result: Result, per_point: dict[str, np.ndarray] | None = None) -> bool:
-        """Store a result, arrays first; False if one was there already. A former failure of the case is removed."""
+        """Store a result; False if one was there already, which then stays as it is, with its arrays.
+
+        Where the file is there but is no whole result of the case (cut in half, of another schema), it is kept under
+        another name. A former failure of the case is removed.
+
+        Raises:
+            StoreError: the folder cannot be written.
+        """
         path = self.path(result.case)
-        if per_point:
-            buffer = io.BytesIO()
-            np.savez_compressed(buffer, allow_pickle=False, **per_point)  # type: ignore[arg-type]
-            write_atomically(path.with_suffix(".npz"), buffer.getvalue())
-        text = json.dumps(_no_nan(result.model_dump(mode="json")), indent=1, ensure_ascii=False, allow_nan=False)
-        written = write_atomically(path, (text + "\n").encode())
-        self.failed_path(result.case).unlink(missing_ok=True)
+        text = json.dumps(
+            _no_nan(result.model_dump(mode="json")), indent=1, ensure_ascii=False, allow_nan=False
+        )
+        arrays = path.with_suffix(".npz")
+        waiting = arrays.with_name(f".{arrays.name}.{os.getpid()}-{threading.get_ident()}")
+        try:
+            if (
+                per_point
+            ):  # whole on disk before the result is, under its name only once the result is ours
+                buffer = io.BytesIO()
+                np.savez_compressed(buffer, allow_pickle=False, **per_point)
+                write_atomically(waiting, buffer.getvalue(), overwrite=True)
+            data = (text + "\n").encode()
+            written = write_atomically(path, data)
+            if not written and self.read(result.case) is None:
+                self._set_aside(path, result.case)
+                written = write_atomically(path, data)
+            if written and per_point:
+                waiting.replace(arrays)
+            elif written:
+                arrays.unlink(missing_ok=True)  # left over from a run that was killed
+            self.failed_path(result.case).unlink(missing_ok=True)
+        except OSError as error:
+            raise StoreError(f"cannot write {path}: {error.strerror or error}") from None
+        finally:
+            with contextlib.suppress(OSError):
+                waiting.unlink()
         return written
+
+    def _set_aside(self, path: Path, case: Case) -> None:
+        """Rename a file that is not the case's result, unless another process has just put the result there."""
+        aside = path.with_name(f"{path.stem}.old-{uuid.uuid4().hex[:8]}.json")
+        with contextlib.suppress(FileNotFoundError):
+            path.rename(aside)
+        found = self._load(aside, [], case.path)
+        if found is not None and found.key == case.key:
+            _put(aside, path)
+            aside.unlink(missing_ok=True)
 
     def write_failure(self, failure: Failure) -> None:
         """Store why a case has no number; the newest reason replaces an older one."""
@@ -175,15 +238,16 @@ class Store:
 
     def read(self, case: Case) -> Result | None:
         """Return the result of a case, or None if there is none that can be read."""
-        path = self.path(case)
-        result = self._load(path, [])
+        result = self._load(self.path(case), [], case.path)
         return result if result is not None and result.key == case.key else None
 
     def read_failure(self, case: Case) -> Failure | None:
         """Return why a case has no number, if it was tried."""
         try:
-            failure = Failure.model_validate_json(self.failed_path(case).read_text(encoding="utf-8"))
-        except (OSError, ValidationError, UnicodeDecodeError):
+            failure = Failure.model_validate_json(
+                self.failed_path(case).read_text(encoding="utf-8")
+            )
+        except (OSError, ValueError):
             return None
         return failure if failure.key == case.key else None
 
@@ -193,47 +257,85 @@ class Store:
         try:
             with np.load(path, allow_pickle=False) as arrays:
                 return {name: arrays[name] for name in arrays.files}
-        except (OSError, ValueError):
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
             return {}
 
     def results(self, spec_id: str | None = None) -> tuple[list[Result], list[str]]:
         """Return all results (of one spec) and a warning for each file that is not one; nothing is deleted."""
         warnings: list[str] = []
         pattern = f"{spec_id}/*/*.json" if spec_id else "*/*/*/*.json"
-        paths = sorted(p for p in self.folder.glob(pattern) if not any(part.startswith(".") for part in p.parts[-4:]))
-        found = [result for p in paths if (result := self._load(p, warnings)) is not None]
+        paths = sorted(
+            p
+            for p in self.folder.glob(pattern)
+            if not any(part.startswith(".") for part in p.parts[-4:])
+        )
+        places = [(p, p.relative_to(self.folder)) for p in paths]
+        found = [
+            result for p, place in places if (result := self._load(p, warnings, place)) is not None
+        ]
         return found, warnings
 
-    def _load(self, path: Path, warnings: list[str]) -> Result | None:
+    def failures(self, spec_id: str) -> list[Failure]:
+        """Return why cases of a spec have no number; files that cannot be read are left out."""
+        found = []
+        for path in sorted((self.folder / ".failed").glob(f"{spec_id}/*/*.json")):
+            with contextlib.suppress(OSError, ValueError):
+                failure = Failure.model_validate_json(path.read_text(encoding="utf-8"))
+                if failure.key == failure.case.key and path == self.failed_path(failure.case):
+                    found.append(failure)
+        return found
+
+    def _load(self, path: Path, warnings: list[str], place: Path) -> Result | None:
+        """Return the result in a file, None with a warning where it is none or does not belong at `place`."""
         try:
             raw = json.loads(path.read_text(encoding="utf-8"))
             version = raw.get("schema_version") if isinstance(raw, dict) else None
             if version != SCHEMA:
-                warnings.append(f"{path}: skipped: schema version {version}, this hwbench reads {SCHEMA}")
+                warnings.append(
+                    f"{path}: skipped: schema version {version}, this hwbench reads {SCHEMA}"
+                )
                 return None
-            return Result.model_validate_json(json.dumps(raw))
+            result = Result.model_validate_json(json.dumps(raw))
         except FileNotFoundError:
             return None
-        except (OSError, ValueError) as error:
+        except ValidationError as error:
+            first = error.errors()[0]
+            reason = f"{'.'.join(map(str, first['loc']))}: {first['msg']}"
+        except (OSError, ValueError, RecursionError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            warnings.append(f"{path}: skipped: not a whole result file ({reason})")
-            return None
+        else:
+            if result.key != result.case.key:
+                reason = "its key is not the hash of its case: it was changed by hand"
+            elif result.case.path != place:
+                reason = f"it belongs at {result.case.path}"
+            else:
+                return result
+        warnings.append(f"{path}: skipped: not a whole result file ({reason})")
+        return None
+
+
+COLUMNS = (
+    "spec", "profile", "seed", "metric", "value", "se", "mc_se", "points", "samples", "kind", "train_seconds", "device", "commit",
+)  # fmt: skip
 
 
 def frame(results: Iterable[Result]) -> pd.DataFrame:
-    """Return results as a table: one line per result and metric, coordinates as columns."""
+    """Return results as a table: one line per result and metric.
+
+    Columns are the coordinates (one with the name of another column, as `seed`, is called `at_seed`) and `COLUMNS`.
+    """
     rows = [
         {
+            **{f"at_{key}" if key in COLUMNS else key: value for key, value in r.case.at.items()},
             "spec": r.case.spec,
-            **r.case.at,
             "profile": r.case.profile,
             "seed": r.case.seed,
             "metric": name,
             "value": m.value,
             "se": m.se,
             "mc_se": m.mc_se,
-            "n": m.n,
-            "k": m.k,
+            "points": m.n,
+            "samples": m.k,
             "kind": m.kind,
             "train_seconds": r.seconds.get("train"),
             "device": r.machine.get("device"),
@@ -242,4 +344,5 @@ def frame(results: Iterable[Result]) -> pd.DataFrame:
         for r in results
         for name, m in r.metrics.items()
     ]
-    return pd.DataFrame(rows)
+    table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=list(COLUMNS))
+    return table[["spec", *[c for c in table.columns if c != "spec"]]]
