@@ -29,6 +29,7 @@ from hwbench.spec import (
     Row,
     Spec,
     Stage,
+    UserError,
     did_you_mean,
     resolve,
     runs_at,
@@ -58,7 +59,7 @@ CONTEXT = ("visible", "classes", "shape")  # what a constructor may ask of the r
 _plugins: set[str] = set()
 
 
-class BuildError(ValueError):
+class BuildError(UserError):
     """A name behind `use` is not there, or its arguments do not fit."""
 
     def __init__(self, message: str, path: Path_ = ("use",)) -> None:

@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 
 from hwbench import __version__, build, spec
-from hwbench.spec import PROFILES, Case, Problem, Profile, Spec, SpecError
+from hwbench.spec import PROFILES, Case, Problem, Profile, Spec, SpecError, UserError
 
 if TYPE_CHECKING:
     from hwbench.runner import Cost, Job, Outcome
@@ -42,12 +42,6 @@ out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 
-class Exit(Exception):
-    """Ends a command with a message and an exit code."""
-
-    def __init__(self, code: int, message: str = "") -> None:
-        super().__init__(message)
-        self.code = code
 
 
 # --- options --------------------------------------------------------------------------------------
@@ -85,7 +79,7 @@ def benchmarks_folder(named: Path | None = None) -> Path:
     """Return the folder of specs: the one named, ./benchmarks, or the one beside the package."""
     if named is not None:
         if not named.is_dir():
-            raise Exit(WRONG_INPUT, f"--benchmarks {named}: no such folder")
+            raise SpecError(f"--benchmarks {named}: no such folder")
         return named
     here = Path("benchmarks")
     return here if here.is_dir() else Path(__file__).parent.parent / "benchmarks"
@@ -639,10 +633,10 @@ def gate(
             err.print(f"wrote {spec.display_path(path)}", markup=False)
         return
     if not baseline.is_dir():
-        raise Exit(WRONG_INPUT, f"--baseline {baseline}: no such folder")
+        raise SpecError(f"--baseline {baseline}: no such folder")
     found = gate_.gate(specs, store, baseline, chosen)
     if not found:
-        raise Exit(WRONG_INPUT, f"nothing to compare: {baseline} has no {chosen} baseline of these specs")
+        raise SpecError(f"nothing to compare: {baseline} has no {chosen} baseline of these specs")
     if junit is not None:
         gate_.write_junit(found, junit)
     if as_json:
@@ -714,26 +708,75 @@ def changes(old: Case, new: Case) -> str:
     return "; ".join(found[:4]) + (" …" if len(found) > 4 else "")
 
 
+# --- data -----------------------------------------------------------------------------------------
+
+Words = Annotated[list[str] | None, typer.Argument(metavar="[SET|FILE]...", help="Data sets or files; all by default.")]
+
+
+def print_files(records: Sequence[Any], as_json: bool) -> None:
+    """Print where each file lies and whether it is what it should be."""
+    from rich.table import Table
+
+    if as_json:
+        out.print_json(json.dumps([r.as_dict() for r in records]))
+        return
+    table = Table("file", "state", "where, or from where", box=None, header_style="bold")
+    styles = {"corrupt": "red", "absent": "yellow", "verified": "green"}
+    for r in records:
+        where = str(r.path) if r.path else next(iter(r.file.addresses), "local only")
+        table.add_row(r.file.name, r.state, f"{where} {r.detail}".rstrip(), style=styles.get(r.state))
+    out.print(table)
+
+
+@data_app.command("list")
+def data_list(words: Words = None, as_json: JsonOption = False) -> None:
+    """What is known of each file, and where it lies."""
+    from hwbench.datasets import files
+
+    print_files(files.listing(words or []), as_json)
+
+
+@data_app.command("verify")
+def data_verify(words: Words = None, as_json: JsonOption = False) -> None:
+    """Take each file's checksum; exit 1 if one is not what it should be."""
+    from hwbench.datasets import files
+
+    records = files.verify(words or [])
+    print_files(records, as_json)
+    if any(r.state == "corrupt" for r in records):
+        raise typer.Exit(VERDICT)
+
+
+@data_app.command("fetch")
+def data_fetch(words: Words = None) -> None:
+    """Download what is not on this machine; exit 4 if something cannot be had.
+
+    Example: [bold]hwbench data fetch mnist binarized_mnist[/]
+    """
+    from hwbench.datasets import files
+    from hwbench.protocols import DataMissing
+
+    code = DONE
+    for name in files.select(words or []):
+        try:
+            out.print(f"{name}: {files.fetch(name)}", markup=False)
+        except DataMissing as error:
+            err.print(str(error), style="red", markup=False)
+            code = FAILED
+    raise typer.Exit(code)
+
+
 # --- main -----------------------------------------------------------------------------------------
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; every foreseen error is one message and an exit code."""
-    from hwbench.store import StoreError
-
     try:
         code = app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
         sys.exit(code if isinstance(code, int) else DONE)
-    except SpecError as error:
+    except UserError as error:
         err.print(str(error), style="red", markup=False)
         sys.exit(WRONG_INPUT)
-    except (build.BuildError, StoreError) as error:
-        err.print(str(error), style="red", markup=False)
-        sys.exit(WRONG_INPUT)
-    except Exit as error:
-        if str(error):
-            err.print(str(error), style="red", markup=False)
-        sys.exit(error.code)
     except typer.Exit as error:
         sys.exit(error.exit_code)
     except (typer.Abort, KeyboardInterrupt):

@@ -43,7 +43,11 @@ class Problem:
         return f"{self.file}:{self.line}: {self.field}: {self.message}"
 
 
-class SpecError(ValueError):
+class UserError(ValueError):
+    """What the user gave is wrong or cannot be used; the command line prints the message and exits with 2."""
+
+
+class SpecError(UserError):
     """A file, name or argument the user gave is wrong; `problems` lists every mistake found."""
 
     def __init__(self, problems: Sequence[Problem] | str) -> None:

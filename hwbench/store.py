@@ -21,12 +21,12 @@ import numpy as np
 import pandas as pd
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from hwbench.spec import Case
+from hwbench.spec import Case, UserError
 
 SCHEMA = 1
 
 
-class StoreError(RuntimeError):
+class StoreError(UserError):
     """The results folder cannot be written."""
 
 
