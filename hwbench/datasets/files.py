@@ -1,0 +1,476 @@
+"""Where data files are found, and whether they are the right ones; declared in `checksums.yaml`.
+
+A file 'set/name' is looked for as `<folder>/set/name`, then `<folder>/name`, in each folder of the
+environment variable HWBENCH_DATA (separated as PATH is), then in `data/` of the working folder,
+then in the user's cache (`$HWBENCH_CACHE/data`, else the platform's), and last at its addresses.
+It may lie gzipped, as `name.gz`. It is accepted by its checksum: a wrong file in a folder of the
+user's is an error, in the cache it is fetched again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import gzip
+import hashlib
+import io
+import os
+import sys
+import threading
+import time
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+import numpy as np
+import yaml
+from pydantic import Field
+
+from hwbench.protocols import DataMissing
+from hwbench.spec import Strict, UserError, did_you_mean
+
+CHECKSUMS = Path(__file__).with_name("checksums.yaml")
+PATIENCE = 4.0  # seconds until a silent host counts as out of reach
+_ROUNDS = 2  # how often all addresses are tried
+
+
+class DataCorrupt(UserError):
+    """A file is there but is not the declared one; says what was expected and what was found."""
+
+
+# --- what is declared -----------------------------------------------------------------------------
+
+
+class Form(Strict):
+    """One form of a file, packed or not: what its bytes must be."""
+
+    sha256: Annotated[str | None, Field(pattern=r"^[0-9a-f]{64}$")] = None
+    md5: Annotated[str | None, Field(pattern=r"^[0-9a-f]{32}$")] = None
+    bytes: Annotated[int | None, Field(ge=0)] = None
+
+    @property
+    def checksum(self) -> str:
+        """Return 'sha256:…', else 'md5:…', else ''."""
+        return f"sha256:{self.sha256}" if self.sha256 else f"md5:{self.md5}" if self.md5 else ""
+
+
+class _Entry(Form):
+    about: str = ""
+    packed: Form | None = None
+    addresses: list[str] | None = None
+
+
+class _Set(Strict):
+    about: str
+    origin: str
+    licence: str
+    split: str
+    addresses: list[str] = Field(default_factory=list)
+    files: dict[str, _Entry]
+
+
+@dataclass(frozen=True)
+class File:
+    """A declared data file 'set/file': checksums, addresses, and what people want to know."""
+
+    name: str
+    plain: Form
+    packed: Form | None
+    addresses: tuple[str, ...]
+    about: str
+    origin: str
+    licence: str
+    split: str
+
+    def form(self, path: str | Path) -> Form:
+        """Return the form that a file or an address of this name has."""
+        return self.packed if self.packed is not None and str(path).endswith(".gz") else self.plain
+
+    def paths(self, folder: Path) -> list[Path]:
+        """Return where the file may lie in a folder, in order of preference."""
+        dataset, _, file = self.name.partition("/")
+        places = [folder / dataset / file, folder / file]
+        packed = [p.with_name(f"{p.name}.gz") for p in places] if self.packed is not None else []
+        return [p for pair in zip(places, packed, strict=True) for p in pair] if packed else places
+
+
+@functools.cache
+def declared() -> dict[str, File]:
+    """Return every declared file by its name 'set/file'.
+
+    >>> declared()["mnist/t10k-labels-idx1-ubyte"].packed.bytes
+    4542
+    """
+    out = {}
+    for name, raw in yaml.safe_load(CHECKSUMS.read_text(encoding="utf-8")).items():
+        dataset = _Set.model_validate(raw)
+        for file, entry in dataset.files.items():
+            given = dataset.addresses if entry.addresses is None else entry.addresses
+            out[f"{name}/{file}"] = File(
+                name=f"{name}/{file}",
+                plain=Form(sha256=entry.sha256, md5=entry.md5, bytes=entry.bytes),
+                packed=entry.packed,
+                addresses=tuple(address.replace("{file}", file) for address in given),
+                about=entry.about or dataset.about,
+                origin=dataset.origin,
+                licence=dataset.licence,
+                split=dataset.split,
+            )
+    return out
+
+
+def _get(name: str) -> File:
+    try:
+        return declared()[name]
+    except KeyError:
+        raise ValueError(
+            f"no data file {name!r} is declared{did_you_mean(name, list(declared()))}"
+        ) from None
+
+
+def select(words: Sequence[str] = ()) -> list[str]:
+    """Return the files that the words name, each a data set or a file; all for no words.
+
+    >>> select(["omniglot/chardata.mat"])
+    ['omniglot/chardata.mat']
+
+    Raises:
+        ValueError: a word names nothing; the message has the nearest name.
+    """
+    names = list(declared())
+    sets = list(dict.fromkeys(name.split("/")[0] for name in names))
+    for word in words:
+        if word not in names and word not in sets:
+            raise ValueError(f"no data set or file {word!r}{did_you_mean(word, names + sets)}")
+    return [n for n in names if not words or n in words or n.split("/")[0] in words]
+
+
+# --- is it the right file -------------------------------------------------------------------------
+
+_verdicts: dict[tuple[str, str, int, int], str] = {}  # hashing happens once per file, size and time
+
+
+def _digest(path: Path, kind: str, unpack: bool = False) -> str:
+    with gzip.open(path) if unpack else path.open("rb") as stream:
+        return hashlib.file_digest(stream, kind).hexdigest()  # type: ignore[arg-type]
+
+
+def _judge(file: File, path: Path) -> str:
+    form = file.form(path)
+    kind, _, expected = form.checksum.partition(":")
+    if not kind:
+        return ""
+    found = _digest(path, kind)
+    if found == expected:
+        return ""
+    if form is file.packed and file.plain.sha256:  # the same content, packed by someone else
+        with contextlib.suppress(OSError, EOFError, zlib.error):
+            if _digest(path, "sha256", unpack=True) == file.plain.sha256:
+                return ""
+    size = path.stat().st_size
+    sizes = (
+        f" ({form.bytes} bytes expected, {size} found)" if form.bytes not in (None, size) else ""
+    )
+    return f"{kind} {expected} expected, {found} found{sizes}"
+
+
+def _fault(file: File, path: Path) -> str:
+    """Return what is wrong with a file, '' if nothing."""
+    stat = path.stat()
+    key = (file.name, str(path.resolve()), stat.st_size, stat.st_mtime_ns)
+    if key not in _verdicts:
+        _verdicts[key] = _judge(file, path)
+    return _verdicts[key]
+
+
+# --- where it is ----------------------------------------------------------------------------------
+
+
+def folders() -> list[Path]:
+    """Return the user's own folders in the order of search: those of HWBENCH_DATA, then `data/`."""
+    given = os.environ.get("HWBENCH_DATA", "").split(os.pathsep)
+    return [*(Path(folder).expanduser() for folder in given if folder), Path("data")]
+
+
+def cache() -> Path:
+    """Return the folder of files that were fetched."""
+    if own := os.environ.get("HWBENCH_CACHE"):
+        return Path(own).expanduser() / "data"
+    import pooch
+
+    return Path(pooch.os_cache("hwbench")) / "data"
+
+
+def _cached(file: File) -> Iterator[Path]:
+    with contextlib.suppress(ImportError):  # without pooch there is no cache
+        yield from (path for path in file.paths(cache())[:2] if path.is_file())
+
+
+def locate(name: str) -> Path | None:
+    """Return where a file lies on this machine, or None; its checksum holds.
+
+    Raises:
+        DataCorrupt: the file in a folder of the user's has another checksum.
+        ValueError: no such file is declared.
+    """
+    file = _get(name)
+    for path in (p for folder in folders() for p in file.paths(folder) if p.is_file()):
+        if fault := _fault(file, path):
+            raise DataCorrupt(f"{path} is not {name}: {fault}; replace or remove it")
+        return path
+    return next((path for path in _cached(file) if not _fault(file, path)), None)
+
+
+def fetch(name: str) -> Path:
+    """Return where a file lies, after downloading it to the user's cache if need be.
+
+    Raises:
+        DataMissing: it is not on this machine and cannot be downloaded.
+        DataCorrupt: the file in a folder of the user's has another checksum.
+        ValueError: no such file is declared.
+    """
+    return locate(name) or _download(_get(name))
+
+
+def available(names: Iterable[str], download: bool = True) -> bool:
+    """Say whether all these files can be had; downloads what is missing unless told not to.
+
+    Raises:
+        DataCorrupt: a file in a folder of the user's has another checksum.
+    """
+    try:
+        return all((fetch if download else locate)(name) is not None for name in names)
+    except DataMissing:
+        return False
+
+
+def either(*alternatives: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the first group of files that all lie on this machine; the first if none does."""
+    found = (group for group in alternatives if available(group, download=False))
+    return next(found, alternatives[0])
+
+
+# --- from the network -----------------------------------------------------------------------------
+
+_silent: set[str] = set()  # hosts that gave no answer in this process
+
+
+def forget() -> None:
+    """Forget checked files and silent hosts, as a new process would."""
+    _verdicts.clear()
+    _silent.clear()
+
+
+def _answers(address: str) -> bool:
+    """Say whether the host of an address answers at all."""
+    import requests
+
+    try:
+        requests.head(address, timeout=PATIENCE, allow_redirects=False).close()
+    except requests.RequestException:
+        return False
+    return True
+
+
+def _reachable(addresses: Sequence[str]) -> list[str]:
+    """Return the addresses whose hosts answer; all are asked at once, as a name lookup can hang."""
+    hosts = {urlsplit(address).netloc: address for address in addresses}
+    answered: set[str] = set()
+
+    def ask(host: str) -> None:
+        if _answers(hosts[host]):
+            answered.add(host)
+
+    asked = [
+        threading.Thread(target=ask, args=(host,), daemon=True)
+        for host in hosts
+        if host not in _silent
+    ]
+    for thread in asked:
+        thread.start()
+    deadline = time.monotonic() + PATIENCE
+    for thread in asked:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    _silent.update(set(hosts) - answered)
+    return [address for address in addresses if urlsplit(address).netloc in answered]
+
+
+def _try(file: File, address: str) -> Path | str:
+    """Download from one address; returns the reason where that fails."""
+    import pooch
+    import requests
+
+    pooch.get_logger().setLevel("WARNING")
+    target = file.paths(cache())[0]
+    if file.packed is not None and address.endswith(".gz"):
+        target = target.with_name(f"{target.name}.gz")
+    try:
+        downloader = pooch.HTTPDownloader(
+            progressbar=sys.stderr.isatty(),
+            chunk_size=1 << 16,
+            timeout=(PATIENCE, 5 * PATIENCE),
+            headers={"Accept-Encoding": "identity"},  # or a .gz may come unpacked
+        )
+        path = Path(
+            pooch.retrieve(
+                address,
+                known_hash=file.form(address).checksum or None,
+                fname=target.name,
+                path=target.parent,
+                downloader=downloader,
+            )
+        )
+    except (requests.RequestException, OSError, ValueError) as error:
+        return str(error).splitlines()[0] if str(error) else type(error).__name__
+    return path
+
+
+def _download(file: File) -> Path:
+    reasons: dict[str, str] = {}
+    try:
+        usable = _reachable(file.addresses)
+        reasons |= {address: "no answer" for address in file.addresses if address not in usable}
+        for address in list(usable) * _ROUNDS:
+            outcome = _try(file, address)
+            if isinstance(outcome, Path):
+                return outcome
+            reasons[address] = outcome
+    except ImportError as error:
+        reasons = dict.fromkeys(file.addresses, f"downloading needs {error.name}")
+    raise DataMissing(_missing(file, reasons))
+
+
+def _missing(file: File, reasons: dict[str, str]) -> str:
+    dataset, _, name = file.name.partition("/")
+    packed = f" or {name}.gz" if file.packed is not None and file.plain.checksum else ""
+    if file.packed is not None and not file.plain.checksum:
+        name = f"{name}.gz"
+    forms = [
+        f.checksum.replace(":", " ")
+        for f in (file.plain, file.packed)
+        if f is not None and f.checksum
+    ]
+    checksum = " or ".join(forms) or "checksum unknown"
+    tried = "; ".join(f"{address} ({reason})" for address, reason in reasons.items())
+    place = f"data/{dataset}/, or a folder named by HWBENCH_DATA"
+    return (
+        f"{file.name} is not on this machine and cannot be downloaded. "
+        f"Put {name}{packed} ({checksum}) into {place}. "
+        + (f"Tried: {tried}" if tried else "It is published at no address")
+    )
+
+
+# --- reading --------------------------------------------------------------------------------------
+
+
+def wrong(name: str, what: object) -> DataCorrupt:
+    """Return the error to raise where a reader finds that a file is not what it should be."""
+    return DataCorrupt(f"{locate(name) or name} is not {name}: {what}; replace or remove it")
+
+
+def read(name: str) -> bytes:
+    """Return the content of a file, fetched if need be and unpacked if packed.
+
+    Raises:
+        DataMissing: it cannot be had.
+        DataCorrupt: it is not the declared file.
+    """
+    path = fetch(name)
+    raw = path.read_bytes()
+    if path.suffix != ".gz":
+        return raw
+    try:
+        return gzip.decompress(raw)
+    except (OSError, EOFError, zlib.error) as error:
+        raise wrong(name, error) from None
+
+
+def arrays(name: str) -> dict[str, np.ndarray]:
+    """Return the arrays of an .npz file, fetched if need be.
+
+    Raises:
+        DataMissing: it cannot be had.
+        DataCorrupt: it is not the declared file.
+    """
+    try:
+        with np.load(io.BytesIO(read(name)), allow_pickle=False) as found:
+            return {key: found[key] for key in found.files}
+    except (zipfile.BadZipFile, ValueError) as error:
+        if isinstance(error, DataCorrupt):
+            raise
+        raise wrong(name, error) from None
+
+
+# --- for `hwbench data` ---------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Record:
+    """What is known of one file.
+
+    Attributes:
+        state: 'absent', 'present' (not checked), 'verified' (its checksum holds), 'unchecked' (no
+            checksum is known) or 'corrupt'.
+        path: where it lies, None if absent.
+        detail: for a corrupt file, the checksums.
+    """
+
+    file: File
+    state: Literal["absent", "present", "verified", "unchecked", "corrupt"]
+    path: Path | None = None
+    detail: str = ""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the record as plain values, for JSON."""
+        form = self.file.plain if self.path is None else self.file.form(self.path)
+        return {
+            "name": self.file.name,
+            "state": self.state,
+            "path": None if self.path is None else str(self.path),
+            "detail": self.detail,
+            "checksum": form.checksum,
+            "bytes": form.bytes,
+            "about": self.file.about,
+            "origin": self.file.origin,
+            "licence": self.file.licence,
+            "split": self.file.split,
+            "addresses": list(self.file.addresses),
+        }
+
+
+def _first(file: File) -> Path | None:
+    own = (p for folder in folders() for p in file.paths(folder) if p.is_file())
+    return next(own, None) or next(_cached(file), None)
+
+
+def listing(words: Sequence[str] = ()) -> list[Record]:
+    """Return each declared file (of those that the words name) and where it lies, unchecked.
+
+    Raises:
+        ValueError: a word names nothing.
+    """
+    found = [(_get(name), _first(_get(name))) for name in select(words)]
+    return [Record(file, "absent" if path is None else "present", path) for file, path in found]
+
+
+def verify(words: Sequence[str] = ()) -> list[Record]:
+    """Return the same with each file's checksum taken now; downloads nothing.
+
+    Raises:
+        ValueError: a word names nothing.
+    """
+    out = []
+    for record in listing(words):
+        if record.path is None:
+            out.append(record)
+            continue
+        fault = _judge(record.file, record.path)
+        known = record.file.form(record.path).checksum
+        state: Literal["corrupt", "verified", "unchecked"]
+        state = "corrupt" if fault else "verified" if known else "unchecked"
+        out.append(Record(record.file, state, record.path, fault))
+    return out

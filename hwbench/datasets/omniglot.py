@@ -1,0 +1,119 @@
+"""OMNIGLOT 28x28: the images of the IWAE paper, and a stand-in drawn from pen strokes."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import numpy as np
+import torch
+from jaxtyping import Num, UInt8
+from pydantic import Field
+from torch import Tensor
+
+from hwbench.datasets import files
+from hwbench.datasets.images import Points, present
+from hwbench.protocols import Dataset, Pixels, Splits
+
+
+def from_columns(matrix: Num[np.ndarray, "d n"]) -> UInt8[Tensor, "n d"]:
+    """Return MATLAB's images, one a column and each column by column, as rows of row-major pixels.
+
+    Args:
+        matrix: [784, N], ink from 0 to 1; rounded to multiples of 1/255.
+    """
+    ink = np.rint(matrix.T * 255).astype(np.uint8)
+    return torch.from_numpy(ink.reshape(-1, 28, 28).transpose(0, 2, 1).reshape(-1, 784))
+
+
+class Omniglot(Dataset):
+    """Handwritten characters of 50 alphabets 28x28 (Lake et al., 2015) as in Burda et al. (2016).
+
+    24345 images, of which the last 1345 of a permutation (numpy's RandomState, seed 123) are for
+    validation as in that paper's code, and 8070 for testing. No labels.
+
+    Args:
+        pixels: fixed (a draw of our own: none is published), dynamic, grey or threshold (see
+            `images.present`).
+        validation: number of validation points, 0 for none.
+    """
+
+    shape = (28, 28)
+    files = ("omniglot/chardata.mat",)
+
+    def __init__(
+        self, pixels: Pixels, validation: Annotated[int, Field(ge=0, lt=24000)] = 1345
+    ) -> None:
+        self.pixels = pixels
+        self.validation = validation
+
+    @classmethod
+    def tiny(cls) -> Omniglot:
+        """Return an instance for the law tests."""
+        return cls(pixels="dynamic")
+
+    def load(self, seed: int) -> Splits:
+        """Return the splits; `seed` decides the draws of `dynamic` pixels.
+
+        Raises:
+            DataMissing: the file is not on this machine and cannot be fetched.
+            files.DataCorrupt: it is not the declared one.
+        """
+        from scipy.io import loadmat
+
+        found = loadmat(str(files.fetch(self.files[0])), variable_names=["data", "testdata"])
+        pool = from_columns(found["data"])
+        order = np.random.RandomState(123).permutation(len(pool))
+        return present(
+            "Omniglot",
+            Points(pool[torch.from_numpy(order)]),
+            Points(from_columns(found["testdata"])),
+            pixels=self.pixels,
+            validation=self.validation,
+            seed=seed,
+        )
+
+
+class OmniglotStrokes(Dataset):
+    """A stand-in for OMNIGLOT: 32000 images 28x28 drawn from simplified pen strokes.
+
+    Its likelihoods are not comparable with those published for OMNIGLOT: pens are all equally
+    wide, strokes are simplified and the places on the canvas are jittered. The first 24000 images
+    train, of which the last `validation` are for validation (they come mixed); the last 8000 test.
+    No labels.
+
+    Args:
+        pixels: fixed (a draw of our own), dynamic, grey or threshold (see `images.present`).
+        validation: number of validation points, 0 for none.
+    """
+
+    shape = (28, 28)
+    files = ("omniglot/omniglot28_strokes_rendered.npz",)
+    departs = "images drawn from pen strokes, not those of chardata.mat"
+
+    def __init__(
+        self, pixels: Pixels, validation: Annotated[int, Field(ge=0, lt=24000)] = 1345
+    ) -> None:
+        self.pixels = pixels
+        self.validation = validation
+
+    @classmethod
+    def tiny(cls) -> OmniglotStrokes:
+        """Return an instance for the law tests."""
+        return cls(pixels="dynamic")
+
+    def load(self, seed: int) -> Splits:
+        """Return the splits; `seed` decides the draws of `dynamic` pixels.
+
+        Raises:
+            DataMissing: the file is not on this machine.
+            files.DataCorrupt: it is not the declared one.
+        """
+        x = torch.from_numpy(files.arrays(self.files[0])["x"]).flatten(1)
+        return present(
+            "OmniglotStrokes",
+            Points(x[:-8000]),
+            Points(x[-8000:]),
+            pixels=self.pixels,
+            validation=self.validation,
+            seed=seed,
+        )
