@@ -1,0 +1,257 @@
+"""What stands around the code agrees with it: versions, dependencies, make, CI, the image."""
+
+import ast
+import importlib.metadata
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tomllib
+from itertools import chain
+from pathlib import Path
+
+import pytest
+import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+import hwbench
+
+ROOT = Path(__file__).parent.parent
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+EXTRAS = PROJECT["optional-dependencies"]
+PINS = {
+    canonicalize_name(line.split("==")[0]): Version(line.split("==")[1])
+    for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    if line and not line.startswith("#")
+}
+
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+def make(*arguments: str) -> str:
+    environment = {
+        k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "ARGS")
+    }
+    command = ["make", "--no-print-directory", *arguments]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def tracked() -> list[Path]:
+    if not (ROOT / ".git").exists() or shutil.which("git") is None:
+        pytest.skip("not a git checkout")
+    done = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True)
+    return [path for n in done.stdout.decode().split("\0") if n and (path := ROOT / n).is_file()]
+
+
+# --- versions and licence -------------------------------------------------------------------------
+
+
+def test_every_file_gives_the_same_version():
+    newest = re.search(r"^## (\S+)", read("CHANGELOG.md"), re.MULTILINE)
+    assert newest is not None
+    assert newest[1] == hwbench.__version__
+    assert yaml.safe_load(read("CITATION.cff"))["version"] == hwbench.__version__
+
+
+def test_the_licence_is_the_declared_one():
+    assert PROJECT["license"] == yaml.safe_load(read("CITATION.cff"))["license"] == "Apache-2.0"
+    text = read("LICENSE")
+    assert "Apache License" in text
+    assert "END OF TERMS AND CONDITIONS" in text
+
+
+# --- dependencies ---------------------------------------------------------------------------------
+
+
+def test_every_declared_dependency_is_pinned_within_its_range():
+    declared = [Requirement(r) for r in [*PROJECT["dependencies"], *chain(*EXTRAS.values())]]
+    missing = [r.name for r in declared if canonicalize_name(r.name) not in PINS]
+    assert missing == []
+    wrong = [str(r) for r in declared if PINS[canonicalize_name(r.name)] not in r.specifier]
+    assert wrong == []
+
+
+def test_what_dependencies_need_is_pinned_too():
+    """A pin for each distribution that is installed, but for those that torch pins itself."""
+    todo = [Requirement(r) for r in [*PROJECT["dependencies"], *EXTRAS["dev"]]]
+    seen: set[tuple[str, str]] = set()
+    missing = set()
+    while todo:
+        requirement = todo.pop()
+        name = canonicalize_name(requirement.name)
+        if name not in PINS:
+            missing.add(name)
+        for extra in ["", *requirement.extras]:
+            if (name, extra) in seen or name.startswith(("nvidia-", "cuda-")):
+                continue
+            seen.add((name, extra))
+            for text in importlib.metadata.distribution(name).requires or []:
+                needed = Requirement(text)
+                if needed.marker is None or needed.marker.evaluate({"extra": extra}):
+                    todo.append(needed)
+    torch_only = {n for n in missing if n == "triton" or n.startswith(("nvidia-", "cuda-"))}
+    assert missing - torch_only == set()
+
+
+def imports_of(path: Path) -> set[str]:
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
+            found.add(node.module.split(".")[0])
+    return found - set(sys.stdlib_module_names) - {"hwbench"}
+
+
+def distributions_of(modules: set[str]) -> set[str]:
+    installed = importlib.metadata.packages_distributions()
+    return {canonicalize_name((installed.get(m) or [m])[0]) for m in modules}
+
+
+def test_the_package_imports_what_it_declares_and_nothing_else():
+    modules = set().union(*(imports_of(p) for p in sorted((ROOT / "hwbench").rglob("*.py"))))
+    imported = distributions_of(modules)
+    declared = {canonicalize_name(Requirement(r).name) for r in PROJECT["dependencies"]}
+    optional = {canonicalize_name(Requirement(r).name) for r in EXTRAS["ray"]}
+    assert imported - declared - optional == set()
+    assert declared - imported == set()
+
+
+def test_tests_import_only_what_an_installation_for_development_brings():
+    modules = set().union(*(imports_of(p) for p in sorted((ROOT / "tests").rglob("*.py"))))
+    local = {p.stem for p in (ROOT / "tests").rglob("*.py")} | {"tests"}
+    assert distributions_of(modules - local) - set(PINS) == set()
+
+
+# --- make -----------------------------------------------------------------------------------------
+
+TARGETS = set(re.findall(r"^([a-z][\w%-]*):", read("Makefile"), re.MULTILINE))
+
+
+def test_help_is_the_default_and_lists_every_target():
+    text = make()
+    assert text == make("help")
+    listed = set(re.findall(r"^  make (\S+)", text, re.MULTILINE))
+    assert listed == {target.replace("%", "<paper>-<table>") for target in TARGETS}
+
+
+def test_no_target_is_mistaken_for_a_file():
+    phony = set(re.search(r"^\.PHONY: (.*)$", read("Makefile"), re.MULTILINE)[1].split())
+    assert {t for t in TARGETS if "%" not in t} == phony - {"FORCE"}
+
+
+@pytest.mark.parametrize(
+    ("target", "command"),
+    [
+        ("reproduce-table1", "hwbench reproduce iwaer/table1 --profile smoke"),
+        ("reproduce-rws-mnist", "hwbench reproduce \"$(echo 'rws-mnist' | sed 's,-,/,')\""),
+    ],
+)
+def test_reproduce_passes_options_on(target, command):
+    assert command in make("-n", target, "ARGS=--profile smoke")
+
+
+@pytest.mark.parametrize("name", ["rws-mnist", "rws-test-samples", "table1"])
+def test_only_the_first_dash_of_a_table_separates_its_paper(name, tmp_path):
+    stub = tmp_path / "hwbench"
+    stub.write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n', encoding="utf-8")
+    stub.chmod(0o755)
+    stamp = tmp_path / ".installed"
+    stamp.touch()
+    said = make(f"reproduce-{name}", f"BIN={tmp_path}", f"STAMP={stamp}", "ARGS=--seeds 2")
+    spec_id = "iwaer/table1" if name == "table1" else name.replace("-", "/", 1)
+    assert said.splitlines()[-4:] == ["reproduce", spec_id, "--seeds", "2"]
+
+
+def test_a_paper_has_no_dash_so_that_every_spec_has_its_target():
+    papers = [p.name for p in (ROOT / "benchmarks").iterdir() if p.is_dir()]
+    assert [name for name in papers if "-" in name] == []
+
+
+def test_an_old_python_is_refused_with_one_message(tmp_path):
+    old = tmp_path / "python3.9"
+    old.write_text(
+        '#!/bin/sh\n[ "$1" = --version ] && echo Python 3.9.1 && exit\nexit 1\n', "utf-8"
+    )
+    old.chmod(0o755)
+    for name in ("Makefile", "pyproject.toml", "constraints.txt"):
+        shutil.copy(ROOT / name, tmp_path)
+    command = ["make", "-C", str(tmp_path), "install", f"PYTHON={old}"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "needs Python 3.11 or later" in done.stderr
+    assert "is Python 3.9.1" in done.stderr
+    assert not (tmp_path / ".venv").exists()
+
+
+# --- CI and the image -----------------------------------------------------------------------------
+
+
+def test_ci_runs_targets_that_exist():
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    subprocess.run(["bash", "-n", str(script)], check=True)
+    text = script.read_text(encoding="utf-8")
+    assert "set -euo pipefail" in text
+    steps = re.search(r"for step in (.*); do", text)[1].split()
+    assert steps == ["install", "check", "test", "smoke"]
+    assert set(steps) <= TARGETS
+
+
+def test_the_workflow_runs_the_same_script_on_every_supported_python():
+    workflow = yaml.safe_load(read(".github/workflows/ci.yml"))
+    job = workflow["jobs"]["ci"]
+    versions = job["strategy"]["matrix"]["python"]
+    assert f">={versions[0]}" == PROJECT["requires-python"]
+    minors = [int(v.split(".")[1]) for v in versions]
+    assert minors == list(range(minors[0], minors[-1] + 1))
+    assert ".ci/run" in [step.get("run") for step in job["steps"]]
+    assert workflow["permissions"] == {"contents": "read"}
+    actions = [step["uses"] for step in job["steps"] if "uses" in step]
+    assert [a for a in actions if not re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", a)] == []
+    (upload,) = [step for step in job["steps"] if "upload-artifact" in step.get("uses", "")]
+    smoke = re.search(r"^SMOKE := (\S+)", read("Makefile"), re.MULTILINE)[1]
+    assert all(path.startswith(f"{smoke}/") for path in upload["with"]["path"].split())
+
+
+def test_the_image_installs_by_make_and_runs_as_nobody_special():
+    text = read("Dockerfile")
+    base = re.search(r"^ARG BASE=python:(3\.\d+)-slim", text, re.MULTILINE)
+    assert base is not None
+    assert Version(base[1]) >= Version(PROJECT["requires-python"].removeprefix(">="))
+    assert "RUN make install" in text
+    assert re.findall(r"^USER (\S+)", text, re.MULTILINE)[-1] not in ("root", "0")
+    for line in re.findall(r"^COPY (?:--\S+ )*(.*)$", text, re.MULTILINE):
+        assert [s for s in line.split()[:-1] if not (ROOT / s).exists()] == []
+
+
+# --- what must not be there -----------------------------------------------------------------------
+
+
+def test_no_file_names_a_path_of_one_machine():
+    """Paths of homes and build machines have no place in a file that others read."""
+    pattern = re.compile(
+        r"(?<![\w.~])/(?:work|root|farm|home|Users|opt|mnt)/\w|file://|(?<!\w)/tmp/\w"
+    )
+    found = []
+    for path in tracked():
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            continue  # an array or a picture
+        found += [f"{path.relative_to(ROOT)}: {m[0]}" for m in pattern.finditer(text)]
+    assert found == []
+
+
+def test_large_files_stay_out_of_the_repository():
+    large = {
+        str(p.relative_to(ROOT)): p.stat().st_size for p in tracked() if p.stat().st_size > 500_000
+    }
+    assert large == {}
