@@ -37,11 +37,10 @@ def _function(name: str) -> Callable[..., Any]:
 def _work(name: str, pipe: Connection, stop: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
-        function = _function(name)
         while (message := pipe.recv()) is not None:
             index, item = message
             try:
-                outcome = function(item, lambda news: pipe.send(("news", news)), stop.is_set)
+                outcome = _function(name)(item, lambda news: pipe.send(("news", news)), stop.is_set)
                 pipe.send(("done", Done(index, outcome)))
             except (BrokenPipeError, EOFError):
                 return

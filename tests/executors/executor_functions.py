@@ -1,0 +1,40 @@
+"""Functions that the executor's tests run in worker processes."""
+
+import os
+import signal
+import time
+
+
+def square(item, report, should_stop):
+    return item**2
+
+
+def tell(item, report, should_stop):
+    report({"said": item})
+    return item
+
+
+def fail_on_two(item, report, should_stop):
+    if item == 2:
+        raise ValueError("two")
+    return item
+
+
+def die_on_two(item, report, should_stop):
+    if item == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return item
+
+
+def threads(item, report, should_stop):
+    return os.environ["OMP_NUM_THREADS"], os.environ["OMP_WAIT_POLICY"]
+
+
+def until_stopped(item, report, should_stop):
+    report({"running": item})
+    deadline = time.monotonic() + 20
+    while not should_stop():
+        if time.monotonic() > deadline:
+            return "never told"
+        time.sleep(0.01)
+    return "stopped"

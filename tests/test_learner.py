@@ -1,0 +1,223 @@
+"""Training in blocks: against a plain loop, exact resumption, divergence, schedules, early stopping."""
+
+import math
+
+import pytest
+import torch
+from hwbench import learner as learning
+from hwbench.evaluators.importance import Bound
+from hwbench.learner import Checkpoint, Learner, Progress, fit, optimizer_groups
+from hwbench.models.vae import VAE
+from hwbench.numerics import generator, stream
+from hwbench.protocols import Diverged, Evaluation, Hooks, Interrupted, Metric, Rule, TrainSplit, ValidationSplit
+from hwbench.rules.bounds import IWAE
+from hwbench.spec import Stage
+
+CPU = torch.device("cpu")
+
+
+def grey(n, kind):
+    torch.manual_seed(9)
+    return kind((torch.rand(n, 12) * 255).to(torch.uint8), None, 255.0, kind is TrainSplit)
+
+
+def stage(**changes):
+    block = {"rule": {"use": "bounds.IWAE"}, "epochs": 4, "batch_size": 10} | changes
+    return Stage.model_validate(block)
+
+
+class Broken(Rule[VAE]):
+    """Its loss is NaN from a given step on."""
+
+    def __init__(self, at):
+        super().__init__()
+        self.at, self.calls = at, 0
+
+    def forward(self, model, x):
+        self.calls += 1
+        factor = math.nan if self.calls >= self.at else 1.0
+        return IWAE(2)(model, x) * factor
+
+
+class Scripted(Bound):
+    """Returns a given series of validation values."""
+
+    def __init__(self, values):
+        self.values = list(values)
+
+    def __call__(self, model, points, *, seed, progress=lambda fraction: None):
+        return Evaluation(metrics={"log_likelihood": Metric(self.values.pop(0))})
+
+
+def make(tmp_path=None, seed=0, rule=None, validator=None, hooks=None, progress=None, every=1e9, **changes):
+    torch.manual_seed(stream(seed, "init"))
+    model = VAE(12, latent=2, hidden=[6])
+    rule = rule or IWAE(3)
+    optimizer = torch.optim.Adam(optimizer_groups(model, rule, {"lr": 1e-2}), fused=True)
+    checkpoint = Checkpoint(tmp_path / "state.safetensors" if tmp_path else None, every)
+    return Learner(
+        model,
+        rule,
+        optimizer,
+        stage(**changes),
+        grey(205, TrainSplit),
+        grey(20, ValidationSplit),
+        validator,
+        seed,
+        progress or Progress(),
+        checkpoint,
+        hooks or Hooks(),
+    )
+
+
+def parameters(learner):
+    return torch.cat([p.detach().view(-1) for p in learner.model.parameters()])
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(learning, "BLOCK", 7)
+
+
+def test_blocks_equal_a_plain_loop():
+    """Lightning in blocks against ten lines of torch with the same streams, bit for bit."""
+    trained = make()
+    fit(trained, CPU)
+    plain = make()
+    optimizer, train = plain.optimizer_, plain.train_split
+    for epoch in range(4):
+        order = torch.randperm(len(train), generator=generator(0, "order", 0, epoch))
+        for start in range(0, 20, 7):
+            first = epoch * 20 + start
+            steps = min(7, 20 - start)
+            index = order[start * 10 : (start + steps) * 10].view(steps, 10)
+            x = train.batch(index, generator(0, "pixels", 0, first))
+            torch.manual_seed(stream(0, "noise", 0, first))
+            for batch in x:
+                optimizer.zero_grad()
+                plain.rule(plain.model, batch).backward()
+                optimizer.step()
+    assert torch.equal(parameters(trained), parameters(plain))
+
+
+def test_blocks_cover_every_step_once_and_never_cross_an_epoch():
+    blocks = list(make().blocks())
+    assert sum(b.steps for b in blocks) == 80
+    assert [b.first for b in blocks] == [sum(b.steps for b in blocks[:i]) for i in range(len(blocks))]
+    assert all((b.first % 20) + b.steps <= 20 for b in blocks)
+    assert sum(b.steps for b in make(epochs=None, steps=33).blocks()) == 33
+
+
+@pytest.mark.parametrize("stop_after", [1, 2, 5, 11])
+def test_a_stopped_run_resumes_to_the_same_parameters(tmp_path, stop_after):
+    """Stopped at any block and resumed from the file: parameters, curves and counters bit for bit."""
+    whole = make(validator=Bound(3))
+    fit(whole, CPU)
+    calls = []
+    stopped = make(
+        tmp_path, validator=Bound(3), hooks=Hooks(report=calls.append, stop=lambda: len(calls) >= stop_after)
+    )
+    with pytest.raises(Interrupted):
+        fit(stopped, CPU)
+    assert len(calls) == stop_after
+    progress, parts, scalars = Checkpoint(tmp_path / "state.safetensors").load()
+    resumed = make(tmp_path, seed=0, validator=Bound(3), progress=progress)
+    with torch.no_grad():
+        for p in resumed.model.parameters():
+            p.zero_()  # nothing may come from anywhere but the file
+    resumed.restore(parts, scalars)
+    fit(resumed, CPU)
+    assert torch.equal(parameters(resumed), parameters(whole))
+    assert resumed.progress.curves == whole.progress.curves
+    assert resumed.progress.steps_total == whole.progress.steps_total == 80
+
+
+def test_a_damaged_checkpoint_is_not_used(tmp_path):
+    path = tmp_path / "state.safetensors"
+    learner = make(tmp_path)
+    learner.save()
+    assert Checkpoint(path).load() is not None
+    path.write_bytes(path.read_bytes()[:-100])
+    assert Checkpoint(path).load() is None
+    path.write_bytes(b"")
+    assert Checkpoint(path).load() is None
+
+
+def test_seed_fixes_the_run_and_another_seed_differs():
+    runs = []
+    for seed in (0, 0, 1):
+        learner = make(seed=seed)
+        fit(learner, CPU)
+        runs.append(parameters(learner))
+    assert torch.equal(runs[0], runs[1])
+    assert not torch.equal(runs[0], runs[2])
+
+
+def test_methods_see_the_same_order_and_pixels():
+    """Order and pixels come from streams of their own: a rule that draws more noise does not shift them."""
+    seen = {}
+    for name, rule in [("a", IWAE(2)), ("b", IWAE(9))]:
+        batches = []
+
+        class Spy(type(rule)):
+            def forward(self, model, x, batches=batches):
+                batches.append(x.clone())
+                return super().forward(model, x)
+
+        fit(make(rule=Spy(rule.k), epochs=2), CPU)
+        seen[name] = torch.stack(batches)
+    assert torch.equal(seen["a"], seen["b"])
+    assert len(seen["a"]) == 40
+    assert not torch.equal(seen["a"][:20], seen["a"][20:])
+
+
+def test_divergence_names_the_step():
+    with pytest.raises(Diverged, match="nan at step 16 of stage 1"):
+        fit(make(rule=Broken(at=16)), CPU)
+
+
+def test_validation_that_is_not_a_number_is_divergence():
+    with pytest.raises(Diverged, match="validation log_likelihood became nan after epoch 2"):
+        fit(make(validator=Scripted([-3.0, math.nan])), CPU)
+
+
+def test_early_stopping_waits_and_keeps_the_best():
+    values = [-9.0, -5.0, -6.0, -7.0, -8.0, -1.0]
+    block = {"validate": {"use": "x"}, "stop": {"patience": 2, "keep": "best"}, "epochs": 6}
+    learner = make(validator=Scripted(values), **block)
+    fit(learner, CPU)
+    assert [y for _, y in learner.progress.curves["validation/log_likelihood"]] == values[:4]
+    at_best = make(epochs=2)
+    fit(at_best, CPU)
+    assert torch.equal(parameters(learner), parameters(at_best))
+
+
+def test_early_stopping_not_before_its_least_epochs():
+    block = {"validate": {"use": "x"}, "stop": {"patience": 1, "at_least": 4}, "epochs": 6}
+    learner = make(validator=Scripted([-1.0, -2.0, -3.0, -4.0, -5.0, -6.0]), **block)
+    fit(learner, CPU)
+    assert len(learner.progress.curves["validation/log_likelihood"]) == 4
+
+
+def test_schedule_sets_rates_by_epoch_and_anneals():
+    learner = make(schedule={"lr": {"0": 0.1, "2": 0.01}, "anneal": 0.5})
+    rates = {}
+    for epoch, first in [(0, 0), (1, 20), (2, 40), (3, 79)]:
+        learner.set_rates(epoch, first)
+        rates[epoch] = learner.optimizer_.param_groups[0]["lr"]
+    assert rates == pytest.approx({0: 0.1, 1: 0.1 * 0.875, 2: 0.01 * 0.75, 3: 0.01 * (1 - 0.5 * 79 / 80)})
+
+
+def test_groups_have_their_own_rates():
+    model = VAE(4, latent=1, hidden=[3])
+    groups = optimizer_groups(model, IWAE(1), {"lr": 0.1, "lr_recognition": 0.02})
+    assert {g["name"]: g["lr"] for g in groups} == {"generative": 0.1, "recognition": 0.02}
+    assert sum(len(g["params"]) for g in groups) == len(list(model.parameters()))
+
+
+def test_gradient_clipping_bounds_the_step():
+    learner = make(clip_gradient=1e-9, epochs=1)
+    learner.optimizer_ = torch.optim.SGD(learner.model.parameters(), lr=1.0)
+    before = parameters(learner)
+    learner.run_steps(torch.ones(1, 10, 12))
+    assert 0 < (parameters(learner) - before).norm() < 2e-9
