@@ -91,7 +91,12 @@ class Located(dict[str, Any]):
 
 
 _FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)$")
-_VERBATIM = {("rows", "published"), ("rows", "source"), ("claims", "gap", "published")}  # 86.70 has two decimals
+_PLAIN = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
+_VERBATIM = {
+    ("rows", "published"),
+    ("rows", "source"),
+    ("claims", "gap", "published"),
+}  # 86.70 has two decimals
 
 
 def _construct(
@@ -103,15 +108,27 @@ def _construct(
     above: tuple[yaml.Node, ...] = (),
 ) -> Any:
     if node in above:
-        problems.append(Problem(file, node.start_mark.line + 1, ".".join(keys), "an alias to what it is part of"))
+        problems.append(
+            Problem(
+                file, node.start_mark.line + 1, ".".join(keys), "an alias to what it is part of"
+            )
+        )
         return None
     above = (*above, node)
+    if not isinstance(node, yaml.ScalarNode) and node.tag not in _PLAIN:
+        problems.append(
+            Problem(
+                file, node.start_mark.line + 1, ".".join(keys), f"no tags here (found {node.tag})"
+            )
+        )
     if isinstance(node, yaml.MappingNode):
         out = Located(line=node.start_mark.line + 1)
         for key_node, value_node in node.value:
             name = str(getattr(key_node, "value", ""))
             if not isinstance(key_node, yaml.ScalarNode):
-                problems.append(Problem(file, key_node.start_mark.line + 1, "?", "a key must be a plain word"))
+                problems.append(
+                    Problem(file, key_node.start_mark.line + 1, "?", "a key must be a plain word")
+                )
                 continue
             if name in out:
                 message = f"written twice (first in line {out.lines[name]})"
@@ -129,8 +146,13 @@ def _construct(
         return text
     if _FLOAT.match(text):
         return float(text)  # YAML 1.1 would read 1e-3 as a word
-    odd = isinstance(value, bool) and text.lower() not in ("true", "false")  # nor are on, off, yes and no
-    odd = odd or not isinstance(value, str | int | float | bool)  # dates and their kin are words here,
+    odd = isinstance(value, bool) and text.lower() not in (
+        "true",
+        "false",
+    )  # nor are on, off, yes and no
+    odd = odd or not isinstance(
+        value, str | int | float | bool
+    )  # dates and their kin are words here,
     return text if odd or ":" in text else value  # and 1:30 is not ninety
 
 
@@ -146,8 +168,9 @@ def read_yaml(path: Path) -> tuple[Located, list[Problem]]:
     except (OSError, UnicodeDecodeError) as error:
         raise SpecError(f"{file}: cannot be read: {error}") from None
     problems: list[Problem] = []
-    loader = yaml.SafeLoader(text)
+    loader: yaml.SafeLoader | None = None
     try:
+        loader = yaml.SafeLoader(text)
         node = loader.get_single_node()
         if not isinstance(node, yaml.MappingNode):
             raise SpecError([Problem(file, 1, "(file)", "expected a mapping of keys to values")])
@@ -157,7 +180,8 @@ def read_yaml(path: Path) -> tuple[Located, list[Problem]]:
         message = f"not valid YAML: {getattr(error, 'problem', None) or error}"
         raise SpecError([Problem(file, mark.line + 1 if mark else 1, "(file)", message)]) from None
     finally:
-        loader.dispose()
+        if loader is not None:
+            loader.dispose()
 
 
 def display_path(path: Path) -> str:
@@ -170,7 +194,11 @@ def display_path(path: Path) -> str:
 
 def _stages(value: Any) -> bool:
     """Say whether a value is a list of training stages."""
-    return isinstance(value, list) and bool(value) and all(isinstance(v, Mapping) and "use" not in v for v in value)
+    return (
+        isinstance(value, list)
+        and bool(value)
+        and all(isinstance(v, Mapping) and "use" not in v for v in value)
+    )
 
 
 def merge(base: Any, over: Any, *, same_stages: bool = False) -> Any:
@@ -220,7 +248,7 @@ class Published(Strict):
     rounding: float = 0.0
 
     @classmethod
-    def parse(cls, text: str | float) -> Published:
+    def parse(cls, text: str | int | float) -> Published:
         """Parse '-95.182 ± 0.022', '≈85.5' or '12.0'.
 
         >>> Published.parse("-95.182 ± 0.022").error
@@ -232,13 +260,22 @@ class Published(Strict):
         number = r"[-+−]?\d+(?:\.(\d+))?(?:[eE]([-+]?\d+))?"
         match = re.fullmatch(rf"[≈~]?\s*({number})\s*(?:(?:±|\+/-|\+-)\s*({number}))?", words)
         if match is None:
-            raise ValueError(f"{words!r} is not a number, nor a number ± its uncertainty (like -95.182 ± 0.022)")
-        value, decimals, exponent, error = match.group(1), match.group(2) or "", match.group(3) or "0", match.group(4)
+            raise ValueError(
+                f"{words!r} is not a number, nor a number ± its uncertainty (like -95.182 ± 0.022)"
+            )
+        value, decimals, exponent, error = (
+            match.group(1),
+            match.group(2) or "",
+            match.group(3) or "0",
+            match.group(4),
+        )
         rounding = float(f"0.5e{int(exponent) - len(decimals)}")
         error_value = float(error.replace("−", "-")) if error else None
         if error_value is not None and error_value < 0:
             raise ValueError(f"{words!r}: an uncertainty cannot be negative")
-        return cls(text=words, value=float(value.replace("−", "-")), error=error_value, rounding=rounding)
+        return cls(
+            text=words, value=float(value.replace("−", "-")), error=error_value, rounding=rounding
+        )
 
 
 class Schedule(Strict):
@@ -249,7 +286,9 @@ class Schedule(Strict):
     """
 
     lr: dict[Annotated[str, Field(pattern=r"^\d+$")], Annotated[float, Field(gt=0)]] | None = None
-    momentum: dict[Annotated[str, Field(pattern=r"^\d+$")], Annotated[float, Field(ge=0, lt=1)]] | None = None
+    momentum: (
+        dict[Annotated[str, Field(pattern=r"^\d+$")], Annotated[float, Field(ge=0, lt=1)]] | None
+    ) = None
     anneal: Annotated[float, Field(ge=0, le=1)] | None = None
 
 
@@ -284,7 +323,9 @@ class Stage(Strict):
         return self
 
 
-SpecId = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*/[a-z0-9]+(-[a-z0-9]+)*$")]  # also a path of two parts
+SpecId = Annotated[
+    str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*/[a-z0-9]+(-[a-z0-9]+)*$")
+]  # also a path of two parts
 Coordinates = dict[str, Scalar]
 Block = dict[str, Any]  # {use: NAME, argument: value, ...}
 
@@ -353,14 +394,18 @@ class Row(Blocks):
     def matches(self, wanted: Mapping[str, Any]) -> bool:
         """Say whether every coordinate in `wanted` (a value, or a list of values) fits this row."""
         return all(
-            key in self.at and str(self.at[key]) in [str(v) for v in (value if isinstance(value, list) else [value])]
+            key in self.at
+            and str(self.at[key])
+            in [str(v) for v in (value if isinstance(value, list) else [value])]
             for key, value in wanted.items()
         )
 
 
 def row_name(at: Mapping[str, Scalar]) -> str:
     """Return coordinates as one file-safe word; nothing in it can leave a folder."""
-    return "-".join(re.sub(r"[^A-Za-z0-9_+.=]+", "_", str(v)).strip(".") or "_" for v in at.values())
+    return "-".join(
+        re.sub(r"[^A-Za-z0-9_+.=]+", "_", str(v)).strip(".") or "_" for v in at.values()
+    )
 
 
 class Gap(Strict):
@@ -528,7 +573,9 @@ class Case(Strict):
     def key(self) -> str:
         """Return the sha256 of the content that decides the numbers (not of the spec's name or prose)."""
         content = self.model_dump(include={"seed", "data", "model", "train", "evaluate"})
-        return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+        return hashlib.sha256(
+            json.dumps(content, sort_keys=True, ensure_ascii=False).encode()
+        ).hexdigest()
 
     @property
     def row(self) -> str:
@@ -544,7 +591,9 @@ class Case(Strict):
     def path(self) -> Path:
         """Return the result's path below the results folder."""
         paper, table = self.spec.split("/")
-        return Path(paper) / table / self.row / f"{self.profile}-seed{self.seed}-{self.key[:8]}.json"
+        return (
+            Path(paper) / table / self.row / f"{self.profile}-seed{self.seed}-{self.key[:8]}.json"
+        )
 
 
 def plain(value: Any) -> Any:
@@ -573,7 +622,9 @@ def resolve(spec: Spec, row: Row, profile: Profile) -> Located:
         if layer:
             part = Located({k: v for k, v in layer.items() if k in keys}, line=layer.line)
             part.lines = layer.lines
-            out = merge(out, part, same_stages=depth > 1)  # a profile shortens stages; it does not add any
+            out = merge(
+                out, part, same_stages=depth > 1
+            )  # a profile shortens stages; it does not add any
     return out
 
 
@@ -583,7 +634,12 @@ def runs_at(spec: Spec, row: Row, profile: Profile) -> bool:
         return False
     chosen = spec.profiles.get(profile)
     own = (row.profiles or {}).get(profile)
-    return own is not None or chosen is None or not chosen.rows or any(row.matches(w) for w in chosen.rows)
+    return (
+        own is not None
+        or chosen is None
+        or not chosen.rows
+        or any(row.matches(w) for w in chosen.rows)
+    )
 
 
 def variants(spec: Spec, row: Row, profile: Profile, seed: int) -> list[Case]:
@@ -631,7 +687,9 @@ def cases(
         seeds: number of seeds instead of the spec's.
         have: says whether a data block can be had; the first stand-in for which it does is used.
     """
-    chosen = spec.select(rows) if rows else [row for row in spec.rows if runs_at(spec, row, profile)]
+    chosen = (
+        spec.select(rows) if rows else [row for row in spec.rows if runs_at(spec, row, profile)]
+    )
     out: list[tuple[int, Case]] = []
     for row in chosen:
         for seed in range(seeds or seeds_of(spec, row, profile)):
@@ -660,7 +718,9 @@ def dotted(path: Path_) -> str:
     >>> dotted(("rows", 0, "at"))
     'rows[0].at'
     """
-    return "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path).lstrip(".") or "(file)"
+    return (
+        "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path).lstrip(".") or "(file)"
+    )
 
 
 def _inner_model(annotation: Any) -> Any:
@@ -705,7 +765,10 @@ def validation_problems(
                 message = f"{messages.pop().removesuffix(ending)}, or {message.removeprefix('should be ')}"
             message += ending
         messages.append(message)
-    return [Problem(file, line, field, "; ".join(dict.fromkeys(m))) for (line, field), m in found.items()]
+    return [
+        Problem(file, line, field, "; ".join(dict.fromkeys(m)))
+        for (line, field), m in found.items()
+    ]
 
 
 def _short(value: Any) -> str:
@@ -725,29 +788,43 @@ def _references(spec: Spec, document: Located, file: str) -> Iterator[Problem]:
     for i, row in enumerate(spec.rows):
         at: Path_ = ("rows", i, "at")
         if row.name in names:
-            yield problem(at, f"same coordinates as rows[{names[row.name]}] (as a file name: {row.name})")
+            yield problem(
+                at, f"same coordinates as rows[{names[row.name]}] (as a file name: {row.name})"
+            )
         names.setdefault(row.name, i)
         if len(row.name) > 150:
-            yield problem(at, f"too long to name a folder ({len(row.name)} characters, at most 150)")
+            yield problem(
+                at, f"too long to name a folder ({len(row.name)} characters, at most 150)"
+            )
         if list(row.at) != list(first):
-            yield problem(at, f"every row has the same coordinates in the same order: {', '.join(first)}")
+            yield problem(
+                at, f"every row has the same coordinates in the same order: {', '.join(first)}"
+            )
         for key, value in row.at.items():
             coordinates.setdefault(key, []).append(str(value))
+
+    def named(key: str | None, path: Path_) -> Iterator[Problem]:
+        if key and key not in coordinates:
+            yield problem(path, f"no coordinate {key!r}{did_you_mean(key, list(coordinates))}")
 
     def check(where: Mapping[str, Any], path: Path_) -> Iterator[Problem]:
         for key, value in where.items():
             if key not in coordinates:
-                yield problem((*path, key), f"no coordinate {key!r}{did_you_mean(key, list(coordinates))}")
+                yield from named(key, (*path, key))
                 continue
             known = sorted(set(coordinates[key]))
             for v in value if isinstance(value, list) else [value]:
                 if str(v) not in known:
-                    yield problem((*path, key), f"no row has {key} {str(v)!r}{did_you_mean(str(v), known)}")
+                    yield problem(
+                        (*path, key), f"no row has {key} {str(v)!r}{did_you_mean(str(v), known)}"
+                    )
 
     ids: dict[str, int] = {}
     for i, claim in enumerate(spec.claims):
         if claim.id in ids:
-            yield problem(("claims", i, "id"), f"{claim.id!r} is the id of claims[{ids[claim.id]}], too")
+            yield problem(
+                ("claims", i, "id"), f"{claim.id!r} is the id of claims[{ids[claim.id]}], too"
+            )
         ids.setdefault(claim.id, i)
         yield from check(claim.where, ("claims", i, "where"))
         for key, values in (claim.order or {}).items():
@@ -763,17 +840,15 @@ def _references(spec: Spec, document: Located, file: str) -> Iterator[Problem]:
             yield from check(where, ("profiles", profile, "rows", i))
     if spec.calibrate:
         yield from check(spec.calibrate.by, ("calibrate", "by"))
-        yield from check({spec.calibrate.coordinate: []}, ("calibrate", "coordinate"))
-    index = [spec.show.index] if isinstance(spec.show.index, str) else spec.show.index
-    for place, named in (("index", index), ("columns", [spec.show.columns]), ("split", [spec.show.split])):
-        for coordinate in filter(None, named):
-            yield from check({coordinate: []}, ("show", place))
+        yield from named(spec.calibrate.coordinate, ("calibrate", "coordinate"))
+    for key in [spec.show.index] if isinstance(spec.show.index, str) else spec.show.index:
+        yield from named(key, ("show", "index"))
+    yield from named(spec.show.columns, ("show", "columns"))
+    yield from named(spec.show.split, ("show", "split"))
     for i, figure in enumerate(spec.figures):
         yield from check(figure.where, ("figures", i, "where"))
-        if figure.series:
-            yield from check({figure.series: []}, ("figures", i, "series"))
-        if figure.x and figure.kind == "rows":
-            yield from check({figure.x: []}, ("figures", i, "x"))
+        yield from named(figure.series, ("figures", i, "series"))
+        yield from named(figure.x if figure.kind == "rows" else None, ("figures", i, "x"))
 
 
 def _completeness(spec: Spec, document: Located, file: str) -> Iterator[Problem]:
@@ -781,12 +856,19 @@ def _completeness(spec: Spec, document: Located, file: str) -> Iterator[Problem]
     for i, row in enumerate(spec.rows):
         line = document.line_at(("rows", i))
         if spec.judged(row) is not None and spec.margin(row) is None:
-            yield Problem(file, line, f"rows[{i}].margin", "a published number needs a margin here or in defaults")
+            yield Problem(
+                file,
+                line,
+                f"rows[{i}].margin",
+                "a published number needs a margin here or in defaults",
+            )
         blocks = resolve(spec, row, "full")
         for missing in [k for k in ("data", "model", "evaluate") if not blocks.get(k)]:
             yield Problem(file, line, f"rows[{i}].{missing}", "neither the row nor defaults say it")
         if bool(blocks.get("train")) == bool(blocks.get("fit")):
-            yield Problem(file, line, f"rows[{i}].train", "give either train or fit, here or in defaults")
+            yield Problem(
+                file, line, f"rows[{i}].train", "give either train or fit, here or in defaults"
+            )
 
 
 _HARMLESS: dict[str, Any] = {
@@ -800,7 +882,11 @@ def _salvage(document: Located, error: ValidationError) -> tuple[Spec, Located] 
     for item in error.errors():
         match _path(item):
             case ("claims", int(i), *_):
-                out["claims"][i] = {"id": f"claims[{i}]", "text": "", "gap": {"better": {}, "worse": {}}}
+                out["claims"][i] = {
+                    "id": f"claims[{i}]",
+                    "text": "",
+                    "gap": {"better": {}, "worse": {}},
+                }
             case ("figures", int(i), *_):
                 out["figures"][i] = {"title": "", "kind": "curve", "curve": "x"}
             case ("rows", int(i), str(key), *_) if key != "at":
@@ -930,5 +1016,7 @@ def json_schema() -> dict[str, Any]:
     for name in ("Row", "Gap"):  # in a file, a published number is what is printed
         for field in ("published", "source"):
             if field in schema["$defs"][name]["properties"]:
-                schema["$defs"][name]["properties"][field] = {"anyOf": [{"type": "string"}, {"type": "number"}]}
+                schema["$defs"][name]["properties"][field] = {
+                    "anyOf": [{"type": "string"}, {"type": "number"}]
+                }
     return schema
