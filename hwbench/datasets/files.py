@@ -127,7 +127,7 @@ def _get(name: str) -> File:
     try:
         return declared()[name]
     except KeyError:
-        raise ValueError(
+        raise UserError(
             f"no data file {name!r} is declared{did_you_mean(name, list(declared()))}"
         ) from None
 
@@ -139,13 +139,13 @@ def select(words: Sequence[str] = ()) -> list[str]:
     ['omniglot/chardata.mat']
 
     Raises:
-        ValueError: a word names nothing; the message has the nearest name.
+        UserError: a word names nothing; the message has the nearest name.
     """
     names = list(declared())
     sets = list(dict.fromkeys(name.split("/")[0] for name in names))
     for word in words:
         if word not in names and word not in sets:
-            raise ValueError(f"no data set or file {word!r}{did_you_mean(word, names + sets)}")
+            raise UserError(f"no data set or file {word!r}{did_you_mean(word, names + sets)}")
     return [n for n in names if not words or n in words or n.split("/")[0] in words]
 
 
@@ -215,7 +215,7 @@ def locate(name: str) -> Path | None:
 
     Raises:
         DataCorrupt: the file in a folder of the user's has another checksum.
-        ValueError: no such file is declared.
+        UserError: no such file is declared.
     """
     file = _get(name)
     for path in (p for folder in folders() for p in file.paths(folder) if p.is_file()):
@@ -231,7 +231,7 @@ def fetch(name: str) -> Path:
     Raises:
         DataMissing: it is not on this machine and cannot be downloaded.
         DataCorrupt: the file in a folder of the user's has another checksum.
-        ValueError: no such file is declared.
+        UserError: no such file is declared.
     """
     return locate(name) or _download(_get(name))
 
@@ -451,7 +451,7 @@ def listing(words: Sequence[str] = ()) -> list[Record]:
     """Return each declared file (of those that the words name) and where it lies, unchecked.
 
     Raises:
-        ValueError: a word names nothing.
+        UserError: a word names nothing.
     """
     found = [(_get(name), _first(_get(name))) for name in select(words)]
     return [Record(file, "absent" if path is None else "present", path) for file, path in found]
@@ -461,7 +461,7 @@ def verify(words: Sequence[str] = ()) -> list[Record]:
     """Return the same with each file's checksum taken now; downloads nothing.
 
     Raises:
-        ValueError: a word names nothing.
+        UserError: a word names nothing.
     """
     out = []
     for record in listing(words):

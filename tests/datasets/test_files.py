@@ -17,6 +17,7 @@ import yaml
 
 from hwbench.datasets import files
 from hwbench.protocols import DataMissing
+from hwbench.spec import UserError
 
 NAME = "things/thing.bin"
 RIGHT = b"the right content, " * 50
@@ -81,9 +82,9 @@ def test_a_new_file_is_one_entry(tmp_path, monkeypatch):
 
 
 def test_an_unknown_name_suggests_the_nearest():
-    with pytest.raises(ValueError, match=r"did you mean mnist/train-images-idx3-ubyte\?"):
+    with pytest.raises(UserError, match=r"did you mean mnist/train-images-idx3-ubyte\?"):
         files.fetch("mnist/train-image-idx3-ubyte")
-    with pytest.raises(ValueError, match=r"did you mean omniglot\?"):
+    with pytest.raises(UserError, match=r"did you mean omniglot\?"):
         files.select(["omniglott"])
 
 
@@ -186,7 +187,7 @@ def test_a_wrong_file_of_the_users_is_an_error(alone, declare, monkeypatch, wron
         assert (f"{len(RIGHT)} bytes expected, {len(wrong)} found" in message) == (
             len(wrong) != len(RIGHT)
         )
-    assert isinstance(caught.value, ValueError)
+    assert isinstance(caught.value, UserError)
 
 
 def test_an_md5_is_checked_where_only_that_is_known(alone, declare):
