@@ -1,0 +1,214 @@
+"""Directed layers of binary units: a layer is a module whose forward returns a distribution.
+
+Dims: *S any leading dims (samples, batch), D units of the layer, H units that it is conditioned on.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+Init = Literal["small", "glorot"]
+CLAMP_SCALE, CLAMP_FLOOR = 0.9999, 0.000005  # constants of the authors' code
+
+
+def glorot_bound(inputs: int, outputs: int, init: Init) -> float:
+    """Return b of weights U(−b, b): √(6 / (n_in + n_out)) (Glorot & Bengio, 2010).
+
+    `small` divides it by n_in, as Bornschein & Bengio do.
+
+    >>> round(glorot_bound(784, 200, "small"), 6)
+    0.0001
+    """
+    bound = math.sqrt(6 / (inputs + outputs))
+    return bound / inputs if init == "small" else bound
+
+
+def weights(inputs: int, outputs: int, init: Init) -> nn.Parameter:
+    """Return fresh weights [outputs, inputs]."""
+    bound = glorot_bound(inputs, outputs, init)
+    return nn.Parameter(torch.empty(outputs, inputs).uniform_(-bound, bound))
+
+
+def clamp_logits(logits: Float[Tensor, "*s d"]) -> Float[Tensor, "*s d"]:
+    """Return the logit of 0.9999 σ(a) + 0.000005, a sigmoid that never quite reaches 0 or 1.
+
+    The constants are those of Bornschein & Bengio's code; the ceiling, 0.999905, is lower than 1
+    minus the floor.
+    """
+    on = CLAMP_SCALE * logits.sigmoid() + CLAMP_FLOOR
+    off = CLAMP_SCALE * (-logits).sigmoid() + (1 - CLAMP_SCALE - CLAMP_FLOOR)
+    return on.log() - off.log()
+
+
+def log_bernoulli(x: Float[Tensor, "*s d"], logits: Float[Tensor, "*t d"]) -> Float[Tensor, "*u"]:
+    """Return Σ_d log Bern(x_d; σ(a_d)) at logits a, in nats; x and a broadcast.
+
+    >>> log_bernoulli(torch.ones(5, 3), torch.zeros(3)).exp().tolist()
+    [0.125, 0.125, 0.125, 0.125, 0.125]
+    """
+    x, logits = torch.broadcast_tensors(x, logits)
+    return -F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(-1)
+
+
+class BinaryUnits(ABC):
+    """A distribution over x ∈ {0, 1}^D, a chain: p(x) = Π_d Bern(x_d; σ(a_d(x_{<d}))).
+
+    Has the interface of `torch.distributions` that rules and models use.
+    (`torch.distributions.Bernoulli` itself draws
+    its samples one scalar at a time: on a CPU that takes three times as long as comparing uniforms
+    to the means.)
+
+    Args:
+        clamped: pass means through 0.9999 p + 0.000005.
+    """
+
+    def __init__(self, clamped: bool = False) -> None:
+        self.clamped = clamped
+
+    def squash(self, logits: Tensor) -> Tensor:
+        """Return the logits in use."""
+        return clamp_logits(logits) if self.clamped else logits
+
+    @abstractmethod
+    def logits(self, x: Float[Tensor, "*s d"]) -> Float[Tensor, "*t d"]:
+        """Return the logit a_d(x_{<d}) of every unit given those before it."""
+
+    @abstractmethod
+    def trace(self, shape: tuple[int, ...] = ()) -> tuple[Tensor, Tensor]:
+        """Draw `shape` samples; return x and the logits that each unit was drawn at, detached."""
+
+    def log_prob(self, x: Float[Tensor, "*s d"]) -> Float[Tensor, "*t"]:
+        """Return log p(x), in nats."""
+        return log_bernoulli(x, self.logits(x))
+
+    def sample(self, shape: tuple[int, ...] = ()) -> Float[Tensor, "*s d"]:
+        """Draw samples, detached."""
+        return self.trace(shape)[0]
+
+    def draw(
+        self, shape: tuple[int, ...] = ()
+    ) -> tuple[Float[Tensor, "*s d"], Float[Tensor, "*s"]]:
+        """Draw samples with their log-probability.
+
+        It carries gradients where they are enabled; elsewhere it is what sampling accumulated,
+        which saves the scoring.
+        """
+        x, logits = self.trace(shape)
+        return x, self.log_prob(x) if torch.is_grad_enabled() else log_bernoulli(x, logits)
+
+
+class SigmoidUnits(BinaryUnits):
+    """Independent units: their logits do not depend on each other."""
+
+    def __init__(self, logits: Float[Tensor, "*s d"], clamped: bool = False) -> None:
+        super().__init__(clamped)
+        self.fixed = self.squash(logits)
+
+    def logits(self, x: Float[Tensor, "*s d"]) -> Float[Tensor, "*t d"]:
+        """Return the logits, whatever x."""
+        return self.fixed
+
+    @torch.no_grad()
+    def trace(self, shape: tuple[int, ...] = ()) -> tuple[Tensor, Tensor]:
+        """Draw `shape` samples; returns x and the logits, not repeated for the samples."""
+        a = self.fixed
+        uniform = torch.rand((*shape, *a.shape), dtype=a.dtype, device=a.device)
+        return (uniform < a.sigmoid()).to(a.dtype), a
+
+
+class Affine(nn.Module):
+    """b + W h, or b alone where there is nothing above (`above = 0`)."""
+
+    def __init__(self, above: int, below: int, bias: float, init: Init) -> None:
+        super().__init__()
+        self.weight = weights(above, below, init) if above else None
+        self.bias = nn.Parameter(torch.full((below,), float(bias)))
+
+    def forward(self, h: Float[Tensor, "*s h"] | None = None) -> Float[Tensor, "*s d"]:
+        """Return [*S, D], or [D] without h."""
+        return (
+            self.bias if self.weight is None or h is None else F.linear(h, self.weight, self.bias)
+        )
+
+
+class Layer(nn.Module):
+    """A layer of D binary units given H units above; with H = 0 a top layer, called without h."""
+
+    @property
+    def output_bias(self) -> nn.Parameter:
+        """Return the units' biases [D]."""
+        raise NotImplementedError
+
+
+class SigmoidLayer(Layer):
+    """A layer of a sigmoid belief net (Neal, 1992): p(x | h) = Π_d Bern(x_d; σ(W h + b)_d).
+
+    >>> layer = SigmoidLayer(above=3, below=2)
+    >>> layer(torch.zeros(5, 3)).log_prob(torch.ones(5, 2)).shape
+    torch.Size([5])
+    """
+
+    def __init__(
+        self,
+        above: int,
+        below: int,
+        bias: float = -1.0,
+        init: Init = "small",
+        clamped: bool = False,
+    ) -> None:
+        super().__init__()
+        self.clamped = clamped
+        self.affine = Affine(above, below, bias, init)
+
+    @property
+    def output_bias(self) -> nn.Parameter:
+        """Return b."""
+        return self.affine.bias
+
+    def forward(self, h: Float[Tensor, "*s h"] | None = None) -> SigmoidUnits:
+        """Return p(x | h), or p(x) at the top."""
+        return SigmoidUnits(self.affine(h), self.clamped)
+
+
+class DeterministicLayer(Layer):
+    """A sigmoid layer behind a deterministic one (DSBN): p(x | h) = Bern(x; σ(W σ(W' h + b') + b)).
+
+    Args:
+        above: units above, at least 1.
+        below: units of the layer.
+        hidden: deterministic units; H + D / 2 by default.
+        bias: of both.
+        init: of the weights.
+        clamped: see `BinaryUnits`.
+    """
+
+    def __init__(
+        self,
+        above: int,
+        below: int,
+        hidden: int | None = None,
+        bias: float = -1.0,
+        init: Init = "small",
+        clamped: bool = False,
+    ) -> None:
+        super().__init__()
+        hidden = above + below // 2 if hidden is None else hidden
+        self.clamped = clamped
+        self.hidden = Affine(above, hidden, bias, init)
+        self.affine = Affine(hidden, below, bias, init)
+
+    @property
+    def output_bias(self) -> nn.Parameter:
+        """Return b."""
+        return self.affine.bias
+
+    def forward(self, h: Float[Tensor, "*s h"] | None = None) -> SigmoidUnits:
+        """Return p(x | h)."""
+        return SigmoidUnits(self.affine(self.hidden(h).sigmoid()), self.clamped)

@@ -1,0 +1,275 @@
+"""The neural autoregressive distribution estimator (Larochelle & Murray, 2011), layer and model.
+
+Dims: *S any leading dims, N all of them flattened, D units, H hidden units, C units that a layer is
+conditioned on, P units of a block, R distinct hidden states in a block.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Integer
+from pydantic import Field
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+
+from hwbench.models.layers import Affine, BinaryUnits, Init, Layer, weights
+from hwbench.protocols import Density, TrainSplit
+
+Count = Annotated[int, Field(ge=1)]
+BLOCK = 16  # units scored together: their hidden states stay in a core's cache
+
+
+def logits_by_loop(
+    x: Float[Tensor, "n d"],
+    a: Float[Tensor, "n h"],
+    encode: Float[Tensor, "d h"],
+    decode: Float[Tensor, "d h"],
+) -> Float[Tensor, "n d"]:
+    """Return V_d · σ(a + Σ_{e<d} x_e W_e) for every unit d: the plain form, unit after unit."""
+    out = []
+    for x_d, w_d, v_d in zip(x.unbind(1), encode, decode, strict=True):
+        out.append(a.sigmoid() @ v_d)
+        a = a + x_d[:, None] * w_d
+    return torch.stack(out, 1)
+
+
+class _Plan(NamedTuple):
+    """Where a block's distinct hidden states come from and go to.
+
+    A unit that is off leaves the hidden state of its point as it was, so a block has fewer states
+    than units.
+
+    Attributes:
+        point: [R], which point a state belongs to.
+        seen: [R, P], the units of the block that a state has seen, with their values.
+        place: [N · P], where the product of states and V (flattened) has the logit of each point
+            and unit.
+    """
+
+    point: Integer[Tensor, " r"]
+    seen: Float[Tensor, "r p"]
+    place: Integer[Tensor, " np"]
+
+
+def _plan(x: Float[Tensor, "n p"]) -> _Plan:
+    n, p = x.shape
+    fresh = F.pad(
+        x[:, :-1] != 0, (1, 0), value=True
+    )  # [N, P]: the state before a unit differs from the one before
+    point, unit = fresh.nonzero(as_tuple=True)
+    column = torch.arange(p, device=x.device)
+    state = fresh.flatten().cumsum(0) - 1
+    return _Plan(
+        point, x.index_select(0, point) * (column < unit[:, None]), state * p + column.repeat(n)
+    )
+
+
+class _Blocks(torch.autograd.Function):
+    """`logits_by_loop` by blocks, over distinct hidden states, which backward computes again."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, a: Tensor, encode: Tensor, decode: Tensor) -> Tensor:
+        out, kept = torch.empty_like(x), []
+        for start in range(0, x.shape[1], BLOCK):
+            block = slice(start, start + BLOCK)
+            x_b, plan = x[:, block], _plan(x[:, block])
+            s = torch.addmm(
+                a.index_select(0, plan.point), plan.seen, encode[block]
+            ).sigmoid_()  # [R, H]
+            out[:, block] = (s @ decode[block].T).take(plan.place).view_as(x_b)
+            kept += [a, *plan]
+            a = torch.addmm(a, x_b, encode[block])
+        ctx.save_for_backward(x, encode, decode, *kept)
+        return out
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, encode, decode, *kept = ctx.saved_tensors
+        d_encode, d_decode = torch.empty_like(encode), torch.empty_like(decode)
+        d_a = torch.zeros_like(kept[0])  # of the hidden pre-activations at the end of the block
+        for i in reversed(range(len(kept) // 4)):
+            block = slice(i * BLOCK, (i + 1) * BLOCK)
+            a, plan = kept[4 * i], _Plan(*kept[4 * i + 1 : 4 * i + 4])
+            s = torch.addmm(a.index_select(0, plan.point), plan.seen, encode[block]).sigmoid_()
+            d_logits = torch.zeros_like(plan.seen)
+            d_logits.view(-1)[plan.place] = grad[:, block].flatten()
+            d_decode[block] = d_logits.T @ s
+            d_s = torch.ops.aten.sigmoid_backward(d_logits @ decode[block], s)  # [R, H]
+            d_encode[block] = torch.addmm(x[:, block].T @ d_a, plan.seen.T, d_s)
+            d_a.index_add_(0, plan.point, d_s)
+        return None, d_a, d_encode, d_decode
+
+
+def logits_by_blocks(
+    x: Float[Tensor, "n d"],
+    a: Float[Tensor, "n h"],
+    encode: Float[Tensor, "d h"],
+    decode: Float[Tensor, "d h"],
+) -> Float[Tensor, "n d"]:
+    """Return what `logits_by_loop` returns, in a fraction of its time; x gets no gradient.
+
+    Time goes with the number of units that are on. Memory between forward and backward is [N, H]
+    per block.
+    """
+    return _Blocks.apply(x, a, encode, decode)  # type: ignore[no-any-return]
+
+
+class NADEUnits(BinaryUnits):
+    """p(x) = Π_d Bern(x_d; σ(b_d + V_d · σ(a + Σ_{e<d} x_e W_e))).
+
+    Args:
+        bias: b.
+        hidden: a, the pre-activations before the first unit.
+        encode: W.
+        decode: V.
+        clamped: see `BinaryUnits`.
+    """
+
+    def __init__(
+        self,
+        bias: Float[Tensor, "*s d"],
+        hidden: Float[Tensor, "*s h"],
+        encode: Float[Tensor, "d h"],
+        decode: Float[Tensor, "d h"],
+        clamped: bool = False,
+    ) -> None:
+        super().__init__(clamped)
+        self.bias = bias
+        self.hidden = hidden
+        self.encode = encode
+        self.decode = decode
+
+    def logits(self, x: Float[Tensor, "*s d"]) -> Float[Tensor, "*t d"]:
+        """Return the logits of all units."""
+        lead = torch.broadcast_shapes(x.shape[:-1], self.hidden.shape[:-1])
+        units, hidden = self.encode.shape
+        flat_x = x.expand(*lead, units).reshape(-1, units)
+        flat_a = self.hidden.expand(*lead, hidden).reshape(-1, hidden)
+        logits = logits_by_blocks(flat_x, flat_a, self.encode, self.decode)
+        return self.squash(logits.view(*lead, units) + self.bias)
+
+    @torch.no_grad()
+    def trace(self, shape: tuple[int, ...] = ()) -> tuple[Tensor, Tensor]:
+        """Draw unit after unit; on a CPU hidden units change only where the unit came on."""
+        lead = (*shape, *self.hidden.shape[:-1])
+        units, hidden = self.encode.shape
+        a = self.hidden.expand(*lead, hidden).reshape(-1, hidden).clone()
+        logits = self.bias.expand(*lead, units).reshape(-1, units).T.contiguous()  # [D, N]
+        threshold = torch.rand_like(logits).logit_()
+        x = torch.empty_like(logits)
+        s = a.sigmoid()
+        for d in range(units):
+            logits[d] = self.squash(torch.addmv(logits[d], s, self.decode[d]))
+            torch.lt(threshold[d], logits[d], out=x[d])
+            if a.is_cuda:  # asking which points would make it wait
+                torch.sigmoid(a.addr_(x[d], self.encode[d]), out=s)
+            else:
+                on = x[d].nonzero().squeeze(1)
+                a_on = a.index_select(0, on).add_(self.encode[d])
+                a.index_copy_(0, on, a_on)
+                s.index_copy_(0, on, a_on.sigmoid_())
+        return x.T.reshape(*lead, units), logits.T.reshape(*lead, units)
+
+
+class NADELayer(Layer):
+    """A layer of units that are a NADE given those above (Boulanger-Lewandowski et al., 2012).
+
+        p(x | y) = Π_d Bern(x_d; σ(b_d + (U_b y)_d + V_d · σ(c + U_c y + Σ_{e<d} x_e W_e)))
+
+    Args:
+        above: units above; 0 for a top layer.
+        below: units of the layer.
+        hidden: hidden units; by default min(above, below), at the top as many as units.
+        bias: b and c at the start.
+        init: of the weights.
+        clamped: see `BinaryUnits`.
+    """
+
+    def __init__(
+        self,
+        above: int,
+        below: int,
+        hidden: int | None = None,
+        bias: float = 0.0,
+        init: Init = "small",
+        clamped: bool = False,
+    ) -> None:
+        super().__init__()
+        if hidden is None:
+            hidden = min(above, below) if above else below
+        self.clamped = clamped
+        self.affine = Affine(above, below, bias, init)
+        self.hidden = Affine(above, hidden, bias, init)
+        self.encode = nn.Parameter(weights(below, hidden, init).T.contiguous())  # [D, H]
+        self.decode = weights(hidden, below, init)  # [D, H]
+
+    @property
+    def output_bias(self) -> nn.Parameter:
+        """Return b."""
+        return self.affine.bias
+
+    def forward(self, y: Float[Tensor, "*s c"] | None = None) -> NADEUnits:
+        """Return p(x | y), or p(x) at the top."""
+        return NADEUnits(self.affine(y), self.hidden(y), self.encode, self.decode, self.clamped)
+
+
+class NADE(Density):
+    """NADE as a density over binary pixels (Larochelle & Murray, 2011), with weights not tied.
+
+    Args:
+        visible: observed units D.
+        hidden: hidden units H.
+        order: seed of a random order of the pixels; without one they keep theirs.
+        init: of the weights.
+        output_bias: start the units' biases at the logit of the pixel means (clipped to [0.001,
+            0.999]), or at zero.
+
+    >>> NADE(visible=6, hidden=3).log_prob(torch.zeros(5, 6)).shape
+    torch.Size([5])
+    """
+
+    order: Tensor
+
+    def __init__(
+        self,
+        visible: int,
+        hidden: Count = 500,
+        order: Annotated[int, Field(ge=0)] | None = None,
+        init: Init = "glorot",
+        output_bias: Literal["data", "zero"] = "zero",
+    ) -> None:
+        super().__init__()
+        self.visible = visible
+        self.output_bias = output_bias
+        self.generative = NADELayer(0, visible, hidden, init=init)
+        ranks = torch.arange(visible, device="cpu")
+        if order is not None:
+            generator = torch.Generator(device="cpu").manual_seed(order)
+            ranks = torch.randperm(visible, generator=generator, device="cpu")
+        self.register_buffer("order", ranks)
+
+    @classmethod
+    def tiny(cls) -> NADE:
+        """Return a NADE of 4 units in an order of its own."""
+        return cls(visible=4, hidden=3, order=1)
+
+    def adapt(self, train: TrainSplit) -> None:
+        """Start the biases at the logit of the training pixels' means, where asked to."""
+        if self.output_bias == "data":
+            with torch.no_grad():
+                means = train.means()[self.order].clamp(1e-3, 1 - 1e-3)
+                self.generative.output_bias.copy_(means.logit())
+
+    def log_prob(self, x: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
+        """Return log p(x) of each point, in nats."""
+        return self.generative().log_prob(x[:, self.order])
+
+    @torch.no_grad()
+    def sample(self, n: int) -> Float[Tensor, "n d"]:
+        """Return the means P(x_d = 1 | x_{<d}) along n ancestral samples."""
+        _, logits = self.generative().trace((n,))
+        return logits.sigmoid()[:, self.order.argsort()]

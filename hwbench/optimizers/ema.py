@@ -1,0 +1,68 @@
+"""Gradient descent on an exponential moving average of the gradient."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, cast, overload
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+
+class EMAMomentum(torch.optim.Optimizer):
+    """Momentum as an exponential moving average: Δ ← β Δ + (1 − β) η g, θ ← θ − Δ.
+
+    The optimizer of Bornschein & Bengio's code (2015). Beside torch's `SGD(momentum=β)`, where Δ ←
+    β Δ + g, a learning rate η moves 1 / (1 − β) times less. Their gradients are sums over the
+    minibatch: see `ReweightedWakeSleep(reduction="sum")`.
+
+    Args:
+        params: parameters or groups of them.
+        lr: learning rate η.
+        momentum: β.
+        skip_nan: entries of the gradient that are NaN leave Δ as it is, as in the authors' code;
+            otherwise a NaN spreads, and the run ends as diverged.
+
+    Raises:
+        ValueError: a rate is out of range.
+    """
+
+    def __init__(
+        self,
+        params: Iterable[Tensor] | Iterable[dict[str, Any]],
+        lr: Annotated[float, Field(ge=0)] = 1e-3,
+        momentum: Annotated[float, Field(ge=0, lt=1)] = 0.95,
+        skip_nan: bool = False,
+    ) -> None:
+        if lr < 0 or not 0 <= momentum < 1:
+            raise ValueError(f"lr must be at least 0, momentum in [0, 1) (found {lr}, {momentum})")
+        super().__init__(params, {"lr": lr, "momentum": momentum, "skip_nan": skip_nan})
+
+    @overload
+    def step(self, closure: None = None) -> None: ...
+
+    @overload
+    def step(self, closure: Callable[[], float]) -> float: ...
+
+    @torch.no_grad()
+    def step(self, closure: Callable[[], float] | None = None) -> float | None:
+        """Move all parameters that have a gradient."""
+        loss = None
+        if closure is not None:
+            with torch.enable_grad():
+                loss = closure()
+        for group in self.param_groups:
+            params = [p for p in group["params"] if p.grad is not None]
+            if not params:
+                continue
+            for p in params:
+                if not self.state[p]:
+                    self.state[p]["delta"] = torch.zeros_like(p)
+            deltas = [self.state[p]["delta"] for p in params]
+            moves = list(torch._foreach_mul([cast(Tensor, p.grad) for p in params], group["lr"]))
+            if group["skip_nan"]:
+                moves = [torch.where(m.isnan(), d, m) for m, d in zip(moves, deltas, strict=True)]
+            torch._foreach_lerp_(deltas, moves, 1 - group["momentum"])
+            torch._foreach_sub_(params, deltas)
+        return loss

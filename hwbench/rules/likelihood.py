@@ -1,0 +1,19 @@
+"""Maximum likelihood for models whose log p(x) is exact.
+
+Dims: B points, D observed units.
+"""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+from hwbench.protocols import Density, Rule
+
+
+class MaximumLikelihood(Rule[Density]):
+    """Gradient ascent on the mean of log p(x)."""
+
+    def forward(self, model: Density, x: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
+        """Return −log p(x), averaged over the batch, in nats."""
+        return -model.log_prob(x).mean()

@@ -1,0 +1,104 @@
+"""Reweighted wake-sleep, with classical wake-sleep as its case k = 1 without the wake update of q.
+
+Dims: K samples, B points, D observed units.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor
+
+from hwbench.numerics import log_mean_exp
+from hwbench.protocols import HelmholtzMachine, Rule
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class ReweightedWakeSleep(Rule[HelmholtzMachine]):
+    """Reweighted wake-sleep (Bornschein & Bengio, 2015).
+
+    With h_k ~ q(h | x) and weights w_k ∝ p(x, h_k) / q(h_k | x), normalised over the K samples of
+    each x:
+
+        wake θ     Σ_k w_k ∇_θ log p(x, h_k)
+        wake φ     Σ_k w_k ∇_φ log q(h_k | x)
+        sleep φ    ∇_φ log q(h | x)   at a dream x, h ~ p
+
+    `ReweightedWakeSleep(k=1, wake=False)` is classical wake-sleep (Hinton et al., 1995). The loss
+    has the gradient of these updates and the value −log (1/K) Σ_k p(x, h_k) / q(h_k | x), averaged
+    over the batch.
+
+    In the authors' code a sleep phase is a step of its own that shares q's momentum with the wake
+    phase; here its gradient is added to that of the wake phase it follows. Under their momentum the
+    sum of all steps is the same.
+
+    Args:
+        k: samples per point.
+        wake: update q in the wake phase.
+        sleep: update q in the sleep phase.
+        sleep_interleave: one sleep phase after this many wake phases (2 in the authors' code),
+            counting for all of
+            them: with `sleep_interleave` dreams for each point of the batch.
+        dreams: dreams of a sleep phase, which weigh as many as they stand for; sleep_interleave ×
+            batch by default.
+        reduction: whether gradients are the mean over the points of a batch or their sum, as in the
+            authors' code, where a learning rate of 0.001 for batches of 25 is one of 0.025 for
+            means.
+
+    Raises:
+        ValueError: neither wake nor sleep updates q.
+    """
+
+    steps: Tensor
+
+    def __init__(
+        self,
+        k: Count = 5,
+        wake: bool = True,
+        sleep: bool = True,
+        sleep_interleave: Count = 1,
+        dreams: Count | None = None,
+        reduction: Literal["mean", "sum"] = "mean",
+    ) -> None:
+        super().__init__()
+        if not (wake or sleep):
+            raise ValueError("wake and sleep are both off: the recognition net would never learn")
+        self.k = k
+        self.wake = wake
+        self.sleep = sleep
+        self.sleep_interleave = sleep_interleave
+        self.dreams = dreams
+        self.reduction = reduction
+        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))  # wake phases so far
+
+    def forward(self, model: HelmholtzMachine, x: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
+        """Return the surrogate loss on the batch x."""
+        with torch.set_grad_enabled(self.wake and torch.is_grad_enabled()):
+            h, log_q = model.infer(x, self.k)  # [K, B]
+        log_p = model.log_joint(x, h)
+        log_w = (log_p - log_q).detach()
+        w = log_w.softmax(0)  # sums to 1 over the samples of each point
+
+        loss = -(w * log_p).sum(0).mean()
+        if self.wake:
+            loss = loss - (w * log_q).sum(0).mean()
+        if self.sleep and self._falls_asleep():
+            loss = loss - self.sleep_interleave * self._dreamt(model, len(x))
+        if self.reduction == "sum":
+            loss = loss * len(x)
+        return loss + (-log_mean_exp(log_w).mean() - loss).detach()
+
+    def _falls_asleep(self) -> bool:
+        if self.sleep_interleave == 1:
+            return True
+        self.steps += 1
+        return int(self.steps) % self.sleep_interleave == 0
+
+    def _dreamt(self, model: HelmholtzMachine, batch: int) -> Float[Tensor, ""]:
+        """Return log q(h | x), averaged over dreams."""
+        x, h = model.dream(self.dreams or self.sleep_interleave * batch)
+        return model.log_q(h, x).mean()
