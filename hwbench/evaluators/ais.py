@@ -8,7 +8,7 @@ import copy
 import math
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Annotated, Self
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -163,7 +163,7 @@ class AIS(Evaluator[EnergyModel]):
         self.chains, self.reverse, self.burn_in = chains, reverse, burn_in
 
     @classmethod
-    def tiny(cls) -> Self:
+    def tiny(cls) -> AIS:
         """Return a short schedule, enough for a handful of units."""
         return cls(chains=50, schedule=[[0, 1, 100]], reverse=True, burn_in=10)
 

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Self
+from typing import Annotated
 
 import torch
 from jaxtyping import Float
@@ -32,7 +32,7 @@ class BernoulliMixture(Mixture):
         self.logits = nn.Parameter(0.01 * torch.randn(components, visible))
 
     @classmethod
-    def tiny(cls) -> Self:
+    def tiny(cls) -> BernoulliMixture:
         """Return three components over four pixels."""
         return cls(visible=4, components=3)
 

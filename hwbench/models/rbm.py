@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float
@@ -47,7 +47,7 @@ class RBM(EnergyModel):
         self.register_buffer("data_means", torch.full((visible,), 0.5))
 
     @classmethod
-    def tiny(cls) -> Self:
+    def tiny(cls) -> RBM:
         """Return four visible and three hidden units."""
         return cls(visible=4, hidden=3)
 

@@ -5,7 +5,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Self
+from typing import Annotated
 
 import torch
 from jaxtyping import Float
@@ -57,7 +57,7 @@ class ContrastiveDivergence(Rule[EnergyModel]):
         self.register_buffer("chains", torch.zeros(0))
 
     @classmethod
-    def tiny(cls) -> Self:
+    def tiny(cls) -> ContrastiveDivergence:
         """Return CD-2 with weight decay."""
         return cls(k=2, weight_decay=0.01)
 

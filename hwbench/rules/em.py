@@ -52,7 +52,7 @@ class EM(Fit[Mixture]):
     ) -> None:
         if iterations < 1 or smoothing < 0 or not 0 < clip < 0.5 or chunk < 1 or patience < 1:
             raise ValueError(
-                "EM: expected iterations, patience, chunk ≥ 1, smoothing ≥ 0, 0 < clip < 0.5; found "
+                "EM: needs iterations, patience, chunk ≥ 1, smoothing ≥ 0, 0 < clip < 0.5; found "
                 f"{iterations=}, {patience=}, {chunk=}, {smoothing=}, {clip=}"
             )
         self.iterations, self.smoothing, self.clip = iterations, smoothing, clip

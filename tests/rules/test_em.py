@@ -120,5 +120,5 @@ def test_more_components_than_points_stays_finite():
     "bad", [{"iterations": 0}, {"smoothing": -1.0}, {"clip": 0.5}, {"clip": 0.0}, {"chunk": 0}]
 )
 def test_bad_arguments(bad):
-    with pytest.raises(ValueError, match="EM: expected"):
+    with pytest.raises(ValueError, match="EM: needs"):
         EM(**bad)
