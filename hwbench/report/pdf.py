@@ -1,0 +1,78 @@
+"""One PDF by typst: the layout is a fixed file, all text reaches it as data and is never parsed."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+from hwbench.report import figures, tables
+
+FAMILY = "'Libertinus Serif', 'DejaVu Sans Mono'"
+EPOCH = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)  # a PDF needs a date; ours never changes
+
+
+def data(
+    sections: Sequence[tables.Section], pictures: Sequence[Sequence[figures.Picture]]
+) -> dict[str, Any]:
+    """Return what the layout prints: plain JSON, pictures by file name."""
+    return {
+        "version": tables.version(),
+        "sections": [
+            {
+                **asdict(section),
+                "pictures": [
+                    {
+                        "place": p.place,
+                        "kind": p.kind,
+                        "title": p.title,
+                        "caption": p.caption,
+                        "alt": p.alt,
+                        "file": f"{p.name}.{p.kind}" if p.data else "",
+                    }
+                    for p in drawn
+                ],
+            }
+            for section, drawn in zip(sections, pictures, strict=True)
+        ],
+        "row_verdicts": {k: asdict(m) for k, m in tables.ROW_VERDICTS.items()},
+        "claim_verdicts": {k: asdict(m) for k, m in tables.CLAIM_VERDICTS.items()},
+    }
+
+
+def write_source(
+    folder: Path,
+    sections: Sequence[tables.Section],
+    pictures: Sequence[Sequence[figures.Picture]],
+) -> Path:
+    """Write layout, data and pictures into a folder, and return the file to compile."""
+    layout = files("hwbench.report").joinpath("templates/report.typ").read_text(encoding="utf-8")
+    (folder / "data.json").write_text(json.dumps(data(sections, pictures)), encoding="utf-8")
+    for picture in (p for drawn in pictures for p in drawn if p.data):
+        if picture.kind == "svg":
+            text = figures.restyled(picture.data, picture.name, FAMILY)
+            (folder / f"{picture.name}.svg").write_text(text, encoding="utf-8")
+        else:
+            (folder / f"{picture.name}.png").write_bytes(picture.data)
+    source = folder / "report.typ"
+    source.write_text(layout, encoding="utf-8")
+    return source
+
+
+def document(
+    sections: Sequence[tables.Section], pictures: Sequence[Sequence[figures.Picture]]
+) -> bytes:
+    """Return the PDF for some specs with their pictures; the same input gives the same bytes."""
+    import typst
+
+    with tempfile.TemporaryDirectory(prefix="hwbench-report-") as name:
+        folder = Path(name)
+        source = write_source(folder, sections, pictures)
+        out = typst.compile(source, root=folder, ignore_system_fonts=True, timestamp=EPOCH)
+    assert isinstance(out, bytes)  # one file: a PDF is not split by page
+    return out

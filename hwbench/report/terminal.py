@@ -1,0 +1,125 @@
+"""Verdicts in the terminal: rows and claims, each with its reason."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from hwbench.compare import Comparison
+from hwbench.report import tables
+from hwbench.report.tables import to_json
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.text import Text
+
+__all__ = ["print_comparison", "to_json"]
+
+STYLES = {
+    "agrees": "green",
+    "holds": "green",
+    "better": "blue",
+    "worse": "bold white on red",
+    "fails": "bold white on red",
+    "failed": "bold red",
+    "undecided": "yellow",
+    "calibrated": "magenta",
+}
+
+
+def verdict_text(verdict: str) -> Text:
+    """Return a verdict as its shape and word; the colour only repeats them."""
+    from rich.text import Text
+
+    meaning = {**tables.ROW_VERDICTS, **tables.CLAIM_VERDICTS}[verdict]
+    return Text(f"{meaning.symbol} {verdict}", style=STYLES.get(verdict, "dim"))
+
+
+def print_comparison(console: Console, comparison: Comparison) -> None:
+    """Print banner, rows, claims and warnings of a comparison; below 110 columns without tables.
+
+    All text is printed as it is: nothing in it is taken for markup of rich or for a terminal's
+    control sequence.
+    """
+    from rich.panel import Panel
+    from rich.text import Text
+
+    section = tables.section(comparison)
+    if section.banner:
+        console.print(Panel(Text(section.banner, style="bold"), border_style="bold red"))
+    console.print(Text(section.id, style="bold") + Text(f"  {section.title} ({section.source})"))
+    console.print(Text(f"{section.measure}. {section.summary}.", style="dim"))
+    if section.shared:
+        console.print(Text(f"Unless noted: {', '.join(section.shared)}.", style="dim"))
+    console.print()
+    if console.width >= 110:
+        _print_table(console, section)
+    else:
+        for row in section.rows:
+            _entry(console, row.verdict, Text(row.label, style="bold"), _row_lines(row))
+    for claim in section.claims:
+        head = Text(f"{claim.id}  ", style="bold") + Text(claim.text)
+        _entry(console, claim.verdict, head, _claim_lines(claim))
+    for warning in section.warnings:
+        console.print(Text("warning: ", style="yellow") + Text(warning))
+
+
+def _notes(row: tables.RowView) -> str:
+    return "; ".join(dict.fromkeys([*row.own, *row.flags]))
+
+
+def _row_lines(row: tables.RowView) -> list[str]:
+    numbers = f"published {_unpadded(row.published)}, measured {_unpadded(row.measured)}"
+    if row.difference != tables.NONE:
+        numbers += f", difference {row.difference} {row.interval}".rstrip()
+    notes = _notes(row)
+    return [numbers, row.reason, *([notes] if notes else [])]
+
+
+def _unpadded(text: str) -> str:
+    return text.replace(tables.FIGURE_SPACE, "").replace(tables.POINT_SPACE, "")
+
+
+def _claim_lines(claim: tables.ClaimView) -> list[str]:
+    lines = [claim.reason] if claim.reason else []
+    for p in claim.parts:
+        verdict = "" if len(claim.parts) == 1 else f"{p.verdict}, "
+        verdict += "" if p.counts else "not counted, "
+        effect = "" if p.effect == tables.NONE else f"{p.effect} {p.interval}".rstrip()
+        reason = "" if p.reason == claim.reason else p.reason
+        said = "; ".join(t for t in (effect, p.test, p.p, p.profile, reason) if t)
+        lines.append(f"{p.at}: {verdict}{said or 'no result'}")
+    return lines
+
+
+def _entry(console: Console, verdict: str, head: Text, lines: list[str]) -> None:
+    """Print a verdict with its subject, and what is to say about it below."""
+    from rich.padding import Padding
+    from rich.text import Text
+
+    console.print(verdict_text(verdict) + Text("  ") + head)
+    for line in lines:
+        console.print(Padding(Text(line, style="dim"), (0, 0, 0, 4), expand=False))
+
+
+def _print_table(console: Console, section: tables.Section) -> None:
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("row", overflow="fold", min_width=12)
+    for name in ("published", "measured ± s.e.", "difference", "verdict"):
+        table.add_column(name, no_wrap=True)
+    table.add_column("reason", overflow="fold", ratio=1)
+    for r in section.rows:
+        notes = _notes(r)
+        table.add_row(
+            Text(r.label),
+            Text(r.published),
+            Text(r.measured),
+            Text(f"{r.difference} {r.interval}".strip()),
+            verdict_text(r.verdict),
+            Text(r.reason) + Text(f" ({notes})" if notes else "", style="dim"),
+        )
+    console.print(table)
+    console.print()
