@@ -29,7 +29,9 @@ def load(name: str, benchmarks: str | Path | None = None) -> Spec:
     """
     from hwbench import cli, spec
 
-    return spec.load(spec.locate(name, cli.benchmarks_folder(Path(benchmarks) if benchmarks else None)))
+    return spec.load(
+        spec.locate(name, cli.benchmarks_folder(Path(benchmarks) if benchmarks else None))
+    )
 
 
 def run(

@@ -140,8 +140,12 @@ def find_class(kind: str, use: str) -> type:
         if isinstance(found, type):
             return found
         raise BuildError(f"{module_name} has no class {class_name!r}")
-    elif module_name.count(".") >= 1 or (module_name and importlib.util.find_spec(root) and root != "hwbench"):
-        raise BuildError(f"{use!r} is not part of hwbench; to use your own code, add --plugin {root}")
+    elif module_name.count(".") >= 1 or (
+        module_name and importlib.util.find_spec(root) and root != "hwbench"
+    ):
+        raise BuildError(
+            f"{use!r} is not part of hwbench; to use your own code, add --plugin {root}"
+        )
     raise BuildError(f"{shelf_name} has no {use!r}{did_you_mean(use, list(shelf(kind)))}")
 
 
@@ -155,27 +159,45 @@ def _parameters(cls: type) -> dict[str, tuple[inspect.Parameter, Any]]:
     return {n: (p, hints.get(n, Any)) for n, p in list(signature.parameters.items())[1:]}
 
 
-def check_arguments(cls: type, arguments: Mapping[str, Any], context: Sequence[str] = CONTEXT) -> list[BuildError]:
+def check_arguments(
+    cls: type, arguments: Mapping[str, Any], context: Sequence[str] = CONTEXT
+) -> list[BuildError]:
     """Return what is wrong with a constructor's arguments: unknown, missing, of the wrong type or out of range."""
     errors = []
     parameters = _parameters(cls)
     open_ended = any(p.kind is p.VAR_KEYWORD for p, _ in parameters.values())
-    own = [n for n, (p, _) in parameters.items() if n not in context and n != "params" and p.kind is not p.VAR_KEYWORD]
+    own = [
+        n
+        for n, (p, _) in parameters.items()
+        if n not in context and n != "params" and p.kind is not p.VAR_KEYWORD
+    ]
     for name, value in arguments.items():
         if name not in own:
             if not open_ended:
-                errors.append(BuildError(f"{cls.__name__} has no argument {name!r}{did_you_mean(name, own)}", (name,)))
+                errors.append(
+                    BuildError(
+                        f"{cls.__name__} has no argument {name!r}{did_you_mean(name, own)}", (name,)
+                    )
+                )
             continue
         try:
-            TypeAdapter(parameters[name][1], config={"arbitrary_types_allowed": True}).validate_python(value, strict=True)
+            TypeAdapter(
+                parameters[name][1], config={"arbitrary_types_allowed": True}
+            ).validate_python(value, strict=True)
         except PydanticSchemaGenerationError:
             continue
         except ValidationError as error:
-            messages = "; or ".join(dict.fromkeys(e["msg"].removeprefix("Value error, ") for e in error.errors()))
+            messages = "; or ".join(
+                dict.fromkeys(e["msg"].removeprefix("Value error, ") for e in error.errors())
+            )
             errors.append(BuildError(f"{messages} (found {value!r})", (name,)))
     for name in own:
         parameter = parameters[name][0]
-        if parameter.default is parameter.empty and parameter.kind is not parameter.VAR_POSITIONAL and name not in arguments:
+        if (
+            parameter.default is parameter.empty
+            and parameter.kind is not parameter.VAR_POSITIONAL
+            and name not in arguments
+        ):
             errors.append(BuildError(f"{cls.__name__} needs the argument {name!r}"))
     return errors
 
@@ -218,7 +240,9 @@ def _check_block(kind: str, block: Any, path: Path_) -> Iterator[tuple[Path_, st
         return
     arguments = {k: v for k, v in block.items() if k != "use"}
     if kind == "optimizer":
-        arguments = {k: v for k, v in arguments.items() if k not in ("lr_generative", "lr_recognition")}
+        arguments = {
+            k: v for k, v in arguments.items() if k not in ("lr_generative", "lr_recognition")
+        }
     for error in check_arguments(cls, arguments):
         yield (*path, *error.path), str(error)
 
@@ -249,7 +273,7 @@ def _check_row(spec: Spec, row: Row, blocks: Located) -> Iterator[tuple[Path_, s
 
 def _check_fit_together(blocks: Located) -> Iterator[tuple[Path_, str]]:
     """Build the row's model (on no data) and see that its rule and evaluators can work with it."""
-    import torch  # here, because reading and checking the structure of a spec needs no torch
+    torch = importlib.import_module("torch")  # only here: compare and report do without it
 
     try:
         data = make("data", blocks["data"])
@@ -258,7 +282,13 @@ def _check_fit_together(blocks: Located) -> Iterator[tuple[Path_, str]]:
         return
     try:
         with torch.device("meta"):
-            model = make("model", blocks["model"], visible=math.prod(data.shape), classes=data.classes, shape=data.shape)
+            model = make(
+                "model",
+                blocks["model"],
+                visible=math.prod(data.shape),
+                classes=data.classes,
+                shape=data.shape,
+            )
     except BuildError as error:
         yield ("model", *error.path), str(error)
         return
@@ -266,10 +296,14 @@ def _check_fit_together(blocks: Located) -> Iterator[tuple[Path_, str]]:
     users: list[tuple[str, Path_, Any]] = []
     for i, stage in enumerate(stages if isinstance(stages, list) else [stages]):
         path: Path_ = ("train", i) if isinstance(stages, list) else ("train",)
-        users += [(kind, (*path, kind), stage[kind]) for kind in ("rule", "validate") if stage.get(kind)]
+        users += [
+            (kind, (*path, kind), stage[kind]) for kind in ("rule", "validate") if stage.get(kind)
+        ]
     evaluate = blocks["evaluate"]
     for i, block in enumerate(evaluate if isinstance(evaluate, list) else [evaluate]):
-        users.append(("evaluate", ("evaluate", i) if isinstance(evaluate, list) else ("evaluate",), block))
+        users.append(
+            ("evaluate", ("evaluate", i) if isinstance(evaluate, list) else ("evaluate",), block)
+        )
     for kind, path, block in users:
         try:
             wanted = make(kind, block).trains()
@@ -277,7 +311,10 @@ def _check_fit_together(blocks: Located) -> Iterator[tuple[Path_, str]]:
             yield (*path, *error.path), str(error)
             continue
         if not isinstance(model, wanted):
-            yield (*path, "use"), f"{block['use']} works on a {wanted.__name__}, which {blocks['model']['use']} is not"
+            yield (
+                (*path, "use"),
+                f"{block['use']} works on a {wanted.__name__}, which {blocks['model']['use']} is not",
+            )
 
 
 def check(spec: Spec) -> list[Problem]:
@@ -300,14 +337,22 @@ def check(spec: Spec) -> list[Problem]:
                     find_class("data", name)
                 except BuildError as error:
                     line = blocks.line_at(("stand_ins",))
-                    found.setdefault((line, name, ""), Problem(spec.file, line, "stand_ins", str(error)))
+                    found.setdefault(
+                        (line, name, ""), Problem(spec.file, line, "stand_ins", str(error))
+                    )
             del i
     return list(found.values())
 
 
 # --- sources --------------------------------------------------------------------------------------
 
-_INTERFACES = {"protocols", "build", "spec", "store", "__init__"}  # they name things; they compute no numbers
+_INTERFACES = {
+    "protocols",
+    "build",
+    "spec",
+    "store",
+    "__init__",
+}  # they name things; they compute no numbers
 
 
 def _source_of(use: str, kind: str) -> Path | None:
@@ -340,26 +385,45 @@ def _shape_of(node: Any) -> Any:
     if isinstance(node, ast.AST):
         body = getattr(node, "body", None)
         fields = dict(ast.iter_fields(node))
-        if isinstance(body, list) and body and isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+        if (
+            isinstance(body, list)
+            and body
+            and isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+        ):
             first = body[0]
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
                 fields["body"] = body[1:]
-        return [type(node).__name__, [[k, _shape_of(v)] for k, v in fields.items() if v not in (None, [])]]
+        return [
+            type(node).__name__,
+            [[k, _shape_of(v)] for k, v in fields.items() if v not in (None, [])],
+        ]
     return [_shape_of(n) for n in node] if isinstance(node, list) else repr(node)
 
 
 @functools.cache
 def _digest(path: Path) -> str:
-    return hashlib.sha256(repr(_shape_of(ast.parse(path.read_text(encoding="utf-8")))).encode()).hexdigest()
+    return hashlib.sha256(
+        repr(_shape_of(ast.parse(path.read_text(encoding="utf-8")))).encode()
+    ).hexdigest()
 
 
 def sources(case: Case) -> list[Path]:
     """Return the source files that decide a case's numbers: those its blocks name and what these import."""
     uses = [(case.data, "data"), (case.model, "model")]
     for stage in case.train:
-        uses += [(stage[kind], kind) for kind in ("rule", "optimizer", "validate", "fit") if stage.get(kind)]
+        uses += [
+            (stage[kind], kind)
+            for kind in ("rule", "optimizer", "validate", "fit")
+            if stage.get(kind)
+        ]
     uses += [(block, "evaluate") for block in case.evaluate]
-    todo = [path for block, kind in uses if (path := _source_of(block.get("use", ""), kind)) is not None]
+    todo = [
+        path for block, kind in uses if (path := _source_of(block.get("use", ""), kind)) is not None
+    ]
     todo += [PACKAGE / "learner.py"]
     done: set[Path] = set()
     while todo:

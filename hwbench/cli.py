@@ -36,42 +36,88 @@ app = typer.Typer(
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
-data_app = typer.Typer(help="Data files: what is known, what is here, what can be fetched.", no_args_is_help=True)
+data_app = typer.Typer(
+    help="Data files: what is known, what is here, what can be fetched.", no_args_is_help=True
+)
 app.add_typer(data_app, name="data")
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 
-
-
 # --- options --------------------------------------------------------------------------------------
 
-Names = Annotated[list[str] | None, typer.Argument(metavar="[SPEC]...", help="Id, alias, table name or YAML file; all by default.")]
-Needed = Annotated[list[str], typer.Argument(metavar="SPEC...", help="Id, alias, table name or YAML file.")]
+Names = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[SPEC]...", help="Id, alias, table name or YAML file; all by default."),
+]
+Needed = Annotated[
+    list[str], typer.Argument(metavar="SPEC...", help="Id, alias, table name or YAML file.")
+]
 ProfileOption = Annotated[
-    str, typer.Option("--profile", "-p", help="auto, smoke, quick or full; auto: full on a CUDA GPU, else quick.")
+    str,
+    typer.Option(
+        "--profile", "-p", help="auto, smoke, quick or full; auto: full on a CUDA GPU, else quick."
+    ),
 ]
 ShownProfile = Annotated[
-    str | None, typer.Option("--profile", "-p", help="Only results of this profile; by default the fullest on file.")
+    str | None,
+    typer.Option(
+        "--profile", "-p", help="Only results of this profile; by default the fullest on file."
+    ),
 ]
 RowsOption = Annotated[
-    list[str] | None, typer.Option("--rows", "-r", metavar="KEY=VALUE[,…]", help="Only these rows, as method=IWAER; repeat to add rows.")
+    list[str] | None,
+    typer.Option(
+        "--rows",
+        "-r",
+        metavar="KEY=VALUE[,…]",
+        help="Only these rows, as method=IWAER; repeat to add rows.",
+    ),
 ]
-SeedsOption = Annotated[int | None, typer.Option("--seeds", "-n", min=1, max=1000, help="Seeds per row, instead of the spec's.")]
+SeedsOption = Annotated[
+    int | None,
+    typer.Option("--seeds", "-n", min=1, max=1000, help="Seeds per row, instead of the spec's."),
+]
 DeviceOption = Annotated[str, typer.Option("--device", "-d", help="auto, cpu, cuda, cuda:1, …")]
-JobsOption = Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Cases at a time; by default one per core, or one on a GPU.")]
+JobsOption = Annotated[
+    int | None,
+    typer.Option(
+        "--jobs", "-j", min=1, help="Cases at a time; by default one per core, or one on a GPU."
+    ),
+]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="torch threads of each case.")]
 ExecutorOption = Annotated[str, typer.Option("--executor", help="local or ray.")]
 ResultsOption = Annotated[Path, typer.Option("--results", help="Folder of results.")]
 ReportsOption = Annotated[Path, typer.Option("--reports", help="Folder of reports.")]
-BenchmarksOption = Annotated[Path | None, typer.Option("--benchmarks", help="Folder of specs; by default ./benchmarks.")]
-PluginOption = Annotated[list[str] | None, typer.Option("--plugin", help="Package of your own whose classes specs may `use`.")]
-RetryOption = Annotated[bool, typer.Option("--retry-failed", help="Run cases again that failed before.")]
-DryOption = Annotated[bool, typer.Option("--dry-run", help="Print the plan, with an estimate of time, and stop.")]
+BenchmarksOption = Annotated[
+    Path | None, typer.Option("--benchmarks", help="Folder of specs; by default ./benchmarks.")
+]
+PluginOption = Annotated[
+    list[str] | None,
+    typer.Option("--plugin", help="Package of your own whose classes specs may `use`."),
+]
+RetryOption = Annotated[
+    bool, typer.Option("--retry-failed", help="Run cases again that failed before.")
+]
+DryOption = Annotated[
+    bool, typer.Option("--dry-run", help="Print the plan, with an estimate of time, and stop.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-FormatOption = Annotated[str, typer.Option("--format", "-f", help="html, pdf, or both as html,pdf.")]
-RequireOption = Annotated[str | None, typer.Option("--require", metavar="VERDICT[,…]", help="Exit 1 unless every row has one of these verdicts, as agrees,better.")]
-AgainstOption = Annotated[Path | None, typer.Option("--against", help="A spec of your own whose rows are put beside these.")]
+FormatOption = Annotated[
+    str, typer.Option("--format", "-f", help="html, pdf, or both as html,pdf.")
+]
+RequireOption = Annotated[
+    str | None,
+    typer.Option(
+        "--require",
+        metavar="VERDICT[,…]",
+        help="Exit 1 unless every row has one of these verdicts, as agrees,better.",
+    ),
+]
+AgainstOption = Annotated[
+    Path | None,
+    typer.Option("--against", help="A spec of your own whose rows are put beside these."),
+]
 RESULTS, REPORTS = Path("results"), Path("reports")
 
 
@@ -91,7 +137,9 @@ def load_specs(names: Sequence[str] | None, folder: Path, *, blocks: bool = True
     Raises:
         SpecError: a name is unknown or a file is wrong.
     """
-    paths = [spec.locate(name, folder) for name in names] if names else list(spec.find(folder).values())
+    paths = (
+        [spec.locate(name, folder) for name in names] if names else list(spec.find(folder).values())
+    )
     if not paths:
         raise SpecError(f"{spec.display_path(folder)} holds no spec files")
     specs: list[Spec] = []
@@ -122,16 +170,22 @@ def rows_wanted(texts: Sequence[str] | None, specs: Sequence[Spec]) -> list[dict
         for part in text.split(","):
             key, equals, value = part.partition("=")
             if not equals or not key or not value:
-                raise SpecError(f"--rows {text!r}: expected KEY=VALUE, as method=IWAER or data=MNIST,method=IWAE|IWAER")
+                raise SpecError(
+                    f"--rows {text!r}: expected KEY=VALUE, as method=IWAER or data=MNIST,method=IWAE|IWAER"
+                )
             pairs[key.strip()] = value.strip().split("|")
         keys = {k for s in specs for row in s.rows for k in row.at}
         for key, values in pairs.items():
             if key not in keys:
-                raise SpecError(f"--rows {text!r}: no coordinate {key!r}{spec.did_you_mean(key, sorted(keys))}")
+                raise SpecError(
+                    f"--rows {text!r}: no coordinate {key!r}{spec.did_you_mean(key, sorted(keys))}"
+                )
             known = {str(row.at[key]) for s in specs for row in s.rows if key in row.at}
             for value in values:
                 if value not in known:
-                    raise SpecError(f"--rows {text!r}: no row has {key} {value!r}{spec.did_you_mean(value, sorted(known))}")
+                    raise SpecError(
+                        f"--rows {text!r}: no row has {key} {value!r}{spec.did_you_mean(value, sorted(known))}"
+                    )
         if not any(row.matches(pairs) for s in specs for row in s.rows):
             raise SpecError(f"--rows {text!r}: no row has these coordinates together")
         wanted.append(pairs)
@@ -210,7 +264,11 @@ def make_plan(specs: Sequence[Spec], settings: Settings) -> Plan:
     def cases_at(at: Profile) -> list[Case]:
         found = []
         for s in specs:
-            rows = wanted if wanted is None else [w for w in wanted if any(r.matches(w) for r in s.rows)]
+            rows = (
+                wanted
+                if wanted is None
+                else [w for w in wanted if any(r.matches(w) for r in s.rows)]
+            )
             if rows != []:
                 found += spec.cases(s, at, rows, settings.seeds, have)
         return found
@@ -227,7 +285,9 @@ def default_jobs(device_name: str) -> int:
 
     if runner.pick_device(device_name).type == "cuda":
         return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     return max(1, cores)
 
 
@@ -251,7 +311,10 @@ def interruptible(executor: Any) -> Iterator[None]:
     def stop(number: int, frame: Any) -> None:
         if executor.stopping:
             raise KeyboardInterrupt
-        err.print("\nstopping: running cases save their state; press Ctrl-C again to end at once", style="yellow")
+        err.print(
+            "\nstopping: running cases save their state; press Ctrl-C again to end at once",
+            style="yellow",
+        )
         executor.stop()
 
     before = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
@@ -262,7 +325,9 @@ def interruptible(executor: Any) -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def run_plan(plan: Plan, specs: Sequence[Spec], settings: Settings) -> tuple[list[Outcome], list[Case], bool]:
+def run_plan(
+    plan: Plan, specs: Sequence[Spec], settings: Settings
+) -> tuple[list[Outcome], list[Case], bool]:
     """Run what is not on file; returns outcomes, cases left alone since they failed before, and whether it was stopped."""
     from hwbench import runner
     from hwbench.progress import Display
@@ -273,14 +338,24 @@ def run_plan(plan: Plan, specs: Sequence[Spec], settings: Settings) -> tuple[lis
     jobs_at_once = settings.jobs or default_jobs(settings.device)
     cases, left = runner.todo(plan.cases, store, settings.retry_failed)
     on_file = len(plan.cases) - len(cases) - len(left)
-    jobs = [runner.Job(c, settings.results.resolve(), cache, settings.device, plugins, plan.banner) for c in cases]
+    jobs = [
+        runner.Job(c, settings.results.resolve(), cache, settings.device, plugins, plan.banner)
+        for c in cases
+    ]
     if plan.banner:
         err.print(f"\n[bold white on red] {plan.banner} [/]\n")
     names = ", ".join(s.id for s in specs)
-    err.print(f"[bold]{names}[/] at profile [bold]{plan.profile}[/]: {len(plan.cases)} cases, {on_file} on file, {len(cases)} to run")
+    err.print(
+        f"[bold]{names}[/] at profile [bold]{plan.profile}[/]: {len(plan.cases)} cases, {on_file} on file, {len(cases)} to run"
+    )
     if left:
-        err.print(f"{len(left)} cases failed before and are left alone; --retry-failed runs them again", style="yellow")
-    for use, instead in sorted({(c.stands_in_for, c.data["use"]) for c in plan.cases if c.stands_in_for}):
+        err.print(
+            f"{len(left)} cases failed before and are left alone; --retry-failed runs them again",
+            style="yellow",
+        )
+    for use, instead in sorted(
+        {(c.stands_in_for, c.data["use"]) for c in plan.cases if c.stands_in_for}
+    ):
         if plan.profile != "smoke":
             err.print(f"{use} cannot be had; {instead} stands in for it", style="yellow")
     if not jobs:
@@ -320,7 +395,12 @@ def estimate(jobs: Sequence[Job], executor: Any) -> dict[str, Cost]:
 
 
 def print_estimate(
-    jobs: Sequence[Job], costs: dict[str, Cost], at_once: int, store: Store, specs: Sequence[Spec], verbose: bool
+    jobs: Sequence[Job],
+    costs: dict[str, Cost],
+    at_once: int,
+    store: Store,
+    specs: Sequence[Spec],
+    verbose: bool,
 ) -> None:
     """Print how long the plan should take and, for a dry run, each row's share and what its seeds can tell."""
     from hwbench.progress import clock
@@ -328,14 +408,18 @@ def print_estimate(
     known = [costs[cost_key(j.case)].total for j in jobs if cost_key(j.case) in costs]
     if known:
         total = sum(known) / len(known) * len(jobs) / at_once
-        err.print(f"about [bold]{clock(total)}[/] on {at_once} worker{'s' * (at_once > 1)}, from steps timed just now")
+        err.print(
+            f"about [bold]{clock(total)}[/] on {at_once} worker{'s' * (at_once > 1)}, from steps timed just now"
+        )
     if not verbose:
         return
     from rich.table import Table
 
     from hwbench.compare import smallest_difference
 
-    table = Table("row", "cases", "train", "evaluate", "these seeds can tell", box=None, header_style="bold")
+    table = Table(
+        "row", "cases", "train", "evaluate", "these seeds can tell", box=None, header_style="bold"
+    )
     for s in specs:
         for row in s.rows:
             mine = [j.case for j in jobs if j.case.spec == s.id and j.case.row == row.name]
@@ -349,8 +433,14 @@ def print_estimate(
                 error = published.error if published else None
                 rounding = published.rounding if published else 0.0
                 tell = f"{smallest_difference(sds, len(mine), error, rounding):.2g} {s.unit}"
-            parts = [clock(cost.train), "?" if cost.evaluate is None else clock(cost.evaluate)] if cost else ["?", "?"]
-            table.add_row(f"{s.id} {'/'.join(map(str, row.at.values()))}", str(len(mine)), *parts, tell)
+            parts = (
+                [clock(cost.train), "?" if cost.evaluate is None else clock(cost.evaluate)]
+                if cost
+                else ["?", "?"]
+            )
+            table.add_row(
+                f"{s.id} {'/'.join(map(str, row.at.values()))}", str(len(mine)), *parts, tell
+            )
     out.print(table)
 
 
@@ -374,7 +464,9 @@ def end_of_run(outcomes: Sequence[Outcome], left: Sequence[Case], stopped: bool)
     """Print what went wrong and return the exit code."""
     bad = [o for o in outcomes if o.status in ("failed", "missing")]
     for outcome in bad:
-        err.print(f"{outcome.status}: {outcome.case.label}: {outcome.message}", style="red", markup=False)
+        err.print(
+            f"{outcome.status}: {outcome.case.label}: {outcome.message}", style="red", markup=False
+        )
     if stopped:
         err.print("stopped; the same command goes on from here", style="yellow")
         return INTERRUPTED
@@ -386,7 +478,9 @@ def end_of_run(outcomes: Sequence[Outcome], left: Sequence[Case], stopped: bool)
 
 @app.callback(invoke_without_command=False)
 def main_options(
-    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)] = False,
+    version: Annotated[
+        bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)
+    ] = False,
 ) -> None:
     """Do published results on Helmholtz machines and their relatives hold, and does a new method beat them?"""
     if version:
@@ -395,20 +489,30 @@ def main_options(
 
 
 @app.command("list")
-def list_(names: Names = None, results: ResultsOption = RESULTS, benchmarks: BenchmarksOption = None, as_json: JsonOption = False) -> None:
+def list_(
+    names: Names = None,
+    results: ResultsOption = RESULTS,
+    benchmarks: BenchmarksOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Specs, their rows, what is on file, and the verdicts."""
     from rich.table import Table
 
     from hwbench.compare import compare
 
     store = open_store(results)
-    found = [compare(s, store, fingerprint=build.fingerprint) for s in load_specs(names, benchmarks_folder(benchmarks), blocks=False)]
+    found = [
+        compare(s, store, fingerprint=build.fingerprint)
+        for s in load_specs(names, benchmarks_folder(benchmarks), blocks=False)
+    ]
     if as_json:
         from hwbench.report.terminal import to_json
 
         out.print_json(json.dumps([to_json(c) for c in found]))
         return
-    table = Table("spec", "title", "rows", "on file", "verdicts", "claims", box=None, header_style="bold")
+    table = Table(
+        "spec", "title", "rows", "on file", "verdicts", "claims", box=None, header_style="bold"
+    )
     for c in found:
         verdicts: dict[str, int] = {}
         for row in c.rows:
@@ -430,7 +534,9 @@ def list_(names: Names = None, results: ResultsOption = RESULTS, benchmarks: Ben
 @app.command()
 def check(
     files: Names = None,
-    schema: Annotated[bool, typer.Option("--schema", help="Print the JSON Schema of a spec file, for editors.")] = False,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON Schema of a spec file, for editors.")
+    ] = False,
     benchmarks: BenchmarksOption = None,
     plugin: PluginOption = None,
 ) -> None:
@@ -467,7 +573,19 @@ def run(
 
     Examples: [bold]hwbench run table1 --profile quick[/], [bold]hwbench run iwaer/table1 --rows data=MNIST,method=IWAER --seeds 1[/]
     """
-    settings = Settings(profile, rows, seeds, device, jobs, threads, executor, results, plugin or [], retry_failed, dry_run)
+    settings = Settings(
+        profile,
+        rows,
+        seeds,
+        device,
+        jobs,
+        threads,
+        executor,
+        results,
+        plugin or [],
+        retry_failed,
+        dry_run,
+    )
     build.allow_plugins(settings.plugins)
     specs = load_specs(names, benchmarks_folder(benchmarks))
     code = end_of_run(*run_plan(make_plan(specs, settings), specs, settings))
@@ -483,7 +601,9 @@ def compare(
     benchmarks: BenchmarksOption = None,
     plugin: PluginOption = None,
     require: RequireOption = None,
-    strict: Annotated[bool, typer.Option("--strict", help="Refuse results whose code has changed since.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse results whose code has changed since.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Verdicts and claims in the terminal.
@@ -506,7 +626,13 @@ def compare(
         raise typer.Exit(code)
 
 
-def comparisons(names: Sequence[str] | None, profile: str | None, results: Path, folder: Path, against: Path | None = None) -> list[Any]:
+def comparisons(
+    names: Sequence[str] | None,
+    profile: str | None,
+    results: Path,
+    folder: Path,
+    against: Path | None = None,
+) -> list[Any]:
     """Compare specs with what is on file."""
     from hwbench.compare import compare as compare_spec
 
@@ -514,21 +640,39 @@ def comparisons(names: Sequence[str] | None, profile: str | None, results: Path,
     mine = load_specs([str(against)], folder, blocks=False)[0] if against else None
     chosen = profile_named(profile)
     specs = load_specs(names, folder, blocks=False)
-    return [compare_spec(s, store, profile=chosen, against=mine, fingerprint=build.fingerprint) for s in specs]
+    return [
+        compare_spec(s, store, profile=chosen, against=mine, fingerprint=build.fingerprint)
+        for s in specs
+    ]
 
 
 def judge(found: Sequence[Any], require: str | None, strict: bool = False) -> int:
     """Return 1 where a required verdict or an unchanged code is not met, printing which."""
     wanted = {v.strip() for v in (require or "").split(",") if v.strip()}
-    known = {"agrees", "better", "worse", "undecided", "reduced", "incomparable", "calibrated", "missing", "failed", "unpublished"}
+    known = {
+        "agrees",
+        "better",
+        "worse",
+        "undecided",
+        "reduced",
+        "incomparable",
+        "calibrated",
+        "missing",
+        "failed",
+        "unpublished",
+    }
     for verdict in wanted - known:
-        raise SpecError(f"--require: no verdict {verdict!r}{spec.did_you_mean(verdict, sorted(known))}")
+        raise SpecError(
+            f"--require: no verdict {verdict!r}{spec.did_you_mean(verdict, sorted(known))}"
+        )
     code = DONE
     for c in found:
         for row in c.rows:
             name = f"{c.spec.id} {'/'.join(map(str, row.row.at.values()))}"
             if wanted and row.verdict not in wanted:
-                err.print(f"{name}: {row.verdict}, required {' or '.join(sorted(wanted))}", style="red")
+                err.print(
+                    f"{name}: {row.verdict}, required {' or '.join(sorted(wanted))}", style="red"
+                )
                 code = VERDICT
             if strict and any("code changed" in flag for flag in row.flags):
                 err.print(f"{name}: its code has changed since it ran", style="red")
@@ -551,10 +695,14 @@ def report(
     Examples: [bold]hwbench report[/], [bold]hwbench report table1 --format html[/]
     """
     folder = benchmarks_folder(benchmarks)
-    write_report(comparisons(names, profile, results, folder, against), results, reports, formats, folder)
+    write_report(
+        comparisons(names, profile, results, folder, against), results, reports, formats, folder
+    )
 
 
-def write_report(found: Sequence[Any], results: Path, reports: Path, formats: str, folder: Path) -> None:
+def write_report(
+    found: Sequence[Any], results: Path, reports: Path, formats: str, folder: Path
+) -> None:
     """Render and say where."""
     from hwbench.report import render
 
@@ -562,7 +710,9 @@ def write_report(found: Sequence[Any], results: Path, reports: Path, formats: st
     for f in wanted:
         if f not in ("html", "pdf"):
             raise SpecError(f"--format: no format {f!r}{spec.did_you_mean(f, ['html', 'pdf'])}")
-    papers = spec.read_yaml(folder / "papers.yaml")[0] if (folder / "papers.yaml").is_file() else None
+    papers = (
+        spec.read_yaml(folder / "papers.yaml")[0] if (folder / "papers.yaml").is_file() else None
+    )
     for path in render(list(found), open_store(results), reports, wanted, papers):
         err.print(f"wrote {spec.display_path(path)}", markup=False)
 
@@ -590,7 +740,19 @@ def reproduce(
 
     Examples: [bold]hwbench reproduce table1[/], [bold]hwbench reproduce table1 --profile full --device cuda[/]
     """
-    settings = Settings(profile, rows, seeds, device, jobs, threads, executor, results, plugin or [], retry_failed, dry_run)
+    settings = Settings(
+        profile,
+        rows,
+        seeds,
+        device,
+        jobs,
+        threads,
+        executor,
+        results,
+        plugin or [],
+        retry_failed,
+        dry_run,
+    )
     build.allow_plugins(settings.plugins)
     folder = benchmarks_folder(benchmarks)
     specs = load_specs(names, folder)
@@ -611,10 +773,18 @@ def reproduce(
 @app.command()
 def gate(
     names: Names = None,
-    baseline: Annotated[Path, typer.Option("--baseline", help="Folder of baselines.")] = Path("tests/baselines"),
-    profile: Annotated[str, typer.Option("--profile", "-p", help="Profile of the results compared.")] = "smoke",
-    junit: Annotated[Path | None, typer.Option("--junit", help="Also write a JUnit XML file.")] = None,
-    update: Annotated[bool, typer.Option("--update", help="Take the results on file as the new baseline.")] = False,
+    baseline: Annotated[Path, typer.Option("--baseline", help="Folder of baselines.")] = Path(
+        "tests/baselines"
+    ),
+    profile: Annotated[
+        str, typer.Option("--profile", "-p", help="Profile of the results compared.")
+    ] = "smoke",
+    junit: Annotated[
+        Path | None, typer.Option("--junit", help="Also write a JUnit XML file.")
+    ] = None,
+    update: Annotated[
+        bool, typer.Option("--update", help="Take the results on file as the new baseline.")
+    ] = False,
     results: ResultsOption = RESULTS,
     benchmarks: BenchmarksOption = None,
     as_json: JsonOption = False,
@@ -680,17 +850,25 @@ def why(
         elif failure is not None:
             state, action = f"missing: {failure.reason}", "try again"
         elif others:
-            state, action = f"stale: the spec has changed ({changes(others[0].case, case)})", "run it"
+            state, action = (
+                f"stale: the spec has changed ({changes(others[0].case, case)})",
+                "run it",
+            )
         else:
             state, action = "not run yet", "run it"
-        lines.append({"case": case.label, "profile": case.profile, "state": state, "run would": action})
+        lines.append(
+            {"case": case.label, "profile": case.profile, "state": state, "run would": action}
+        )
     if as_json:
         out.print_json(json.dumps(lines))
         return
     if plan.banner:
         err.print(plan.banner, style="bold red")
     for line in lines:
-        out.print(f"{line['case']} ({line['profile']}): {line['state']}; a run would do: {line['run would']}", markup=False)
+        out.print(
+            f"{line['case']} ({line['profile']}): {line['state']}; a run would do: {line['run would']}",
+            markup=False,
+        )
 
 
 def changes(old: Case, new: Case) -> str:
@@ -698,19 +876,32 @@ def changes(old: Case, new: Case) -> str:
 
     def flat(value: Any, path: str = "") -> dict[str, Any]:
         if isinstance(value, dict):
-            return {k2: v2 for k, v in value.items() for k2, v2 in flat(v, f"{path}.{k}" if path else str(k)).items()}
+            return {
+                k2: v2
+                for k, v in value.items()
+                for k2, v2 in flat(v, f"{path}.{k}" if path else str(k)).items()
+            }
         if isinstance(value, list):
-            return {k2: v2 for i, v in enumerate(value) for k2, v2 in flat(v, f"{path}.{i}").items()}
+            return {
+                k2: v2 for i, v in enumerate(value) for k2, v2 in flat(v, f"{path}.{i}").items()
+            }
         return {path: value}
 
     a, b = (flat(c.model_dump(include={"data", "model", "train", "evaluate"})) for c in (old, new))
-    found = [f"{k} {a.get(k, 'absent')} -> {b.get(k, 'absent')}" for k in sorted(a.keys() | b.keys()) if a.get(k) != b.get(k)]
+    found = [
+        f"{k} {a.get(k, 'absent')} -> {b.get(k, 'absent')}"
+        for k in sorted(a.keys() | b.keys())
+        if a.get(k) != b.get(k)
+    ]
     return "; ".join(found[:4]) + (" …" if len(found) > 4 else "")
 
 
 # --- data -----------------------------------------------------------------------------------------
 
-Words = Annotated[list[str] | None, typer.Argument(metavar="[SET|FILE]...", help="Data sets or files; all by default.")]
+Words = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[SET|FILE]...", help="Data sets or files; all by default."),
+]
 
 
 def print_files(records: Sequence[Any], as_json: bool) -> None:
@@ -724,7 +915,9 @@ def print_files(records: Sequence[Any], as_json: bool) -> None:
     styles = {"corrupt": "red", "absent": "yellow", "verified": "green"}
     for r in records:
         where = str(r.path) if r.path else next(iter(r.file.addresses), "local only")
-        table.add_row(r.file.name, r.state, f"{where} {r.detail}".rstrip(), style=styles.get(r.state))
+        table.add_row(
+            r.file.name, r.state, f"{where} {r.detail}".rstrip(), style=styles.get(r.state)
+        )
     out.print(table)
 
 

@@ -80,7 +80,9 @@ def read_baseline(folder: Path, spec: Spec, profile: Profile) -> Baseline | None
     except FileNotFoundError:
         return None
     except (OSError, ValidationError) as error:
-        raise SpecError(f"{display_path(path)}: not a baseline: {str(error).splitlines()[0]}") from None
+        raise SpecError(
+            f"{display_path(path)}: not a baseline: {str(error).splitlines()[0]}"
+        ) from None
 
 
 def current(spec: Spec, store: Store, profile: Profile) -> dict[str, dict[int, Result]]:
@@ -111,7 +113,13 @@ def tolerance(values: Sequence[float], n: int) -> float:
 def judge_row(spec: Spec, name: str, base: BaselineRow | None, now: dict[int, Result]) -> Finding:
     """Judge one row."""
 
-    def finding(reason: str, passed: bool = False, b: float | None = None, m: float | None = None, t: float | None = None) -> Finding:
+    def finding(
+        reason: str,
+        passed: bool = False,
+        b: float | None = None,
+        m: float | None = None,
+        t: float | None = None,
+    ) -> Finding:
         return Finding(spec.id, name, spec.metric, b, m, t, passed, reason)
 
     if base is None:
@@ -123,7 +131,9 @@ def judge_row(spec: Spec, name: str, base: BaselineRow | None, now: dict[int, Re
         return finding("no result on file: run the spec first")
     stale = [seed for seed, r in now.items() if base.keys.get(str(seed), r.key) != r.key]
     if stale:
-        return finding("the spec has changed since the baseline was taken: take it anew with --update")
+        return finding(
+            "the spec has changed since the baseline was taken: take it anew with --update"
+        )
     expected = statistics.fmean(base.values.values())
     measured = statistics.fmean(values)
     allowed = tolerance(list(base.values.values()), len(values))
@@ -131,7 +141,9 @@ def judge_row(spec: Spec, name: str, base: BaselineRow | None, now: dict[int, Re
     if abs(off) <= allowed:
         return finding("within tolerance", True, expected, measured, allowed)
     direction = "better" if (off > 0) == (spec.better == "higher") else "worse"
-    return finding(f"{direction} than the baseline by {abs(off):.3g}", False, expected, measured, allowed)
+    return finding(
+        f"{direction} than the baseline by {abs(off):.3g}", False, expected, measured, allowed
+    )
 
 
 def gate(specs: Sequence[Spec], store: Store, folder: Path, profile: Profile) -> list[Finding]:
@@ -143,10 +155,21 @@ def gate(specs: Sequence[Spec], store: Store, folder: Path, profile: Profile) ->
         rows = base.rows if base else {}
         for row in spec.rows:
             if row.name in rows or row.name in now:
-                findings.append(judge_row(spec, row.name, rows.get(row.name), now.get(row.name, {})))
+                findings.append(
+                    judge_row(spec, row.name, rows.get(row.name), now.get(row.name, {}))
+                )
         gone = set(rows) - {row.name for row in spec.rows}
         findings += [
-            Finding(spec.id, name, spec.metric, None, None, None, False, "the spec no longer has this row")
+            Finding(
+                spec.id,
+                name,
+                spec.metric,
+                None,
+                None,
+                None,
+                False,
+                "the spec no longer has this row",
+            )
             for name in sorted(gone)
         ]
     return findings
@@ -169,27 +192,50 @@ def update(specs: Sequence[Spec], store: Store, folder: Path, profile: Profile) 
             rows={
                 name: BaselineRow(
                     keys={str(seed): r.key for seed, r in sorted(by_seed.items())},
-                    values={str(seed): r.metrics[spec.metric].value for seed, r in sorted(by_seed.items())},
+                    values={
+                        str(seed): r.metrics[spec.metric].value
+                        for seed, r in sorted(by_seed.items())
+                    },
                 )
                 for name, by_seed in now.items()
             },
         )
         path = baseline_path(folder, spec, profile)
-        write_atomically(path, (json.dumps(base.model_dump(), indent=1) + "\n").encode(), overwrite=True)
+        write_atomically(
+            path, (json.dumps(base.model_dump(), indent=1) + "\n").encode(), overwrite=True
+        )
         written.append(path)
     return written
 
 
 def print_findings(console: Console, findings: Sequence[Finding]) -> None:
     """Print failures in full and the rest as a count per spec."""
-    table = Table("spec", "row", "metric", "baseline", "measured", "tolerance", "", box=None, header_style="bold")
+    table = Table(
+        "spec",
+        "row",
+        "metric",
+        "baseline",
+        "measured",
+        "tolerance",
+        "",
+        box=None,
+        header_style="bold",
+    )
 
     def number(value: float | None) -> str:
         return "" if value is None else f"{value:.4g}"
 
     for f in findings:
         if not f.passed:
-            cells = [f.spec, f.row, f.metric, number(f.baseline), number(f.measured), number(f.tolerance), f.reason]
+            cells = [
+                f.spec,
+                f.row,
+                f.metric,
+                number(f.baseline),
+                number(f.measured),
+                number(f.tolerance),
+                f.reason,
+            ]
             table.add_row(*cells, style="red")
     if table.row_count:
         console.print(table)
@@ -201,10 +247,14 @@ def print_findings(console: Console, findings: Sequence[Finding]) -> None:
 def write_junit(findings: Sequence[Finding], path: Path) -> None:
     """Write the findings as JUnit XML, one test case per row."""
     failed = sum(not f.passed for f in findings)
-    suite = ET.Element("testsuite", name="hwbench gate", tests=str(len(findings)), failures=str(failed))
+    suite = ET.Element(
+        "testsuite", name="hwbench gate", tests=str(len(findings)), failures=str(failed)
+    )
     for f in findings:
         case = ET.SubElement(suite, "testcase", classname=f.spec, name=f"{f.row} {f.metric}")
         if not f.passed:
             detail = f"baseline {f.baseline}, measured {f.measured}, tolerance {f.tolerance}"
             ET.SubElement(case, "failure", message=f.reason).text = detail
-    write_atomically(path, ET.tostring(suite, encoding="utf-8", xml_declaration=True), overwrite=True)
+    write_atomically(
+        path, ET.tostring(suite, encoding="utf-8", xml_declaration=True), overwrite=True
+    )

@@ -22,7 +22,16 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from hwbench.numerics import generator, stream
-from hwbench.protocols import Diverged, Evaluator, Hooks, Interrupted, Model, Rule, TrainSplit, ValidationSplit
+from hwbench.protocols import (
+    Diverged,
+    Evaluator,
+    Hooks,
+    Interrupted,
+    Model,
+    Rule,
+    TrainSplit,
+    ValidationSplit,
+)
 from hwbench.spec import Stage
 
 BLOCK = 50  # steps: 50 steps of 1 ms make Lightning's 0.3 to 0.9 ms a block a matter of 2 %
@@ -70,14 +79,24 @@ class Checkpoint:
         """Say whether the last save is long enough ago."""
         return self.path is not None and time.monotonic() - self.saved_at >= self.every
 
-    def save(self, progress: Progress, parts: dict[str, dict[str, Tensor]], extra: dict[str, Any]) -> None:
+    def save(
+        self, progress: Progress, parts: dict[str, dict[str, Tensor]], extra: dict[str, Any]
+    ) -> None:
         """Write the state."""
         if self.path is None:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        tensors = {f"{part}/{k}": v.detach().contiguous().cpu().clone() for part, kv in parts.items() for k, v in kv.items()}
+        tensors = {
+            f"{part}/{k}": v.detach().contiguous().cpu().clone()
+            for part, kv in parts.items()
+            for k, v in kv.items()
+        }
         partial = self.path.with_suffix(".partial")
-        save_file(tensors, partial, metadata={"progress": json.dumps(vars(progress)), "extra": json.dumps(extra)})
+        save_file(
+            tensors,
+            partial,
+            metadata={"progress": json.dumps(vars(progress)), "extra": json.dumps(extra)},
+        )
         partial.replace(self.path)
         self.saved_at = time.monotonic()
 
@@ -113,7 +132,12 @@ def optimizer_groups(model: Model, rule: Rule, options: dict[str, Any]) -> list[
             seen |= {id(p) for p in own}
             rate = options.get(f"lr_{name}", options.get("lr"))
             groups.append({"params": own, "name": name} | ({} if rate is None else {"lr": rate}))
-    rest = [p for part in (model, rule) for p in part.parameters() if p.requires_grad and id(p) not in seen]
+    rest = [
+        p
+        for part in (model, rule)
+        for p in part.parameters()
+        if p.requires_grad and id(p) not in seen
+    ]
     groups.append({"params": rest, "name": "rest"})
     return [g for g in groups if g["params"]]
 
@@ -163,7 +187,9 @@ class Learner(pl.LightningModule):
         self.checkpoint = checkpoint
         self.hooks = hooks
         self.batch_size = min(stage.batch_size, len(train))
-        self.steps_per_epoch = len(train) // self.batch_size  # the order changes each epoch, so all points are seen
+        self.steps_per_epoch = (
+            len(train) // self.batch_size
+        )  # the order changes each epoch, so all points are seen
         self.steps = stage.steps or cast(int, stage.epochs) * self.steps_per_epoch
         self.best_state: dict[str, Tensor] = {}
         self._order: tuple[int, Tensor] = (-1, torch.empty(0))
@@ -177,7 +203,9 @@ class Learner(pl.LightningModule):
 
     def train_dataloader(self) -> Any:
         """Return the blocks that remain."""
-        return torch.utils.data.DataLoader(cast(Any, list(self.blocks())), batch_size=None, shuffle=False)
+        return torch.utils.data.DataLoader(
+            cast(Any, list(self.blocks())), batch_size=None, shuffle=False
+        )
 
     def blocks(self) -> Iterator[Block]:
         """Yield the blocks from the current step on; a block never crosses the end of an epoch."""
@@ -192,7 +220,8 @@ class Learner(pl.LightningModule):
         """Return the epoch's order of the training points."""
         if self._order[0] != epoch:
             order = torch.randperm(
-                len(self.train_split), generator=generator(self.seed, "order", self.progress.stage, epoch)
+                len(self.train_split),
+                generator=generator(self.seed, "order", self.progress.stage, epoch),
             )
             self._order = (epoch, order.to(self.train_split.values.device))
         return self._order[1]
@@ -247,7 +276,9 @@ class Learner(pl.LightningModule):
     def _after(self, block: Block, losses: list[float]) -> None:
         for i, loss in enumerate(losses):
             if not math.isfinite(loss):
-                raise Diverged(f"the loss became {loss} at step {block.first + i + 1} of stage {self.progress.stage + 1}")
+                raise Diverged(
+                    f"the loss became {loss} at step {block.first + i + 1} of stage {self.progress.stage + 1}"
+                )
         progress = self.progress
         progress.step = block.first + block.steps
         progress.steps_total += block.steps
@@ -266,7 +297,11 @@ class Learner(pl.LightningModule):
         }
         stop = False
         if end_of_epoch:
-            progress.note("train/objective", self._epoch_base() + epochs, -sum(self._epoch_losses) / len(self._epoch_losses))
+            progress.note(
+                "train/objective",
+                self._epoch_base() + epochs,
+                -sum(self._epoch_losses) / len(self._epoch_losses),
+            )
             self._epoch_losses = []
             stop = self._validate(block.epoch, epochs, news)
         self.hooks.report(news)
@@ -288,7 +323,11 @@ class Learner(pl.LightningModule):
         """Measure on the validation points where it is time; say whether to stop early."""
         stage, progress = self.stage, self.progress
         last = progress.step == self.steps
-        if self.validate_ is None or self.validation is None or not (last or (epoch + 1) % stage.validate_every == 0):
+        if (
+            self.validate_ is None
+            or self.validation is None
+            or not (last or (epoch + 1) % stage.validate_every == 0)
+        ):
             return False
         self.model.eval()
         found = self.validate_(self.model, self.validation, seed=self.seed)
@@ -302,7 +341,9 @@ class Learner(pl.LightningModule):
         if better > progress.best:
             progress.best, progress.best_epoch = better, epoch
             if stage.stop is not None and stage.stop.keep == "best":
-                self.best_state = {k: v.detach().clone() for k, v in self.model.state_dict().items()}
+                self.best_state = {
+                    k: v.detach().clone() for k, v in self.model.state_dict().items()
+                }
         if stage.stop is None or last:
             return False
         waited = epoch - progress.best_epoch
@@ -331,7 +372,9 @@ class Learner(pl.LightningModule):
         if "losses" not in parts:
             return
         self.rule.load_state_dict(parts.get("rule", {}))
-        self.best_state = {k: v.to(self.train_split.values.device) for k, v in parts.get("best", {}).items()}
+        self.best_state = {
+            k: v.to(self.train_split.values.device) for k, v in parts.get("best", {}).items()
+        }
         self._epoch_losses = parts["losses"]["epoch"].tolist()
         restore_optimizer(self.optimizer_, parts.get("optimizer", {}), scalars)
 
@@ -349,14 +392,18 @@ def flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tenso
     return tensors, scalars
 
 
-def restore_optimizer(optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], scalars: dict[str, Any]) -> None:
+def restore_optimizer(
+    optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], scalars: dict[str, Any]
+) -> None:
     """Put back what `flatten_optimizer` took apart."""
     state: dict[int, dict[str, Any]] = {}
     for name, value in {**tensors, **scalars}.items():
         index, key = name.split(".", 1)
         state.setdefault(int(index), {})[key] = value
     if state:
-        optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+        optimizer.load_state_dict(
+            {"state": state, "param_groups": optimizer.state_dict()["param_groups"]}
+        )
 
 
 def fit(learner: Learner, device: torch.device) -> None:

@@ -32,7 +32,9 @@ def stream(seed: int, *purpose: str | int) -> int:
     return int.from_bytes(digest[:8], "big") >> 1  # torch wants a signed 64-bit number
 
 
-def generator(seed: int, *purpose: str | int, device: torch.device | str = "cpu") -> torch.Generator:
+def generator(
+    seed: int, *purpose: str | int, device: torch.device | str = "cpu"
+) -> torch.Generator:
     """Return a torch generator at the start of the stream for a purpose."""
     return torch.Generator(device=device).manual_seed(stream(seed, *purpose))
 

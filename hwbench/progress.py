@@ -43,7 +43,11 @@ class Display:
         self.finished = 0
         self.started = time.monotonic()
         self.last_line = self.started
-        self.live = Live(console=console, refresh_per_second=2, transient=True) if console.is_terminal else None
+        self.live = (
+            Live(console=console, refresh_per_second=2, transient=True)
+            if console.is_terminal
+            else None
+        )
 
     @staticmethod
     def _cost(job: Job, costs: dict[str, Cost]) -> float:
@@ -56,7 +60,12 @@ class Display:
             self.live.__enter__()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         if self.live:
             self.live.__exit__(kind, error, trace)
 
@@ -86,7 +95,11 @@ class Display:
         values = ", ".join(f"{k} {v:.2f}" for k, v in list(outcome.metrics.items())[:1])
         detail = values or outcome.message or outcome.status
         line = f"{mark} {outcome.case.label}: {detail}"
-        self.console.print(f"{line} ({clock(outcome.seconds)})" if outcome.seconds else line, style=style, markup=False)
+        self.console.print(
+            f"{line} ({clock(outcome.seconds)})" if outcome.seconds else line,
+            style=style,
+            markup=False,
+        )
         self._show()
 
     def _left(self) -> str:
@@ -98,7 +111,9 @@ class Display:
         return f", {clock(elapsed * (total - gone) / gone)} left"
 
     def _lines(self) -> list[str]:
-        lines = [f"{self.finished}/{len(self.jobs)} cases done, {clock(time.monotonic() - self.started)} so far{self._left()}"]
+        lines = [
+            f"{self.finished}/{len(self.jobs)} cases done, {clock(time.monotonic() - self.started)} so far{self._left()}"
+        ]
         for index, state in sorted(self.current.items()):
             lines.append(f"  {self.jobs[index].case.label}: {describe(state)}")
         return lines

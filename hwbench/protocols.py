@@ -73,7 +73,9 @@ class Split:
         """Return the number of observed units D."""
         return int(self.values.shape[1])
 
-    def batch(self, index: Integer[Tensor, "*b"], generator: torch.Generator | None = None) -> Float[Tensor, "*b d"]:
+    def batch(
+        self, index: Integer[Tensor, "*b"], generator: torch.Generator | None = None
+    ) -> Float[Tensor, "*b d"]:
         """Return the points at `index` as float32, freshly binarised where the split is resampled."""
         x = self.values[index].float()
         if self.scale != 1.0:
@@ -231,7 +233,9 @@ class EnergyModel(GenerativeModel):
     def gibbs(self, x: Float[Tensor, "b d"], k: int) -> Float[Tensor, "b d"]:
         """Return x after k sweeps of block Gibbs sampling, detached."""
 
-    def contrast(self, x: Float[Tensor, "b d"], negative: Float[Tensor, "n d"]) -> Float[Tensor, ""]:
+    def contrast(
+        self, x: Float[Tensor, "b d"], negative: Float[Tensor, "n d"]
+    ) -> Float[Tensor, ""]:
         """Add the gradient of mean F(x) − mean F(negative) to `.grad`; return that difference, detached."""
         difference = self.free_energy(x).mean() - self.free_energy(negative).mean()
         difference.backward()  # type: ignore[no-untyped-call]
@@ -323,7 +327,12 @@ class Fit(ABC, Generic[M]):
 
     @abstractmethod
     def __call__(
-        self, model: M, train: TrainSplit, validation: ValidationSplit | None, seed: int, progress: Callable[[float, str], None]
+        self,
+        model: M,
+        train: TrainSplit,
+        validation: ValidationSplit | None,
+        seed: int,
+        progress: Callable[[float, str], None],
     ) -> dict[str, Any]:
         """Fit the model; returns curves and notes for the result."""
 
@@ -400,6 +409,11 @@ class Evaluator(ABC, Generic[M]):
 
     @abstractmethod
     def __call__(
-        self, model: M, points: HeldOut, *, seed: int, progress: Callable[[float], None] = lambda fraction: None
+        self,
+        model: M,
+        points: HeldOut,
+        *,
+        seed: int,
+        progress: Callable[[float], None] = lambda fraction: None,
     ) -> Evaluation:
         """Return metrics, per-point values, curves and diagnostics; the same seed gives the same numbers."""

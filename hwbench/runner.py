@@ -16,6 +16,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -24,7 +25,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from hwbench import __version__, build
+from hwbench import build
 from hwbench.numerics import stream
 from hwbench.protocols import (
     DataMissing,
@@ -72,7 +73,9 @@ def pick_device(name: str = "auto") -> torch.device:
         device = torch.device(name)
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise build.BuildError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from None
+        raise build.BuildError(
+            f"device {name!r} cannot be used: {str(error).splitlines()[0]}"
+        ) from None
     return torch.device("cuda", device.index or 0) if device.type == "cuda" else device
 
 
@@ -105,7 +108,7 @@ def machine(device: torch.device) -> dict[str, Any]:
         "precision": f"float32, matmul {torch.get_float32_matmul_precision()}",
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "hwbench": __version__,
+        "hwbench": metadata.version("hwbench"),
         "system": f"{platform.system()} {platform.machine()}",
     }
 
@@ -115,7 +118,9 @@ def commit() -> str | None:
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(PACKAGE), *arguments]
-        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=20).stdout.strip()
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=20
+        ).stdout.strip()
 
     try:
         head = git("rev-parse", "--short=12", "HEAD")
@@ -220,16 +225,27 @@ def work(job: Job, report: Report, should_stop: Callable[[], bool]) -> Outcome:
         _record_failure(store, case, "missing", str(error), started)
         return Outcome(case, "missing", str(error))
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}" if not isinstance(error, Diverged) else str(error)
+        reason = (
+            f"{type(error).__name__}: {error}" if not isinstance(error, Diverged) else str(error)
+        )
         _record_failure(store, case, "failed", reason, started)
         return Outcome(case, "failed", reason)
     finally:
         lock.release()
 
 
-def _record_failure(store: Store, case: Case, kind: Literal["failed", "missing"], reason: str, started: str) -> None:
+def _record_failure(
+    store: Store, case: Case, kind: Literal["failed", "missing"], reason: str, started: str
+) -> None:
     store.write_failure(
-        Failure(case=case, key=case.key, kind=kind, reason=reason, traceback=traceback.format_exc(), started=started)
+        Failure(
+            case=case,
+            key=case.key,
+            kind=kind,
+            reason=reason,
+            traceback=traceback.format_exc(),
+            started=started,
+        )
     )
 
 
@@ -260,7 +276,9 @@ def construct(case: Case, device: torch.device) -> Built:
     """Load the data and build the model of a case; the same seed gives the same initial parameters."""
     torch.set_float32_matmul_precision("highest")
     dataset = dataset_of(case.data)
-    splits = Splits(*(part if part is None else part.to(device) for part in dataset.load(case.seed)))
+    splits = Splits(
+        *(part if part is None else part.to(device) for part in dataset.load(case.seed))
+    )
     torch.manual_seed(stream(case.seed, "init"))
     context = {"visible": splits.train.visible, "classes": dataset.classes, "shape": dataset.shape}
     model = cast(Model, build.make("model", case.model, **context))
@@ -276,7 +294,9 @@ def learner_of(
 
     stage = Stage.model_validate(case.train[index])
     torch.manual_seed(stream(case.seed, "init", "rule", index))
-    rule = build.make("rule", stage.rule, visible=built.splits.train.visible, classes=built.dataset.classes)
+    rule = build.make(
+        "rule", stage.rule, visible=built.splits.train.visible, classes=built.dataset.classes
+    )
     rule = rule.to(built.device)
     rule.begin(built.model, built.splits.train)
     options = {k: v for k, v in stage.optimizer.items() if k != "use"}
@@ -364,7 +384,9 @@ def evaluate(case: Case, built: Built, folder: Path | None, hooks: Hooks) -> Eva
         extra: dict[str, Any] = {}
         if evaluator.resumable and folder is not None:
             extra["scratch"] = FileScratch(folder / f"evaluate-{i}")
-        found = evaluator(built.model, built.splits.test, seed=case.seed, progress=progress, **extra)
+        found = evaluator(
+            built.model, built.splits.test, seed=case.seed, progress=progress, **extra
+        )
         out.metrics |= found.metrics
         out.per_point |= found.per_point
         out.curves |= found.curves
@@ -372,7 +394,9 @@ def evaluate(case: Case, built: Built, folder: Path | None, hooks: Hooks) -> Eva
         out.warnings += found.warnings
     value = out.metrics.get("log_likelihood")
     if value is not None and not value.value > -10 * math.log(2) * built.splits.train.visible:
-        raise Diverged(f"the test log-likelihood is {value.value:.4g} nats, ten times worse than a fair coin per pixel")
+        raise Diverged(
+            f"the test log-likelihood is {value.value:.4g} nats, ten times worse than a fair coin per pixel"
+        )
     return out
 
 
@@ -394,8 +418,16 @@ def run_case(
     clock = time.monotonic()
     found = evaluate(case, built, folder, hooks)
     seconds = {"train": progress.seconds, "evaluate": time.monotonic() - clock}
-    per_point = {name: np.asarray(values) for name, values in found.per_point.items() if name != "log_px_mean_weights"}
-    if case.seed == 0 and isinstance(built.model, GenerativeModel) and len(built.dataset.shape) == 2:
+    per_point = {
+        name: np.asarray(values)
+        for name, values in found.per_point.items()
+        if name != "log_px_mean_weights"
+    }
+    if (
+        case.seed == 0
+        and isinstance(built.model, GenerativeModel)
+        and len(built.dataset.shape) == 2
+    ):
         torch.manual_seed(stream(case.seed, "samples"))
         images = (built.model.sample(SAMPLES).clamp(0, 1) * 255).round().to(torch.uint8)
         per_point["samples"] = images.cpu().numpy()
@@ -411,11 +443,19 @@ def run_case(
         case=case,
         key=case.key,
         fingerprint=build.fingerprint(case),
-        metrics={name: StoredMetric(**_finite(vars(metric))) for name, metric in found.metrics.items()},
-        diagnostics={name: value if math.isfinite(value) else None for name, value in found.diagnostics.items()},
+        metrics={
+            name: StoredMetric(**_finite(vars(metric))) for name, metric in found.metrics.items()
+        },
+        diagnostics={
+            name: value if math.isfinite(value) else None
+            for name, value in found.diagnostics.items()
+        },
         curves={
             **{name: StoredCurve(**_thin(points)) for name, points in curves.items()},
-            **{name: StoredCurve(x=list(c.x), y=list(c.y), se=list(c.se)) for name, c in found.curves.items()},
+            **{
+                name: StoredCurve(x=list(c.x), y=list(c.y), se=list(c.se))
+                for name, c in found.curves.items()
+            },
         },
         seconds=seconds,
         steps_per_second=progress.steps_total / progress.seconds if progress.seconds > 0 else None,
@@ -433,7 +473,10 @@ def run_case(
 
 
 def _finite(values: dict[str, Any]) -> dict[str, Any]:
-    return {k: None if isinstance(v, float) and not math.isfinite(v) and k != "value" else v for k, v in values.items()}
+    return {
+        k: None if isinstance(v, float) and not math.isfinite(v) and k != "value" else v
+        for k, v in values.items()
+    }
 
 
 def _thin(points: Sequence[Sequence[float]], most: int = 200) -> dict[str, list[float]]:
@@ -472,7 +515,9 @@ def probe(job: Job, report: Report, should_stop: Callable[[], bool]) -> Cost | N
         for index, raw in enumerate(job.case.train):
             if "fit" in raw:
                 continue
-            learner = learner_of(job.case, built, index, Progress(stage=index), Checkpoint(None), Hooks())
+            learner = learner_of(
+                job.case, built, index, Progress(stage=index), Checkpoint(None), Hooks()
+            )
             batch = torch.arange(learner.batch_size, device=built.device)
             x = built.splits.train.batch(batch)[None]
             learner.run_steps(x)
@@ -516,7 +561,9 @@ def todo(cases: Sequence[Case], store: Store, retry_failed: bool) -> tuple[list[
     return run, left
 
 
-def run_all(jobs: Sequence[Job], executor: Any, on_news: Callable[[int, Any], None]) -> Iterator[Outcome]:
+def run_all(
+    jobs: Sequence[Job], executor: Any, on_news: Callable[[int, Any], None]
+) -> Iterator[Outcome]:
     """Run jobs through an executor; a worker that dies leaves a failure on file."""
     for done in executor.map("hwbench.runner:work", list(jobs), on_news):
         job = jobs[done.index]

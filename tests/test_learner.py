@@ -4,12 +4,22 @@ import math
 
 import pytest
 import torch
+
 from hwbench import learner as learning
 from hwbench.evaluators.importance import Bound
 from hwbench.learner import Checkpoint, Learner, Progress, fit, optimizer_groups
 from hwbench.models.vae import VAE
 from hwbench.numerics import generator, stream
-from hwbench.protocols import Diverged, Evaluation, Hooks, Interrupted, Metric, Rule, TrainSplit, ValidationSplit
+from hwbench.protocols import (
+    Diverged,
+    Evaluation,
+    Hooks,
+    Interrupted,
+    Metric,
+    Rule,
+    TrainSplit,
+    ValidationSplit,
+)
 from hwbench.rules.bounds import IWAE
 from hwbench.spec import Stage
 
@@ -49,7 +59,16 @@ class Scripted(Bound):
         return Evaluation(metrics={"log_likelihood": Metric(self.values.pop(0))})
 
 
-def make(tmp_path=None, seed=0, rule=None, validator=None, hooks=None, progress=None, every=1e9, **changes):
+def make(
+    tmp_path=None,
+    seed=0,
+    rule=None,
+    validator=None,
+    hooks=None,
+    progress=None,
+    every=1e9,
+    **changes,
+):
     torch.manual_seed(stream(seed, "init"))
     model = VAE(12, latent=2, hidden=[6])
     rule = rule or IWAE(3)
@@ -103,7 +122,9 @@ def test_blocks_equal_a_plain_loop():
 def test_blocks_cover_every_step_once_and_never_cross_an_epoch():
     blocks = list(make().blocks())
     assert sum(b.steps for b in blocks) == 80
-    assert [b.first for b in blocks] == [sum(b.steps for b in blocks[:i]) for i in range(len(blocks))]
+    assert [b.first for b in blocks] == [
+        sum(b.steps for b in blocks[:i]) for i in range(len(blocks))
+    ]
     assert all((b.first % 20) + b.steps <= 20 for b in blocks)
     assert sum(b.steps for b in make(epochs=None, steps=33).blocks()) == 33
 
@@ -115,7 +136,9 @@ def test_a_stopped_run_resumes_to_the_same_parameters(tmp_path, stop_after):
     fit(whole, CPU)
     calls = []
     stopped = make(
-        tmp_path, validator=Bound(3), hooks=Hooks(report=calls.append, stop=lambda: len(calls) >= stop_after)
+        tmp_path,
+        validator=Bound(3),
+        hooks=Hooks(report=calls.append, stop=lambda: len(calls) >= stop_after),
     )
     with pytest.raises(Interrupted):
         fit(stopped, CPU)
@@ -205,7 +228,9 @@ def test_schedule_sets_rates_by_epoch_and_anneals():
     for epoch, first in [(0, 0), (1, 20), (2, 40), (3, 79)]:
         learner.set_rates(epoch, first)
         rates[epoch] = learner.optimizer_.param_groups[0]["lr"]
-    assert rates == pytest.approx({0: 0.1, 1: 0.1 * 0.875, 2: 0.01 * 0.75, 3: 0.01 * (1 - 0.5 * 79 / 80)})
+    assert rates == pytest.approx(
+        {0: 0.1, 1: 0.1 * 0.875, 2: 0.01 * 0.75, 3: 0.01 * (1 - 0.5 * 79 / 80)}
+    )
 
 
 def test_groups_have_their_own_rates():

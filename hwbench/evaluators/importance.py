@@ -17,7 +17,15 @@ from pydantic import Field
 from torch import Tensor
 
 from hwbench.numerics import effective_sample_size, log_mean_exp, pareto_k, stream
-from hwbench.protocols import Curve, Evaluation, Evaluator, HeldOut, HelmholtzMachine, Metric, Scratch
+from hwbench.protocols import (
+    Curve,
+    Evaluation,
+    Evaluator,
+    HeldOut,
+    HelmholtzMachine,
+    Metric,
+    Scratch,
+)
 
 Count = Annotated[int, Field(ge=1)]
 ROWS = 4096  # samples × points in one pass: about what a core's cache holds of a 784-pixel net
@@ -27,7 +35,10 @@ K_CURVE = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2000, 5000, 10_000, 25_000,
 @contextlib.contextmanager
 def evaluating(seed: int, device: torch.device) -> Iterator[None]:
     """No gradients, and torch's random stream set for the block and restored after it."""
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []), torch.inference_mode():
+    with (
+        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
+        torch.inference_mode(),
+    ):
         torch.manual_seed(seed)
         yield
 
@@ -92,7 +103,10 @@ class LogLikelihood(Evaluator[HelmholtzMachine]):
         self.repeats = repeats
         self.mean_weights = mean_weights
         self.curve = [n for n in K_CURVE if n < k] + [k] if curve is None else curve
-        if any(b <= a for a, b in zip(self.curve, self.curve[1:], strict=False)) or self.curve[-1] > k:
+        if (
+            any(b <= a for a, b in zip(self.curve, self.curve[1:], strict=False))
+            or self.curve[-1] > k
+        ):
             raise ValueError(f"curve must increase and end at most at k = {k} (found {self.curve})")
 
     @classmethod
@@ -131,7 +145,9 @@ class LogLikelihood(Evaluator[HelmholtzMachine]):
             with evaluating(purpose, index.device), context:
                 x = split.batch(index)
                 log_w = log_weights(model, x, self.k)
-                table[p, start : start + group] = self._columns(model, x, log_w, with_prior and p == 0)
+                table[p, start : start + group] = self._columns(
+                    model, x, log_w, with_prior and p == 0
+                )
                 if p == 0:
                     curve[start : start + group] = np.stack(
                         [block_means(log_w.double(), size).cpu().numpy() for size in self.curve], 1
@@ -141,16 +157,31 @@ class LogLikelihood(Evaluator[HelmholtzMachine]):
                 scratch.save("importance", {"table": table, "curve": curve, "at": np.array(i + 1)})
         return self._summary(table, curve, columns, n, random_weights, with_prior, split)
 
-    def _columns(self, model: HelmholtzMachine, x: Tensor, log_w: Tensor, with_prior: bool) -> np.ndarray:
+    def _columns(
+        self, model: HelmholtzMachine, x: Tensor, log_w: Tensor, with_prior: bool
+    ) -> np.ndarray:
         kl = torch.full((len(x),), math.nan)
         if with_prior:
             h, log_q = model.infer(x, min(self.k, 64))
             kl = (log_q - model.log_prior(h)).mean(0)  # type: ignore[operator]
-        parts = [log_mean_exp(log_w.double()), log_w.double().mean(0), effective_sample_size(log_w.double())]
-        return torch.stack([*(v.cpu() for v in parts), pareto_k(log_w).cpu().double(), kl.cpu().double()], 1).numpy()
+        parts = [
+            log_mean_exp(log_w.double()),
+            log_w.double().mean(0),
+            effective_sample_size(log_w.double()),
+        ]
+        return torch.stack(
+            [*(v.cpu() for v in parts), pareto_k(log_w).cpu().double(), kl.cpu().double()], 1
+        ).numpy()
 
     def _summary(
-        self, table: np.ndarray, curve: np.ndarray, columns: list[str], n: int, random: bool, prior: bool, split: HeldOut
+        self,
+        table: np.ndarray,
+        curve: np.ndarray,
+        columns: list[str],
+        n: int,
+        random: bool,
+        prior: bool,
+        split: HeldOut,
     ) -> Evaluation:
         runs = table[: self.repeats]
         at = columns.index
@@ -163,7 +194,9 @@ class LogLikelihood(Evaluator[HelmholtzMachine]):
         grey = split.scale != 1.0 and not split.resample
         kind = "score" if grey else "lower bound"
 
-        def metric(values: np.ndarray, sign: float = 1.0, mc: float = math.nan, k: int = self.k) -> Metric:
+        def metric(
+            values: np.ndarray, sign: float = 1.0, mc: float = math.nan, k: int = self.k
+        ) -> Metric:
             se = float(values.std(ddof=1) / math.sqrt(n)) if n > 1 else math.nan
             own = kind if sign > 0 or grey else "upper bound"
             return Metric(sign * float(values.mean()), se, mc, n, k, own)  # type: ignore[arg-type]
@@ -192,7 +225,10 @@ class LogLikelihood(Evaluator[HelmholtzMachine]):
         k_hat = runs[0, :, at("pareto_k")]
         if np.isfinite(k_hat).any():
             bad = float((k_hat > 0.7).mean())
-            out.diagnostics |= {"pareto_k_median": float(np.nanmedian(k_hat)), "pareto_k_above_0.7": bad}
+            out.diagnostics |= {
+                "pareto_k_median": float(np.nanmedian(k_hat)),
+                "pareto_k_above_0.7": bad,
+            }
             if bad > 0.5:
                 out.warnings.append(
                     f"the importance weights of {bad:.0%} of the points have Pareto k̂ > 0.7: "

@@ -56,7 +56,9 @@ class ActiveUnits(Evaluator[HelmholtzMachine]):
                 progress((int(part[-1]) + 1) / len(index))
         out = Evaluation()
         total = 0
-        for layer, (m, v) in enumerate(zip(zip(*means, strict=True), zip(*noise, strict=True), strict=True), start=1):
+        for layer, (m, v) in enumerate(
+            zip(zip(*means, strict=True), zip(*noise, strict=True), strict=True), start=1
+        ):
             variance = torch.cat(m).var(0) - torch.cat(v).mean(0)
             active = int((variance > self.threshold).sum())
             total += active

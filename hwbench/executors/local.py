@@ -34,18 +34,28 @@ def _function(name: str) -> Callable[..., Any]:
     return found
 
 
+def call(
+    name: str, index: int, item: Any, report: Callable[[Any], None], should_stop: Callable[[], bool]
+) -> Done:
+    """Call 'module:name' on an item; an exception is its outcome, unless the parent is gone."""
+    try:
+        return Done(index, _function(name)(item, report, should_stop))
+    except (BrokenPipeError, EOFError):
+        raise
+    except Exception:
+        return Done(index, error=traceback.format_exc())
+
+
 def _work(name: str, pipe: Connection, stop: Any) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def report(news: Any) -> None:
+        pipe.send(("news", news))
+
     try:
         while (message := pipe.recv()) is not None:
             index, item = message
-            try:
-                outcome = _function(name)(item, lambda news: pipe.send(("news", news)), stop.is_set)
-                pipe.send(("done", Done(index, outcome)))
-            except (BrokenPipeError, EOFError):
-                return
-            except Exception:
-                pipe.send(("done", Done(index, error=traceback.format_exc())))
+            pipe.send(("done", call(name, index, item, report, stop.is_set)))
     except (EOFError, BrokenPipeError, ConnectionResetError):  # the parent is gone
         return
 
@@ -95,7 +105,10 @@ class LocalExecutor:
         return self._stop.is_set()
 
     def map(
-        self, function: str, items: Sequence[Any], on_news: Callable[[int, Any], None] = lambda index, news: None
+        self,
+        function: str,
+        items: Sequence[Any],
+        on_news: Callable[[int, Any], None] = lambda index, news: None,
     ) -> Iterator[Done]:
         """Yield outcomes as they come; nothing new is started once `stop` was called.
 

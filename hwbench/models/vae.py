@@ -20,7 +20,11 @@ from hwbench.protocols import HelmholtzMachine, Inferred, Latents, TrainSplit
 
 Size = Annotated[int, Field(ge=1)]
 Net = Literal["generative", "recognition"]
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {"tanh": torch.tanh, "relu": F.relu, "softplus": F.softplus}
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "tanh": torch.tanh,
+    "relu": F.relu,
+    "softplus": F.softplus,
+}
 
 
 class RandomLinear(nn.Module):
@@ -41,9 +45,13 @@ class RandomLinear(nn.Module):
         self.bias_log_var = nn.Parameter(torch.full((outputs,), log_var))
         self.at_means = False
 
-    def moments(self, a: Float[Tensor, "*s i"]) -> tuple[Float[Tensor, "*s o"], Float[Tensor, "*s o"]]:
+    def moments(
+        self, a: Float[Tensor, "*s i"]
+    ) -> tuple[Float[Tensor, "*s o"], Float[Tensor, "*s o"]]:
         """Return mean and variance of the pre-activations."""
-        return self.mean(a), F.linear(a.square(), self.weight_log_var.exp(), self.bias_log_var.exp())
+        return self.mean(a), F.linear(
+            a.square(), self.weight_log_var.exp(), self.bias_log_var.exp()
+        )
 
     def forward(self, a: Float[Tensor, "*s i"], k: int) -> Float[Tensor, "*t o"]:
         """Return pre-activations with an own weight draw for each of k samples and each point.
@@ -55,7 +63,9 @@ class RandomLinear(nn.Module):
             return cast(Tensor, self.mean(a))
         mean, var = self.moments(a)
         shape = mean.shape if mean.ndim == 3 else (k, *mean.shape)
-        return torch.addcmul(mean, var.sqrt(), torch.randn(shape, dtype=mean.dtype, device=mean.device))
+        return torch.addcmul(
+            mean, var.sqrt(), torch.randn(shape, dtype=mean.dtype, device=mean.device)
+        )
 
     def kl(self) -> Float[Tensor, ""]:
         """Return KL(N(μ, σ²) ‖ N(0, 1)) summed over weights and biases, in nats."""
@@ -70,7 +80,12 @@ class MLP(nn.Module):
     """Hidden layers and a linear head; deterministic, or with random weights in every layer."""
 
     def __init__(
-        self, inputs: int, hidden: Sequence[int], outputs: int, activation: str, log_var: float | None
+        self,
+        inputs: int,
+        hidden: Sequence[int],
+        outputs: int,
+        activation: str,
+        log_var: float | None,
     ) -> None:
         super().__init__()
         sizes = [inputs, *hidden, outputs]
@@ -81,7 +96,9 @@ class MLP(nn.Module):
         )
         for layer in self.layers:
             linear = layer.mean if isinstance(layer, RandomLinear) else cast(nn.Linear, layer)
-            nn.init.xavier_uniform_(linear.weight)  # Glorot & Bengio (2010), as in the code of Burda et al.
+            nn.init.xavier_uniform_(
+                linear.weight
+            )  # Glorot & Bengio (2010), as in the code of Burda et al.
             nn.init.zeros_(linear.bias)
 
     @property
@@ -107,7 +124,9 @@ class GaussianNet(nn.Module):
         self.net = net
         self.per_log_std = 1.0 if scale == "log_std" else 0.5
 
-    def forward(self, a: Float[Tensor, "*s i"], k: int) -> tuple[Float[Tensor, "*t z"], Float[Tensor, "*t z"]]:
+    def forward(
+        self, a: Float[Tensor, "*s i"], k: int
+    ) -> tuple[Float[Tensor, "*t z"], Float[Tensor, "*t z"]]:
         """Return μ and log σ."""
         mean, log_scale = self.net(a, k).chunk(2, dim=-1)
         return mean, log_scale * self.per_log_std
@@ -169,7 +188,9 @@ class VAE(HelmholtzMachine):
         else:
             stacks = cast(list[list[int]], hidden)
         if len(stacks) != len(sizes):
-            raise ValueError(f"hidden has {len(stacks)} lists for {len(sizes)} stochastic layers; give one list, or one each")
+            raise ValueError(
+                f"hidden has {len(stacks)} lists for {len(sizes)} stochastic layers; give one list, or one each"
+            )
         self.visible = visible
         self.latent = sizes
         self.output_bias = output_bias
@@ -181,7 +202,8 @@ class VAE(HelmholtzMachine):
             return MLP(inputs, stack, outputs, activation, log_var)
 
         self.recognition = nn.ModuleList(
-            GaussianNet(net("recognition", up[i], stacks[i], 2 * sizes[i]), scale) for i in range(len(sizes))
+            GaussianNet(net("recognition", up[i], stacks[i], 2 * sizes[i]), scale)
+            for i in range(len(sizes))
         )
         pixels = net("generative", sizes[0], stacks[0][::-1], visible)
         above = [
@@ -199,7 +221,9 @@ class VAE(HelmholtzMachine):
         """Start the output biases at the logit of the training pixels' means."""
         if self.output_bias == "data":
             with torch.no_grad():
-                cast(MLP, self.generative[0]).head_bias.copy_(train.means().clamp(1e-3, 1 - 1e-3).logit())
+                cast(MLP, self.generative[0]).head_bias.copy_(
+                    train.means().clamp(1e-3, 1 - 1e-3).logit()
+                )
 
     @contextlib.contextmanager
     def mean_weights(self) -> Iterator[None]:
@@ -226,7 +250,9 @@ class VAE(HelmholtzMachine):
         for layer in self.recognition:
             mean, log_std = layer(a, k)
             shape = (k, x.shape[0], mean.shape[-1])
-            z = torch.addcmul(mean, log_std.exp(), torch.randn(shape, dtype=mean.dtype, device=mean.device))
+            z = torch.addcmul(
+                mean, log_std.exp(), torch.randn(shape, dtype=mean.dtype, device=mean.device)
+            )
             z = z if pathwise else z.detach()
             log_q = log_q + gaussian_log_prob(z, mean, log_std)
             h.append(z)
@@ -252,7 +278,9 @@ class VAE(HelmholtzMachine):
     def log_likelihood(self, x: Float[Tensor, "*b d"], h: Latents) -> Float[Tensor, "*k b"]:
         """Return log p(x | h) = Σ_d x_d log f_d + (1 − x_d) log(1 − f_d)."""
         logits = self.generative[0](h[0], h[0].shape[0])
-        return -F.binary_cross_entropy_with_logits(logits, x.expand_as(logits), reduction="none").sum(-1)
+        return -F.binary_cross_entropy_with_logits(
+            logits, x.expand_as(logits), reduction="none"
+        ).sum(-1)
 
     def log_joint(self, x: Float[Tensor, "*b d"], h: Latents) -> Float[Tensor, "*k b"]:
         """Return log p(x, h) = log p(h) + log p(x | h)."""

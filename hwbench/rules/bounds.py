@@ -72,7 +72,9 @@ class IWAE(Rule[HelmholtzMachine]):
             ValueError: `weight_kl` is asked of a model without random weights.
         """
         if self.weight_kl and not hasattr(model, "weight_kl"):
-            raise ValueError(f"{type(model).__name__} has no random weights; weight_kl does not apply")
+            raise ValueError(
+                f"{type(model).__name__} has no random weights; weight_kl does not apply"
+            )
         self.points = torch.full((), float(len(train)), device=self.points.device)
 
     def forward(self, model: HelmholtzMachine, x: Float[Tensor, "b d"]) -> Float[Tensor, ""]:

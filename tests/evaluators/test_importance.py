@@ -5,6 +5,7 @@ import math
 import numpy as np
 import pytest
 import torch
+
 from hwbench.evaluators.importance import Bound, LogLikelihood, block_means, log_weights, points_of
 from hwbench.evaluators.latents import ActiveUnits
 from hwbench.models.vae import VAE
@@ -37,7 +38,10 @@ def model():
         for p in model.generative.parameters():
             p.mul_(1.5)
         head = model.recognition[0].net.layers[-1]
-        head.weight[1:], head.bias[1:] = 0.0, 0.4  # a proposal wider than the posterior: bounded weights
+        head.weight[1:], head.bias[1:] = (
+            0.0,
+            0.4,
+        )  # a proposal wider than the posterior: bounded weights
     return model
 
 
@@ -49,7 +53,9 @@ def points():
 def exact_log_prob(model, points):
     grid = torch.linspace(-9, 9, 2000)
     with torch.no_grad():
-        log_p = model.log_joint(points.values.float(), [grid[:, None, None].expand(-1, len(points), 1)])
+        log_p = model.log_joint(
+            points.values.float(), [grid[:, None, None].expand(-1, len(points), 1)]
+        )
         return (log_p.double() + math.log(grid[1] - grid[0])).logsumexp(0)
 
 
@@ -67,7 +73,9 @@ def test_estimate_agrees_with_quadrature(model, points):
 @pytest.mark.statistical
 def test_monte_carlo_error_of_one_run_is_that_of_repeats(model, points):
     """Delta method against the spread over 40 evaluations: a χ² with 39 degrees of freedom, 5 sigma."""
-    values = [LogLikelihood(k=2000)(model, points, seed=s).metrics["log_likelihood"] for s in range(40)]
+    values = [
+        LogLikelihood(k=2000)(model, points, seed=s).metrics["log_likelihood"] for s in range(40)
+    ]
     spread = np.std([v.value for v in values], ddof=1)
     claimed = np.mean([v.mc_se for v in values])
     assert abs(spread / claimed - 1) < SIGMA / math.sqrt(2 * 39)
@@ -129,7 +137,10 @@ def test_same_seed_same_numbers_and_torch_stream_untouched(model, points):
     torch.manual_seed(7)
     assert torch.rand(1) == after
     assert LogLikelihood(k=50)(model, points, seed=1).metrics == a.metrics
-    assert LogLikelihood(k=50)(model, points, seed=2).metrics["log_likelihood"] != a.metrics["log_likelihood"]
+    assert (
+        LogLikelihood(k=50)(model, points, seed=2).metrics["log_likelihood"]
+        != a.metrics["log_likelihood"]
+    )
 
 
 def test_reconstruction_minus_kl_is_the_elbo(model, points):
@@ -146,7 +157,9 @@ def test_random_weights_are_also_evaluated_at_their_means(points):
         model.recognition[0].net.head_bias[1:] = 0.4
     found = LogLikelihood(k=2000)(model, points, seed=0).metrics
     plain = VAE(4, latent=1, hidden=[5])
-    state = {k.replace(".mean.", "."): v for k, v in model.state_dict().items() if "log_var" not in k}
+    state = {
+        k.replace(".mean.", "."): v for k, v in model.state_dict().items() if "log_var" not in k
+    }
     plain.load_state_dict(state)
     expected = exact_log_prob(plain, points).mean().item()
     assert found["log_likelihood_mean_weights"].value == pytest.approx(expected, abs=0.02)

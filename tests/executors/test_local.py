@@ -5,6 +5,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from hwbench.executors.local import LocalExecutor
 
 HERE = "executor_functions"
@@ -57,7 +58,9 @@ def test_stopping_ends_running_items_and_starts_no_more():
     executor = LocalExecutor(1)
     started = time.monotonic()
     found = []
-    for done in executor.map(f"{HERE}:until_stopped", range(5), lambda index, news: executor.stop()):
+    for done in executor.map(
+        f"{HERE}:until_stopped", range(5), lambda index, news: executor.stop()
+    ):
         found.append(done)
     assert [d.outcome for d in found] == ["stopped"]
     assert time.monotonic() - started < 20

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from hwbench.models.vae import VAE, RandomLinear
 from hwbench.numerics import log_mean_exp
 from hwbench.protocols import TrainSplit
@@ -101,7 +102,10 @@ def test_local_reparameterisation_has_the_moments_of_explicit_weight_draws(share
     k, a = 60_000, torch.randn(2, 4).double()
     with torch.no_grad():
         local = layer(a if shared_input else a.expand(k, 2, 4), k)
-        w = layer.mean.weight + (0.5 * layer.weight_log_var).exp() * torch.randn(k, 2, 3, 4).double()
+        w = (
+            layer.mean.weight
+            + (0.5 * layer.weight_log_var).exp() * torch.randn(k, 2, 3, 4).double()
+        )
         b = layer.mean.bias + (0.5 * layer.bias_log_var).exp() * torch.randn(k, 2, 3).double()
         explicit = torch.einsum("kboi,bi->kbo", w, a) + b
         mean, var = layer.moments(a)
@@ -118,8 +122,12 @@ def explicit_log_weights(model, x, k):
     """Return log w with every weight of both nets drawn explicitly for each sample and datum."""
 
     def draw(layer, a):
-        w = layer.mean.weight + (0.5 * layer.weight_log_var).exp() * torch.randn(*a.shape[:2], *layer.mean.weight.shape)
-        b = layer.mean.bias + (0.5 * layer.bias_log_var).exp() * torch.randn(*a.shape[:2], *layer.mean.bias.shape)
+        w = layer.mean.weight + (0.5 * layer.weight_log_var).exp() * torch.randn(
+            *a.shape[:2], *layer.mean.weight.shape
+        )
+        b = layer.mean.bias + (0.5 * layer.bias_log_var).exp() * torch.randn(
+            *a.shape[:2], *layer.mean.bias.shape
+        )
         return torch.einsum("kboi,kbi->kbo", w, a) + b
 
     def net(layers, a):
@@ -132,7 +140,9 @@ def explicit_log_weights(model, x, k):
     z = q.sample()
     logits = net(model.generative[0].layers, z)
     log_p = torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(-1)
-    log_p = log_p + torch.distributions.Bernoulli(logits=logits).log_prob(x.expand_as(logits)).sum(-1)
+    log_p = log_p + torch.distributions.Bernoulli(logits=logits).log_prob(x.expand_as(logits)).sum(
+        -1
+    )
     return log_p - q.log_prob(z).sum(-1)
 
 
@@ -153,7 +163,9 @@ def test_random_weight_bound_equals_the_bound_with_explicit_draws():
     with model.mean_weights(), torch.no_grad():
         h, log_q = model.infer(x, 4 * groups)
         at_means = log_mean_exp((model.log_joint(x, h) - log_q).view(groups, 4, 6), 1)
-    assert ((at_means.mean(0) - explicit.mean(0)).abs() / se).max() > SIGMA  # the noise does matter here
+    assert (
+        (at_means.mean(0) - explicit.mean(0)).abs() / se
+    ).max() > SIGMA  # the noise does matter here
 
 
 def test_weight_kl_is_the_closed_form():
@@ -161,9 +173,14 @@ def test_weight_kl_is_the_closed_form():
     model = VAE(4, latent=2, hidden=[3], random=["generative"], weight_log_var=-2.0)
     total = 0.0
     for layer in model.generative[0].layers:
-        for mean, log_var in [(layer.mean.weight, layer.weight_log_var), (layer.mean.bias, layer.bias_log_var)]:
+        for mean, log_var in [
+            (layer.mean.weight, layer.weight_log_var),
+            (layer.mean.bias, layer.bias_log_var),
+        ]:
             q = torch.distributions.Normal(mean, (0.5 * log_var).exp())
-            total += torch.distributions.kl_divergence(q, torch.distributions.Normal(0.0, 1.0)).sum()
+            total += torch.distributions.kl_divergence(
+                q, torch.distributions.Normal(0.0, 1.0)
+            ).sum()
     torch.testing.assert_close(model.weight_kl(), total)
     assert VAE(4, latent=2, hidden=[3]).weight_kl() == 0
 

@@ -4,6 +4,7 @@ import math
 
 import pytest
 import torch
+
 from hwbench.models.vae import VAE
 from hwbench.numerics import log_mean_exp
 from hwbench.protocols import TrainSplit
@@ -71,7 +72,9 @@ def test_iwae_gradient_against_finite_differences(x):
             torch.manual_seed(3)
             values.append(IWAE(4)(model, x).item())
             flat[index] -= sign * step
-        assert (values[0] - values[1]) / (2 * step) == pytest.approx(g.view(-1)[index].item(), rel=1e-4, abs=1e-8)
+        assert (values[0] - values[1]) / (2 * step) == pytest.approx(
+            g.view(-1)[index].item(), rel=1e-4, abs=1e-8
+        )
 
 
 @pytest.mark.statistical
@@ -84,7 +87,11 @@ def test_bounds_rise_with_samples_and_stay_below_the_likelihood():
             p.mul_(3.0)  # a bound that is visibly loose
     x = torch.tensor([[1.0, 0.0, 1.0, 1.0]]).double()
     grid = torch.linspace(-9, 9, 4000, dtype=torch.float64)
-    exact = (model.log_joint(x, [grid[:, None, None]]) + math.log(grid[1] - grid[0])).logsumexp(0).item()
+    exact = (
+        (model.log_joint(x, [grid[:, None, None]]) + math.log(grid[1] - grid[0]))
+        .logsumexp(0)
+        .item()
+    )
     bounds, errors = [], []
     for k in (1, 5, 50):
         with torch.no_grad():

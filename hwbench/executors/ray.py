@@ -1,0 +1,99 @@
+"""Map a function over items on a Ray cluster (`pip install hwbench[ray]`)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from hwbench.executors.local import Done, call
+from hwbench.spec import UserError
+
+
+class RayExecutor:
+    """Runs items as Ray tasks, at most `jobs` at a time, each with `threads` CPUs.
+
+    The cluster is that of RAY_ADDRESS, or one started on this machine. Results and cache folders must be on a file
+    system that all nodes share.
+
+    Raises:
+        UserError: Ray is not installed.
+    """
+
+    def __init__(self, jobs: int, threads: int = 1) -> None:
+        try:
+            import ray
+        except ImportError:
+            raise UserError("--executor ray needs Ray: pip install 'hwbench[ray]'") from None
+        self._ray = ray
+        self.jobs = jobs
+        self.threads = threads
+        self.stopping = False
+
+    def stop(self) -> None:
+        """Ask the running items to save what they have and end."""
+        self.stopping = True
+
+    def map(
+        self,
+        function: str,
+        items: Sequence[Any],
+        on_news: Callable[[int, Any], None] = lambda index, news: None,
+    ) -> Iterator[Done]:
+        """Yield outcomes as they come; see `LocalExecutor.map`."""
+        ray = self._ray
+        if not ray.is_initialized():
+            ray.init(address=os.environ.get("RAY_ADDRESS"), log_to_driver=False, include_dashboard=False)
+        environment = {"OMP_NUM_THREADS": str(self.threads), "OMP_WAIT_POLICY": "PASSIVE"}
+
+        @ray.remote
+        class Board:
+            """What tasks and driver tell each other."""
+
+            def __init__(self) -> None:
+                self.told: list[tuple[int, Any]] = []
+                self.stop = False
+
+            def tell(self, index: int, news: Any) -> bool:
+                self.told.append((index, news))
+                return self.stop
+
+            def take(self) -> list[tuple[int, Any]]:
+                told, self.told = self.told, []
+                return told
+
+            def end(self) -> None:
+                self.stop = True
+
+        @ray.remote(num_cpus=self.threads, max_retries=0, runtime_env={"env_vars": environment})
+        def task(name: str, index: int, item: Any, board: Any) -> Done:
+            asked = False
+
+            def report(news: Any) -> None:
+                nonlocal asked
+                asked = ray.get(board.tell.remote(index, news))
+
+            return call(name, index, item, report, lambda: asked)
+
+        board = Board.remote()
+        waiting = list(enumerate(items))[::-1]
+        running: dict[Any, int] = {}
+        told = False
+        while waiting or running:
+            if self.stopping:
+                waiting.clear()
+                if not told:
+                    ray.get(board.end.remote())
+                    told = True
+            while waiting and len(running) < self.jobs:
+                index, item = waiting.pop()
+                running[task.remote(function, index, item, board)] = index
+            ready, _ = ray.wait(list(running), timeout=1.0) if running else ([], [])
+            for index, news in ray.get(board.take.remote()):
+                on_news(index, news)
+            for reference in ready:
+                index = running.pop(reference)
+                try:
+                    yield ray.get(reference)
+                except ray.exceptions.RayError as error:
+                    yield Done(index, error=f"the task died: {str(error).splitlines()[0]}")
