@@ -118,7 +118,7 @@ class SigmoidUnits(BinaryUnits):
     @torch.no_grad()
     def trace(self, shape: tuple[int, ...] = ()) -> tuple[Tensor, Tensor]:
         """Draw `shape` samples; returns x and the logits, not repeated for the samples."""
-        a = self.fixed
+        a = self.fixed.detach()
         uniform = torch.rand((*shape, *a.shape), dtype=a.dtype, device=a.device)
         return (uniform < a.sigmoid()).to(a.dtype), a
 

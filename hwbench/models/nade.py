@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, NamedTuple
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float, Integer
 from pydantic import Field
 from torch import Tensor, nn
@@ -56,9 +55,8 @@ class _Plan(NamedTuple):
 
 def _plan(x: Float[Tensor, "n p"]) -> _Plan:
     n, p = x.shape
-    fresh = F.pad(
-        x[:, :-1] != 0, (1, 0), value=True
-    )  # [N, P]: the state before a unit differs from the one before
+    fresh = torch.ones_like(x, dtype=torch.bool)  # whether a unit meets another state than the last
+    fresh[:, 1:] = x[:, :-1] != 0
     point, unit = fresh.nonzero(as_tuple=True)
     column = torch.arange(p, device=x.device)
     state = fresh.flatten().cumsum(0) - 1
