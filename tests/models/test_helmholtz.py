@@ -1,0 +1,279 @@
+"""Binary Helmholtz machines, small enough that every sum over x and h can be written out."""
+
+import inspect
+from itertools import pairwise
+
+import pytest
+import torch
+
+from hwbench.build import check_arguments, find_class, make
+from hwbench.evaluators.exact import all_binary, exact_log_prob, latent_configurations
+from hwbench.models.helmholtz import BinaryHelmholtzMachine, _kinds
+from hwbench.models.layers import DeterministicLayer, SigmoidLayer
+from hwbench.models.nade import NADELayer
+from hwbench.protocols import TrainSplit
+
+SIGMA = 5.0  # statistical tests: standard errors allowed
+KINDS = ["sbn", "ar-sbn", "nade", "dsbn"]
+DEPTHS = [[4], [3, 2], [3, 2, 2]]
+NETS = [(sizes, kind, kind) for sizes in DEPTHS for kind in KINDS] + [
+    ([3, 2], "sbn", "nade"),
+    ([4], "ar-sbn", "sbn"),
+    ([3, 2, 2], ["nade", "sbn", "dsbn", "ar-sbn"], ["sbn", "ar-sbn", "nade"]),
+]
+
+
+def randomised(model, scale=1.0):
+    """Give every parameter a value of its own, so that no test passes by symmetry."""
+    torch.manual_seed(7)
+    model = model.double()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.normal_(0, scale)
+    return model
+
+
+def build(net):
+    sizes, generative, recognition = net
+    return randomised(BinaryHelmholtzMachine(4, sizes, generative, recognition))
+
+
+def x_all():
+    return all_binary(4).double()
+
+
+def h_all(model, x):
+    """All latent configurations, each layer [K, B, units]."""
+    (h,) = latent_configurations(model.layers, len(x), rows=2**20)
+    return [layer.double() for layer in h]
+
+
+@pytest.fixture(params=NETS, ids=str)
+def model(request):
+    return build(request.param)
+
+
+def test_log_joint_is_the_chain_of_layers(model):
+    """log p(x, h) and log q(h | x) are sums over layers; each layer has its own test."""
+    x = x_all()
+    h = h_all(model, x)
+    log_p = model.generative[-1]().log_prob(h[-1])
+    log_q = 0
+    chain = [x.expand(len(h[0]), -1, -1), *h]
+    for layer, (below, above) in enumerate(pairwise(chain)):
+        log_p = log_p + model.generative[layer](above).log_prob(below)
+        log_q = log_q + model.recognition[layer](below).log_prob(above)
+    torch.testing.assert_close(model.log_joint(x, h), log_p)
+    torch.testing.assert_close(model.log_q(h, x), log_q)
+
+
+def test_p_and_q_sum_to_one(model):
+    """Σ_x p(x) = 1 and Σ_h q(h | x) = 1 for each x."""
+    x = x_all()
+    assert exact_log_prob(model, x, model.layers).logsumexp(0).item() == pytest.approx(0, abs=1e-10)
+    total = model.log_q(h_all(model, x), x).logsumexp(0)
+    torch.testing.assert_close(total, torch.zeros_like(total), atol=1e-10, rtol=0)
+
+
+def test_exact_log_prob_does_not_depend_on_its_chunks(model, monkeypatch):
+    x = x_all()
+    whole = exact_log_prob(model, x, model.layers)
+    monkeypatch.setattr("hwbench.evaluators.exact.latent_configurations.__defaults__", (48,))
+    torch.testing.assert_close(exact_log_prob(model, x, model.layers), whole)
+
+
+@pytest.mark.statistical
+def test_importance_weights_are_unbiased(model):
+    """E_q[p(x, h) / q(h | x)] = p(x) for each x, within 5 of the exact standard errors."""
+    torch.manual_seed(0)
+    x, k = x_all(), 20_000
+    exact = exact_log_prob(model, x, model.layers)
+    with torch.no_grad():
+        configurations = h_all(model, x)
+        log_q = model.log_q(configurations, x)
+        log_w = model.log_joint(x, configurations) - log_q - exact
+        variance = (log_q + 2 * log_w).exp().sum(0) - 1  # a sample's own misses rare large weights
+        h, log_q = model.infer(x, k)
+        w = (model.log_joint(x, h) - log_q - exact).exp()
+    assert ((w.mean(0) - 1).abs() / (variance / k).sqrt()).max() < SIGMA
+
+
+@pytest.mark.statistical
+def test_dreams_follow_p(model):
+    """The frequency of each x among dreams, and of each h_1, within 5 standard errors of p."""
+    torch.manual_seed(0)
+    n = 20_000
+    x, h = model.dream(n)
+    assert [tuple(v.shape) for v in (x, *h)] == [(n, s) for s in (4, *model.layers)]
+    p = exact_log_prob(model, x_all(), model.layers).exp()
+    code = (x @ torch.tensor([8.0, 4.0, 2.0, 1.0]).double()).long()
+    frequency = torch.bincount(code, minlength=16) / n
+    assert ((frequency - p).abs() / (p * (1 - p) / n).sqrt()).max() < SIGMA
+    grid, configurations = x_all(), h_all(model, x_all())
+    joint = model.log_joint(grid, configurations).exp()  # [configurations, 16]
+    expected = (joint[..., None] * configurations[0]).sum((0, 1))
+    error = (expected * (1 - expected) / n).sqrt()
+    assert ((h[0].mean(0) - expected).abs() / error).max() < SIGMA
+
+
+@pytest.mark.statistical
+def test_inferred_latents_follow_q(model):
+    """The mean of each latent under q, within 5 standard errors, for each x."""
+    torch.manual_seed(0)
+    x, k = x_all(), 20_000
+    q = model.log_q(h_all(model, x), x).exp()
+    drawn = model.infer(x, k).h
+    for layer, configurations in zip(drawn, h_all(model, x), strict=True):
+        expected = (q[..., None] * configurations).sum(0)
+        error = (expected * (1 - expected) / k).sqrt()
+        assert ((layer.mean(0) - expected).abs() / error).max() < SIGMA
+
+
+def test_inferred_log_q_is_log_q(model):
+    """Values with and without gradients, and the gradient; samples carry none."""
+    torch.manual_seed(0)
+    x = x_all()
+    h, log_q = model.infer(x, 3)
+    assert all(not layer.requires_grad for layer in h)
+    torch.testing.assert_close(log_q, model.log_q(h, x))
+    parameters = list(model.recognition.parameters())
+    for a, b in zip(
+        torch.autograd.grad(log_q.sum(), parameters, allow_unused=True),
+        torch.autograd.grad(model.log_q(h, x).sum(), parameters, allow_unused=True),
+        strict=True,
+    ):
+        assert (a is None) == (b is None)
+        if a is not None:
+            torch.testing.assert_close(a, b)
+    torch.manual_seed(0)
+    with torch.no_grad():
+        again = model.infer(x, 3)
+    torch.testing.assert_close(again.log_q, log_q.detach())
+
+
+def test_sample_gives_means_of_pixels(model):
+    torch.manual_seed(0)
+    means = model.sample(50)
+    assert means.shape == (50, 4)
+    assert ((means > 0) & (means < 1)).all()
+
+
+def test_weights_do_not_vary_where_q_is_the_posterior():
+    """Each pixel sees one latent, so that the posterior is a product of logistic functions of x.
+
+    log q(h_j = 1 | x) / q(h_j = 0 | x) = a_j + Σ_{d of j} x_d w_d + softplus(b_d) − softplus(b_d +
+    w_d).
+    """
+    torch.manual_seed(3)
+    model = randomised(BinaryHelmholtzMachine(4, [2]))
+    p, top, q = model.generative[0].affine, model.generative[1].affine, model.recognition[0].affine
+    with torch.no_grad():
+        p.weight *= torch.tensor([[1.0, 0], [1, 0], [0, 1], [0, 1]]).double()
+        q.weight.copy_(p.weight.T)
+        softplus = torch.nn.functional.softplus
+        change = softplus(p.bias[:, None]) - softplus(p.bias[:, None] + p.weight)
+        q.bias.copy_(top.bias + change.sum(0))
+        x = x_all()
+        h, log_q = model.infer(x, 100)
+        log_w = model.log_joint(x, h) - log_q
+    exact = exact_log_prob(model, x, [2])
+    assert log_w.var(0).max() < 1e-24
+    torch.testing.assert_close(log_w, exact.expand(100, 16))
+
+
+def test_kinds_are_placed_where_they_are_named():
+    model = BinaryHelmholtzMachine(
+        6, [5, 3], ["nade", "dsbn", "dsbn"], ["dsbn", "nade"], nade_hidden=2
+    )
+    assert [type(layer) for layer in model.generative] == [
+        NADELayer,
+        DeterministicLayer,
+        SigmoidLayer,
+    ]
+    assert [type(layer) for layer in model.recognition] == [DeterministicLayer, NADELayer]
+    assert model.generative[0].encode.shape == (6, 2)
+    assert model.recognition[1].encode.shape == (3, 2)
+    shared = {id(p) for p in model.generative.parameters()} & {
+        id(p) for p in model.recognition.parameters()
+    }
+    assert not shared
+
+
+def test_options_reach_the_layers():
+    model = BinaryHelmholtzMachine(6, [5], "sbn", "nade", bias=0.5, clamped=["generative"])
+    assert all(
+        (layer.output_bias == 0.5).all() for layer in [*model.generative, *model.recognition]
+    )
+    assert all(layer.clamped for layer in model.generative)
+    assert not any(layer.clamped for layer in model.recognition)
+    assert exact_log_prob(model.double(), all_binary(6).double(), [5]).logsumexp(
+        0
+    ).item() == pytest.approx(0, abs=1e-9)
+
+
+def test_output_bias_starts_at_the_data_where_asked():
+    torch.manual_seed(0)
+    train = TrainSplit((torch.rand(1000, 4) < torch.tensor([0.0, 0.2, 0.5, 1.0])).to(torch.uint8))
+    plain, adapted = (
+        BinaryHelmholtzMachine(4, [3]),
+        BinaryHelmholtzMachine(4, [3], output_bias="data"),
+    )
+    for model in (plain, adapted):
+        model.adapt(train)
+    assert (plain.generative[0].output_bias == -1).all()
+    expected = train.means().clamp(1e-3, 1 - 1e-3).logit()
+    torch.testing.assert_close(adapted.generative[0].output_bias, expected)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"layers": []}, "layers must list one or more sizes"),
+        ({"layers": [5, 0]}, "each at least 1"),
+        (
+            {"layers": [5, 3], "generative": ["sbn", "sbn"]},
+            "generative lists 2 layers where 3 are needed",
+        ),
+        (
+            {"layers": [5, 3], "recognition": ["sbn"]},
+            "recognition lists 1 layers where 2 are needed",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_one_clear_error(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        BinaryHelmholtzMachine(6, **arguments)
+
+
+def test_an_unknown_kind_is_named():
+    kinds = inspect.unwrap(_kinds)  # without the type checks of the tests
+    with pytest.raises(ValueError, match="'darn'; allowed: sbn, ar-sbn, nade, dsbn"):
+        kinds("recognition", ["darn"], 1, "")
+
+
+def test_specs_are_checked_before_anything_is_built():
+    cls = find_class("model", "helmholtz.BinaryHelmholtzMachine")
+    assert cls is BinaryHelmholtzMachine
+    assert not check_arguments(
+        cls, {"layers": [5, 3], "generative": ["sbn", "nade", "sbn"], "clamped": ["generative"]}
+    )
+    for wrong in (
+        {"layers": [0]},
+        {"layers": []},
+        {"layers": [5], "recognition": "rbm"},
+        {"layers": 5},
+        {},
+    ):
+        assert check_arguments(cls, wrong)
+    with torch.device("meta"):
+        make("model", {"use": "nade.NADE", "order": 23}, visible=6)
+        make(
+            "model",
+            {"use": "helmholtz.BinaryHelmholtzMachine", "layers": [3], "generative": "nade"},
+            visible=6,
+        )
+
+
+def test_binary_units_are_not_pathwise():
+    with pytest.raises(ValueError, match="pathwise"):
+        BinaryHelmholtzMachine.tiny().infer(torch.zeros(2, 4), 3, pathwise=True)
