@@ -255,7 +255,7 @@ class Store:
         """Return the per-point arrays of a result; empty if they are not on file."""
         path = self.path(result.case).with_suffix(".npz")
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
                 return {name: arrays[name] for name in arrays.files}
         except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
             return {}
