@@ -33,7 +33,7 @@ class Diverged(RuntimeError):
 
 @dataclass
 class Hooks:
-    """How a run speaks to the outside: `report` gets what is new, `stop` says whether to end early."""
+    """How a run speaks to the outside: `report` gets what is new, `stop` says when to end early."""
 
     report: Callable[[dict[str, Any]], None] = lambda news: None
     stop: Callable[[], bool] = lambda: False
@@ -76,7 +76,7 @@ class Split:
     def batch(
         self, index: Integer[Tensor, "*b"], generator: torch.Generator | None = None
     ) -> Float[Tensor, "*b d"]:
-        """Return the points at `index` as float32, freshly binarised where the split is resampled."""
+        """Return the points at `index` as float32, binarised afresh if the split is resampled."""
         x = self.values[index].float()
         if self.scale != 1.0:
             x = x / self.scale
@@ -140,7 +140,7 @@ class Dataset(ABC):
 
     @abstractmethod
     def load(self, seed: int) -> Splits:
-        """Return the splits; `seed` decides draws of pixels only (and a split, where the paper has none).
+        """Return the splits; `seed` decides draws of pixels, and a split where the paper has none.
 
         Raises:
             DataMissing: a file is not on this machine and cannot be fetched.
@@ -158,7 +158,8 @@ class Dataset(ABC):
 class Model(nn.Module, ABC):
     """Anything that is trained; `visible` is the number of observed units D.
 
-    A constructor asks the runner for what the data decide by naming it: `visible`, `classes`, `shape`.
+    A constructor asks the runner for what the data decide by naming it: `visible`, `classes`,
+    `shape`.
     """
 
     visible: int
@@ -169,7 +170,7 @@ class Model(nn.Module, ABC):
         """Return a model so small that the law tests know its exact answers."""
 
     def adapt(self, train: TrainSplit) -> None:
-        """Set what is initialised from the training data (biases from pixel means, say); by default nothing."""
+        """Set what starts from the training data (biases, say); by default nothing."""
 
 
 class GenerativeModel(Model):
@@ -205,7 +206,13 @@ class Mixture(Density):
 
 
 class Couplings(NamedTuple):
-    """The energy E(x, h) = −b·x − c·h − x W h: `weight` W [D, H], `visible_bias` b [D], `hidden_bias` c [H]."""
+    """Parameters of the energy E(x, h) = −b·x − c·h − x W h.
+
+    Attributes:
+        weight: W [D, H].
+        visible_bias: b [D].
+        hidden_bias: c [H].
+    """
 
     weight: Tensor
     visible_bias: Tensor
@@ -213,7 +220,7 @@ class Couplings(NamedTuple):
 
 
 class EnergyModel(GenerativeModel):
-    """Binary units on two sides, p(x, h) ∝ exp(−E(x, h)), whose partition function Z is not tractable.
+    """Binary units on two sides, p(x, h) ∝ exp(−E(x, h)), with an intractable partition function Z.
 
     Attributes:
         data_means: [D], the mean of every observed unit in the training data, kept by `adapt`.
@@ -236,14 +243,19 @@ class EnergyModel(GenerativeModel):
     def contrast(
         self, x: Float[Tensor, "b d"], negative: Float[Tensor, "n d"]
     ) -> Float[Tensor, ""]:
-        """Add the gradient of mean F(x) − mean F(negative) to `.grad`; return that difference, detached."""
+        """Add the gradient of mean F(x) − mean F(negative) to `.grad`; return it, detached."""
         difference = self.free_energy(x).mean() - self.free_energy(negative).mean()
         difference.backward()  # type: ignore[no-untyped-call]
         return difference.detach()
 
 
 class Inferred(NamedTuple):
-    """Latents drawn from q(h | x): `h`, each [K, B, units], and `log_q` [K, B], which carries gradients to φ."""
+    """Latents drawn from q(h | x).
+
+    Attributes:
+        h: the latents, each [K, B, units].
+        log_q: [K, B], which carries gradients to φ.
+    """
 
     h: Latents
     log_q: Tensor
@@ -267,7 +279,7 @@ class HelmholtzMachine(GenerativeModel):
 
     @abstractmethod
     def log_joint(self, x: Float[Tensor, "*b d"], h: Latents) -> Float[Tensor, "*k b"]:
-        """Return log p(x, h); x [B, D] (or [K, B, D]) is broadcast against latents [K, B, units]."""
+        """Return log p(x, h); x [B, D] or [K, B, D] is broadcast against latents [K, B, units]."""
 
     @abstractmethod
     def log_q(self, h: Latents, x: Float[Tensor, "*b d"]) -> Float[Tensor, "*k b"]:
@@ -278,27 +290,77 @@ class HelmholtzMachine(GenerativeModel):
         """Return n joint samples (x, h) ~ p, detached."""
 
 
+class Gaussian(ABC):
+    """N(mean, R Rᵀ) over the last dimension."""
+
+    mean: Tensor
+
+    @abstractmethod
+    def root(self, noise: Float[Tensor, "*s z"]) -> Float[Tensor, "*t z"]:
+        """Return R ε, so that mean + R ε has this distribution where ε ~ N(0, I)."""
+
+    @abstractmethod
+    def variance(self) -> Float[Tensor, "*s z"]:
+        """Return the diagonal of R Rᵀ."""
+
+    @abstractmethod
+    def log_prob(self, h: Float[Tensor, "*s z"]) -> Float[Tensor, "*t"]:
+        """Return the log density, in nats."""
+
+    @abstractmethod
+    def entropy(self) -> Float[Tensor, "*t"]:
+        """Return the differential entropy, in nats."""
+
+
+class GaussianHelmholtzMachine(HelmholtzMachine):
+    """A Helmholtz machine whose recognition layers are Gaussian given what they are drawn from.
+
+    Attributes:
+        layers: units of each latent layer, the one next to the data first.
+    """
+
+    layers: list[int]
+
+    @abstractmethod
+    def conditional(self, layer: int, x: Float[Tensor, "*b d"], h: Latents) -> Gaussian:
+        """Return q(h_layer | x, h[:layer]); layers count from 0, and h may hold more than is used."""
+
+    @abstractmethod
+    def curvature(self, x: Float[Tensor, "b d"], h: Latents, gradient: Latents) -> Latents:
+        """Return ∂²/∂h_l² of the cost below each unit, with the recognition path approximated.
+
+        The cost is −log p(x, h) with the layers above drawn from q along fixed noise, and `gradient` its total
+        derivatives by h. Second derivatives pass through recognition layers unit by unit (Becker & LeCun, 1989):
+        mixed ones are left out, so this is exact for the top layer only.
+        """
+
+
 # --- rules ----------------------------------------------------------------------------------------
 
 M = TypeVar("M", bound=Model)
 
 
+def _named_protocol(cls: type) -> type[Model]:
+    """Return the M that a class names in `Rule[M]` or `Evaluator[M]`, itself or by a base."""
+    for base in cls.__mro__:
+        for generic in getattr(base, "__orig_bases__", ()):
+            for argument in get_args(generic):
+                if isinstance(argument, type) and issubclass(argument, Model):
+                    return argument
+    return Model
+
+
 class Rule(nn.Module, ABC, Generic[M]):
     """A learning rule: a surrogate loss whose gradient is the paper's update.
 
-    State that must survive a checkpoint (chains, baselines) is a buffer or a parameter. `Rule[...]` names the
-    protocol of the models it can train.
+    State that must survive a checkpoint (chains, baselines) is a buffer or a parameter. `Rule[...]`
+    names the protocol of the models it can train.
     """
 
     @classmethod
     def trains(cls) -> type[Model]:
         """Return the protocol a model must satisfy."""
-        for base in cls.__mro__:
-            for generic in getattr(base, "__orig_bases__", ()):
-                for argument in get_args(generic):
-                    if isinstance(argument, type) and issubclass(argument, Model):
-                        return argument
-        return Model
+        return _named_protocol(cls)
 
     @classmethod
     def tiny(cls: type[T]) -> T:
@@ -306,17 +368,20 @@ class Rule(nn.Module, ABC, Generic[M]):
         return cls()
 
     def begin(self, model: M, train: TrainSplit) -> None:
-        """Prepare state before the first step of a stage (chains, baselines); by default nothing."""
+        """Prepare state before a stage's first step (chains, baselines); by default nothing."""
 
     def advance(self, fraction: float) -> None:
-        """Hear how much of the stage is done, from 0 to 1, before each block of steps; by default nothing."""
+        """Hear what fraction of the stage is done, before each block of steps; by default nothing."""
 
     @abstractmethod
     def forward(self, model: M, x: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
         """Return the surrogate loss on the batch x."""
 
     def backward(self, model: M, x: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
-        """Add the gradient to every parameter's `.grad` and return the detached loss; a rule may do it by hand."""
+        """Add the gradient to every parameter's `.grad` and return the detached loss.
+
+        A rule may do it by hand.
+        """
         loss: Tensor = self(model, x)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
@@ -347,9 +412,11 @@ class Metric:
     Attributes:
         value: in the metric's unit (nats for likelihoods).
         se: standard error over points, NaN if there is none.
-        mc_se: standard error of the Monte Carlo estimate over repeats with the points fixed, NaN if exact.
+        mc_se: standard error of the Monte Carlo estimate over repeats with the points fixed, NaN if
+            exact.
         n: number of points; k: number of samples per point (0 if exact).
-        kind: exact, estimate, lower bound (in expectation), upper bound, or score (not a likelihood).
+        kind: exact, estimate, lower bound (in expectation), upper bound, or score (not a
+            likelihood).
     """
 
     value: float
@@ -381,7 +448,7 @@ class Evaluation:
 
 
 class Scratch(ABC):
-    """A place where a long evaluation keeps what it has so far, so that an interrupted one goes on from there."""
+    """A place where a long evaluation keeps what it has; an interrupted one goes on from there."""
 
     @abstractmethod
     def load(self, name: str) -> dict[str, np.ndarray] | None:
@@ -400,7 +467,10 @@ class Evaluator(ABC, Generic[M]):
 
     resumable = False
 
-    trains = classmethod(Rule.trains.__func__)  # type: ignore[attr-defined]
+    @classmethod
+    def trains(cls) -> type[Model]:
+        """Return the protocol a model must satisfy."""
+        return _named_protocol(cls)
 
     @classmethod
     def tiny(cls: type[T]) -> T:
@@ -416,4 +486,7 @@ class Evaluator(ABC, Generic[M]):
         seed: int,
         progress: Callable[[float], None] = lambda fraction: None,
     ) -> Evaluation:
-        """Return metrics, per-point values, curves and diagnostics; the same seed gives the same numbers."""
+        """Return metrics, per-point values, curves and diagnostics.
+
+        The same seed gives the same numbers.
+        """
