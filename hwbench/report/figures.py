@@ -328,7 +328,8 @@ def forest_figure(comparison: Comparison) -> Figure | None:
             m for o in rows if (m := spec.margin(o.row)) is not None and o.published is not None
         ]
         reach = max(reach, *(1.25 * m for m in margins)) if margins else reach
-        for y, outcome in enumerate(rows):
+        for place, outcome in enumerate(rows):
+            y = float(place)
             _draw_values(left, y, outcome, spec.metric)
             if differing:
                 _draw_difference(right, y, outcome, spec.margin(outcome.row), reach)
@@ -407,6 +408,7 @@ def exported(comparison: Comparison) -> dict[str, bytes]:
             return {}
         png = io.BytesIO()
         figure.savefig(png, format="png", metadata={"Software": None})
+        figure.set_layout_engine("none")  # what was laid out for one file serves the other
         return {"svg": _svg(figure), "png": png.getvalue()}
 
 

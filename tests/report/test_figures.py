@@ -1,0 +1,148 @@
+"""Pictures: what they draw, and that they can stand in a document."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from hwbench.report import figures, tables
+from hwbench.spec import Figure
+from hwbench.store import StoredCurve
+
+from .conftest import TABLE, Example, make_example
+
+
+def test_average_over_seeds_is_taken_where_all_seeds_have_a_value():
+    curves = [
+        StoredCurve(x=[1, 2, 3], y=[1.0, 4.0, 9.0]),
+        StoredCurve(x=[1, 2], y=[3.0, 4.0]),  # stopped early
+    ]
+    x, y, se = figures._average(curves)
+    assert x.tolist() == [1, 2]
+    assert y.tolist() == [2.0, 4.0]
+    assert se.tolist() == pytest.approx([1.0, 0.0])  # sd of (1, 3) is √2; over √2 seeds it is 1
+
+
+def test_one_seed_keeps_its_own_standard_error():
+    x, y, se = figures._average([StoredCurve(x=[5, 1], y=[2.0, 1.0], se=[0.2, 0.1])])
+    assert (x.tolist(), y.tolist(), se.tolist()) == ([1, 5], [1.0, 2.0], [0.1, 0.2])
+
+
+def test_image_grid_places_pixels_exactly():
+    samples = np.zeros((5, 6), dtype=np.float32)
+    samples[4] = [0, 0.2, 0.4, 0.6, 0.8, 1.0]
+    grid = figures.image_grid(samples, height=2, width=3)
+    assert grid.shape == (2 * 3 + 1, 3 * 4 + 1)  # three columns, two lines, gaps of one
+    assert grid[4:6, 5:8].tolist() == [[0, 51, 102], [153, 204, 255]]
+    assert grid[0].tolist() == [115] * 13
+
+
+@pytest.mark.parametrize(("top", "white"), [(1, 255), (255, 255)])
+def test_image_grid_reads_binary_and_grey_bytes(top, white):
+    samples = np.array([[0, top], [top, 0]], dtype=np.uint8)
+    assert figures.image_grid(samples, 1, 2)[1, 1:3].tolist() == [0, white]
+
+
+def test_image_grid_refuses_what_is_no_image():
+    with pytest.raises(ValueError, match=r"\(5, 6\) are not images of 2 x 2"):
+        figures.image_grid(np.zeros((5, 6)), 2, 2)
+
+
+def test_every_kind_of_picture_is_drawn(drawn: list[figures.Picture]):
+    places = [p.place for p in drawn]
+    assert places.count("forest") == 1
+    assert places.count("figures") == 2
+    assert places.count("curves") == 1  # the validation curve is among the figures asked for
+    assert places.count("k_curve") == 1
+    assert places.count("samples") == 4
+    assert all(p.data and p.alt for p in drawn)
+
+
+def test_forest_shows_every_row_and_verdict(example: Example, drawn: list[figures.Picture]):
+    forest = drawn[0]
+    text = forest.data.decode()
+    for outcome in example.comparison.rows:
+        assert f"{tables.ROW_VERDICTS[outcome.verdict].symbol} {outcome.verdict}" in text
+        assert f"{tables.label(outcome.row.at)}: published" in forest.alt
+
+
+def test_judged_rows_are_never_cut_off(example: Example):
+    rows = [o for o in example.comparison.rows if o.verdict in figures.JUDGED]
+    reach = figures._reach(example.comparison.rows)
+    assert all(abs(end) <= reach for o in rows for end in (o.interval.low, o.interval.high))
+    far = example.comparison.rows[3]  # incomparable, 3.8 nats away
+    assert far.difference > reach
+
+
+def test_a_curve_no_result_has_is_said_to_be_missing(example: Example):
+    wanted = Figure(title="Gradient bias", kind="curve", curve="bias")
+    picture = figures._curve_picture(example.comparison, "name", "bias", wanted, "figures")
+    assert picture.data == b""
+    assert picture.caption == "No result has the curve bias yet."
+
+
+def test_nothing_measured_leaves_the_published_numbers(example: Example):
+    rows = [
+        replace(o, results=[], profile=None, mean=None, sd=None, difference=None, interval=None)
+        for o in example.comparison.rows
+    ]
+    found = figures.pictures(replace(example.comparison, rows=rows, claims=[]), example.store)
+    assert [p.place for p in found] == ["forest", "figures", "figures"]
+    assert found[1].caption == "Nothing measured yet. Open markers are published numbers."
+
+
+def test_numeric_coordinate_and_single_group(tmp_path: Path):
+    """A figure against a number, with a logarithmic axis, where no group key exists."""
+    text = TABLE.replace("x: method, series: pixels", "x: method").replace(
+        "index: [data, pixels], columns: method", "index: [method, pixels, data]"
+    )
+    found = make_example(tmp_path, text)
+    lines, ticks = figures._row_lines(found.comparison, found.spec.figures[0])
+    assert ticks == ["IWAE", "IWAER", "IWAER_rec"]
+    assert {line.name for line in lines} == {
+        "MNIST, fixed", "MNIST, dynamic", "MNIST, grey", "Omniglot, dynamic", "Omniglot, fixed",
+    }  # fmt: skip
+    fixed = next(line for line in lines if line.name == "MNIST, fixed")
+    assert fixed.y.tolist() == pytest.approx([-95.231, -95.014, -94.748])
+    assert fixed.published == [(0.0, -95.182, 0.022), (1.0, -94.346, 0.025), (2.0, -94.709, 0.025)]
+    assert fixed.se[0] == pytest.approx(0.041 / 5**0.5)
+
+
+def test_labels_are_text_and_never_mathematics(tmp_path: Path):
+    hostile = r"$\frac{" + "<b>&"
+    text = TABLE.replace(
+        "title: Importance bound", f"title: '{hostile}'\n    x_label: '{hostile}'\n    #"
+    )
+    found = make_example(tmp_path, text)
+    with figures.style():
+        wanted = found.spec.figures[1]
+        picture = figures._curve_picture(found.comparison, "name", wanted.curve, wanted, "figures")
+    assert r"$\frac{&lt;b&gt;&amp;" in picture.data.decode()
+
+
+def test_restyled_svgs_are_well_formed_and_share_no_id(drawn: list[figures.Picture]):
+    ids: list[str] = []
+    for picture in drawn:
+        if picture.kind == "svg":
+            text = figures.restyled(picture.data, picture.name, "serif")
+            root = ElementTree.fromstring(text)
+            own = [e.attrib["id"] for e in root.iter() if "id" in e.attrib]
+            ids += own
+            uses = set(re.findall(r'(?:href="|url\()#([^")]+)', text))
+            assert uses
+            assert uses <= set(own)
+            assert "<style" not in text
+            assert "<metadata" not in text
+    assert len(ids) == len(set(ids))
+
+
+def test_exported_picture_stands_alone(example: Example):
+    files = figures.exported(example.comparison)
+    assert set(files) == {"svg", "png"}
+    assert files["png"].startswith(b"\x89PNG")
+    assert b"<text" not in files["svg"]  # outlined: needs no font

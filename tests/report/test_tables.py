@@ -1,0 +1,216 @@
+"""What a report says, before it is laid out."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from hwbench.compare import Comparison, Interval
+from hwbench.report import tables, to_json
+
+from .conftest import TABLE, Example, make_example
+
+PAD = tables.FIGURE_SPACE
+
+
+@pytest.mark.parametrize(
+    ("value", "error", "text"),
+    [
+        (-95.18234, 0.0218, "−95.182 ± 0.022"),
+        (-95.18234, 0.0996, "−95.18 ± 0.10"),  # rounding the error up costs a digit
+        (12.345, 1.349, "12.3 ± 1.3"),
+        (1234.5, 27.4, "1234 ± 27"),
+        (-95.18234, None, "−95.182"),
+        (-95.18234, 0.0, "−95.182 ± 0.000"),  # equal seeds: their error is zero, and said
+        (float("nan"), 0.1, tables.NONE),
+        (None, None, tables.NONE),
+    ],
+)
+def test_numbers_stop_at_the_second_digit_of_their_error(value, error, text):
+    assert tables.with_error(value, error) == text
+
+
+def test_interval_shows_two_digits_of_its_half_width():
+    assert tables.interval_text(Interval(-0.4321, 0.0123)) == "[−0.43, +0.01]"
+    assert tables.interval_text(Interval(float("-inf"), float("inf"))) == "[−∞, ∞]"
+    assert tables.interval_text(None) == ""
+
+
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [
+        (None, ""),
+        (0.0004, "p < 0.001"),
+        (0.0123, "p = 0.012"),
+        (0.5, "p = 0.50"),
+        (1.0, "p = 1.00"),
+    ],
+)
+def test_p_values(p, text):
+    assert tables.p_text(p) == text
+
+
+def test_aligned_numbers_have_their_points_in_one_column():
+    column = ["−95.182 ± 0.022", "−118.77", "≈85.5", "3 ± 10", "−9.5 ± 1.25", tables.NONE]
+    out = tables.aligned(column)
+    points = {text.index(".") for text in out[:3]}
+    assert len(points) == 1
+    assert len({text.index("±") for text in (out[0], out[3], out[4])}) == 1
+    for before, after in zip(column, out, strict=True):
+        assert after.replace(PAD, "").replace(tables.POINT_SPACE, "") == before
+
+
+def test_layout_follows_show_and_leaves_no_row_out(example: Example):
+    (grid,) = tables.grids(example.comparison)
+    assert grid.index == ["data", "pixels"]
+    assert grid.columns == ["IWAE", "IWAER", "IWAER_rec"]
+    placed = [entry.row for line in grid.lines for cell in line.cells for entry in cell]
+    assert sorted(placed) == list(range(len(example.spec.rows)))
+    first = grid.lines[0]
+    assert first.heads == ["MNIST", "fixed"]
+    assert [e.published.strip(PAD) for cell in first.cells for e in cell] == [
+        "−95.182 ± 0.022",
+        "−94.346 ± 0.025",
+        "−94.709 ± 0.025",
+    ]
+
+
+def test_rows_that_share_a_place_share_a_cell(tmp_path: Path):
+    text = TABLE.replace("index: [data, pixels]", "index: data")
+    (grid,) = tables.grids(make_example(tmp_path, text).comparison)
+    assert [len(cell) for cell in grid.lines[0].cells] == [3, 2, 1]
+    section = tables.section(make_example(tmp_path, text).comparison)
+    assert section.rows[0].rest == "fixed"
+
+
+def test_split_starts_a_table_per_value(tmp_path: Path):
+    text = TABLE.replace("index: [data, pixels], columns: method", "index: pixels, split: data")
+    found = tables.grids(make_example(tmp_path, text).comparison)
+    assert [g.caption for g in found] == ["MNIST", "Omniglot"]
+    assert found[0].columns == ["log likelihood"]
+
+
+def test_likelihoods_carry_estimator_k_seeds_points_and_pixels(example: Example):
+    section = tables.section(example.comparison)
+    assert section.rows[1].facts == [
+        "full",
+        "5 seeds",
+        "estimate",
+        "K\u00a0=\u00a02000",
+        f"10{tables.NARROW_SPACE}000 test points",
+        "fixed pixels",
+    ]
+    grey = section.rows[5]
+    assert "score, not a likelihood" in grey.facts
+    assert "1 seed" in grey.facts
+    assert section.rows[6].own == ["3 of 5 seeds"]
+
+
+def test_missing_and_failed_rows_stay_with_their_reason(example: Example):
+    rows = tables.section(example.comparison).rows
+    lost = [r for r in rows if r.verdict in ("missing", "failed")]
+    assert len(lost) == 3
+    assert all(r.measured == tables.NONE and len(r.reason) > 20 for r in lost)
+
+
+def test_every_row_and_claim_is_counted_and_the_worst_comes_first(example: Example):
+    section = tables.section(example.comparison)
+    assert dict(section.tally) == Counter(o.verdict for o in example.comparison.rows)
+    assert dict(section.claim_tally) == Counter(c.verdict for c in example.comparison.claims)
+    assert section.tally[0][0] == "worse"
+    assert section.claim_tally[0][0] == "fails"
+
+
+def test_origin_and_source_of_published_numbers_are_said(example: Example):
+    rows = tables.section(example.comparison).rows
+    assert rows[0].origin == "from document"
+    assert rows[7].origin == "from memory, confidence high"
+    assert rows[6].source == "−118.771 ± 0.035 in the original source; judged against the source"
+    assert rows[9].also == ["active units: 18.40 ± 0.24 (published 18.5)"]
+    assert rows[7].also == ["active units: not measured (published 19.0)"]
+
+
+def test_protocol_says_once_what_rows_share(example: Example):
+    section = tables.section(example.comparison)
+    assert dict(section.protocol)["rule"] == "bounds.IWAE(k = 25)"
+    assert section.protocol_rows.head == ["row", "profile", "data", "pixels", "model"]
+    by_row = {line[0]: line for line in section.protocol_rows.lines}
+    assert by_row["MNIST, fixed, IWAER"][-1].endswith("random = [generative, recognition])")
+    assert "Omniglot, dynamic, IWAER (not run)" in by_row
+
+
+def test_stages_are_told_apart(tmp_path: Path):
+    stages = """train:
+    - {rule: {use: bounds.IWAE, k: 25}, epochs: 3, schedule: {anneal: 0.1}}
+    - {rule: {use: bounds.IWAE, k: 50}, epochs: 9}
+"""
+    start, end = TABLE.index("train:"), TABLE.index("  evaluate:")
+    example = make_example(tmp_path, TABLE[:start] + stages + TABLE[end:])
+    fields = dict(tables.section(example.comparison).protocol)
+    assert fields["stage 1: epochs"] == "3"
+    assert fields["stage 1: schedule"] == "{anneal: 0.1}"
+    assert fields["stage 2: rule"] == "bounds.IWAE(k = 50)"
+
+
+def test_equal_warnings_of_a_row_are_one(example: Example):
+    assert tables.section(example.comparison).warnings == [
+        "results of 2 files were skipped",
+        "MNIST, dynamic, IWAE, seeds 0, 1: k̂ above 0.7 for 3 of 1000 images",
+    ]
+
+
+def test_smoke_results_raise_a_banner_of_their_own(tmp_path: Path):
+    section = tables.section(make_example(tmp_path, below="smoke").comparison)
+    assert section.smoke
+    assert section.banner.startswith("SMOKE RUN. 1 of the rows below")
+
+
+def test_a_row_set_against_the_table_says_where_it_comes_from(tmp_path: Path, example: Example):
+    mine = make_example(tmp_path, spec_id="mine/table").comparison.rows[1]
+    guest = replace(mine, flags=["against"])
+    comparison = replace(example.comparison, rows=[*example.comparison.rows, guest])
+    section = tables.section(comparison)
+    assert section.rows[-1].label == "mine/table: MNIST, fixed, IWAER"
+    assert len({r.anchor for r in section.rows}) == len(section.rows)
+    (grid,) = tables.grids(comparison)
+    assert [e.row for e in grid.lines[0].cells[1]] == [1, 11]
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("https://arxiv.org/abs/1509.00519", True),
+        ("javascript:alert(1)", False),
+        ('https://x.org/" onclick="alert(1)', False),
+        ("data:text/html,x", False),
+    ],
+)
+def test_only_web_addresses_become_links(url, kept):
+    found = tables.reference({"p": {"title": "T", "authors": ["A", "B"], "url": url}}, "p")
+    assert found == tables.Reference("A and B. T.", url if kept else "")
+
+
+def test_references_by_number():
+    assert tables.reference({"p": {"title": "T", "arxiv": "1406.2751"}}, "p") == tables.Reference(
+        "T.", "https://arxiv.org/abs/1406.2751"
+    )
+    assert tables.reference({"p": "A (2015). T."}, "p") == tables.Reference("A (2015). T.")
+    assert tables.reference(None, "p") is None
+
+
+def test_json_is_plain_and_complete(example: Example):
+    rows = list(example.comparison.rows)
+    rows[0] = replace(rows[0], difference=float("nan"))
+    comparison: Comparison = replace(example.comparison, rows=rows)
+    out = json.loads(json.dumps(to_json(comparison), allow_nan=False))
+    assert [r["verdict"] for r in out["rows"]] == [o.verdict for o in rows]
+    assert out["rows"][0]["difference"] is None
+    assert out["rows"][1]["mean"] == pytest.approx(-95.014)
+    assert out["rows"][1]["se"] == pytest.approx(0.078 / 5**0.5)
+    assert out["rows"][1]["interval"]["level"] == 0.9
+    assert [c["verdict"] for c in out["claims"]] == [c.verdict for c in comparison.claims]
+    assert out["claims"][0]["parts"][1]["p"] == 0.14

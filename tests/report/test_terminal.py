@@ -1,0 +1,55 @@
+"""Verdicts in the terminal."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from hwbench.report import print_comparison, tables
+
+from .conftest import Example
+
+
+def printed(comparison, width: int) -> str:
+    console = Console(file=io.StringIO(), width=width, force_terminal=False)
+    print_comparison(console, comparison)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("width", [60, 80, 140])
+def test_rows_claims_reasons_and_warnings_are_printed_at_any_width(example: Example, width):
+    text = " ".join(printed(example.comparison, width).split())
+    if width < 110:
+        for outcome in example.comparison.rows:
+            symbol = tables.ROW_VERDICTS[outcome.verdict].symbol
+            assert f"{symbol} {outcome.verdict} {tables.label(outcome.row.at)}" in text
+            assert tables.sentence(outcome.reason) in text
+    assert text.count("missing") >= 3
+    for claim in example.comparison.claims:
+        assert f"{claim.verdict} {claim.claim.id} {claim.claim.text}" in text
+    assert "warning: results of 2 files were skipped" in text
+    assert "difference" in text
+
+
+def test_no_line_is_wider_than_the_terminal(example: Example):
+    for width in (60, 80, 140):
+        lines = printed(example.comparison, width).splitlines()
+        assert max(cell_len(line.rstrip()) for line in lines) <= width
+
+
+def test_numbers_are_never_cut(example: Example):
+    text = printed(example.comparison, 140)
+    assert "…" not in text
+    assert "−95.182 ± 0.022" in text
+
+
+def test_text_is_neither_markup_nor_a_control_sequence(example: Example):
+    hostile = "[red]x[/red] \x1b[2J [/nothing]"
+    spec = example.spec.model_copy(update={"title": hostile})
+    text = printed(replace(example.comparison, spec=spec, banner=hostile), 100)
+    assert "[red]x[/red]" in text
+    assert "\x1b" not in text
