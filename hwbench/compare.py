@@ -165,7 +165,7 @@ class Estimate:
     def of(cls, effect: float, parts: Iterable[tuple[float, float]]) -> Estimate:
         """Combine independent (variance, degrees of freedom) parts: ν = (Σ v)² / Σ v²/ν_i (Welch, 1947).
 
-        >>> Estimate.of(0.0, [(1.0, 4), (1.0, 4)]).df
+        >>> Estimate.of(0.0, [(1.0, 4.0), (1.0, 4.0)]).df
         8.0
         """
         kept = [(v, df) for v, df in parts if v > 0]
@@ -221,10 +221,10 @@ def prediction(
     own = sd * sd
     parts = [(rounding * rounding / 3, math.inf), (draw, math.inf)]
     if published_error is None:
-        parts.append((own / n + own / (trials or 1), n - 1))
+        parts.append((own / n + own / (trials or 1), n - 1.0))
     else:
-        df = trials - 1 if trials is not None and trials > 1 else math.inf
-        parts += [(own / n, n - 1), (published_error**2, df)]
+        df = trials - 1.0 if trials is not None and trials > 1 else math.inf
+        parts += [(own / n, n - 1.0), (published_error**2, df)]
     return Estimate.of(difference, parts)
 
 
@@ -840,11 +840,11 @@ def contrast(
     if len(common) >= 2:
         mean, sd = mean_and_sd([sign * (values_a[s] - values_b[s]) for s in common])
         assert sd is not None
-        estimate = Estimate(mean, sd / math.sqrt(len(common)), len(common) - 1)
+        estimate = Estimate(mean, sd / math.sqrt(len(common)), len(common) - 1.0)
         test = f"paired t test over {len(common)} seeds"
     elif sd_a is not None and sd_b is not None:
         n_a, n_b = len(values_a), len(values_b)
-        estimate = Estimate.of(effect, [(sd_a**2 / n_a, n_a - 1), (sd_b**2 / n_b, n_b - 1)])
+        estimate = Estimate.of(effect, [(sd_a**2 / n_a, n_a - 1.0), (sd_b**2 / n_b, n_b - 1.0)])
         test = f"Welch's t test over {n_a} and {n_b} seeds"
     else:
         if common:
