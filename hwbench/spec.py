@@ -1,8 +1,9 @@
 """What a table asks: Spec, Row, Claim and Case; YAML in, a list of Cases out.
 
-A spec is data. This module reads it safely, reports every mistake of a file at once with its line, merges
-`defaults < row < profile < row's profile` and resolves the outcome into Cases, whose key is a hash of their content.
-It knows no model and no torch: names behind `use` are checked by `hwbench.build`.
+A spec is data. This module reads it safely, reports every mistake of a file at once with its
+line, merges `defaults < row < profile < row's profile` and resolves the outcome into Cases, whose
+key is a hash of their content. It knows no model and no torch: names behind `use` are checked by
+`hwbench.build`.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ class Problem:
 
 
 class UserError(ValueError):
-    """What the user gave is wrong or cannot be used; the command line prints the message and exits with 2."""
+    """What the user gave is wrong or cannot be used; the command line exits with 2."""
 
 
 class SpecError(UserError):
@@ -193,8 +194,9 @@ def _stages(value: Any) -> bool:
 def merge(base: Any, over: Any, *, same_stages: bool = False) -> Any:
     """Return `base` with `over` laid on it; a mapping whose `use` differs replaces its block whole.
 
-    One block over a list of stages changes each of them; a list over one block makes a stage of each item; of two lists
-    each item is laid on its fellow, and `over` decides how many stages there are (`base`, where `same_stages`).
+    One block over a list of stages changes each of them; a list over one block makes a stage of
+    each item; of two lists each item is laid on its fellow, and `over` decides how many stages
+    there are (`base`, where `same_stages`).
 
     >>> merge({"use": "a.A", "k": 1, "b": 2}, {"k": 5})
     {'use': 'a.A', 'k': 5, 'b': 2}
@@ -229,7 +231,7 @@ class Strict(BaseModel):
 
 
 class Published(Strict):
-    """A number as printed: its value, its uncertainty if one is printed, and half a unit of its last digit."""
+    """A number as printed, with its uncertainty if one is, and half a unit of its last digit."""
 
     text: str
     value: float
@@ -270,8 +272,8 @@ class Published(Strict):
 class Schedule(Strict):
     """How rates change within a stage.
 
-    `lr` and `momentum` map an epoch to the value from that epoch on; `anneal` scales the learning rate linearly from
-    1 at the start of the stage to this factor at its end.
+    `lr` and `momentum` map an epoch to the value from that epoch on; `anneal` scales the learning
+    rate linearly from 1 at the start of the stage to this factor at its end.
     """
 
     lr: dict[Annotated[str, Field(pattern=r"^\d+$")], Annotated[float, Field(gt=0)]] | None = None
@@ -282,7 +284,7 @@ class Schedule(Strict):
 
 
 class Stop(Strict):
-    """Early stopping on the validation metric: `patience` epochs without a better value, after `at_least` epochs."""
+    """Early stopping: `patience` epochs without a better value, once `at_least` are done."""
 
     patience: Annotated[int, Field(ge=1)]
     at_least: Annotated[int, Field(ge=0)] = 0
@@ -333,7 +335,8 @@ class Blocks(Strict):
 class ProfileBlocks(Blocks):
     """What a profile changes.
 
-    `rows` keeps the rows matching any of the given coordinates; `stand_ins` names, for a data set, the data
+    `rows` keeps the rows matching any of the given coordinates; `stand_ins` names, for a data
+    set, the data
     sets to use in its place, in order of preference: the first that can be had is taken.
     """
 
@@ -344,7 +347,8 @@ class ProfileBlocks(Blocks):
 class Defaults(Blocks):
     """Blocks and judgement settings that hold for every row that says nothing else.
 
-    `margin` is the equivalence margin; `trials` is the number of runs whose mean was published, if it is known.
+    `margin` is the equivalence margin; `trials` is the number of runs whose mean was published,
+    if it is known.
     """
 
     margin: Annotated[float, Field(gt=0)] | None = None
@@ -398,7 +402,7 @@ def row_name(at: Mapping[str, Scalar]) -> str:
 
 
 class Gap(Strict):
-    """The difference better − worse (in the metric's better direction) between two groups of rows."""
+    """The difference better − worse, in the metric's direction, between two groups of rows."""
 
     better: Coordinates
     worse: Coordinates
@@ -420,10 +424,11 @@ class Within(Strict):
 
 
 class Claim(Strict):
-    """A statement of the document that measured numbers can uphold or refute; exactly one kind of test.
+    """A statement of the document that measurements can uphold or refute; it has one kind of test.
 
-    `order` lists values of one coordinate, best first. Coordinates that a claim does not name are held equal:
-    it is judged once for each of their combinations among the rows that `where` keeps.
+    `order` lists values of one coordinate, best first. Coordinates that a claim does not name are
+    held equal: it is judged once for each of their combinations among the rows that `where`
+    keeps.
     """
 
     id: str
@@ -445,11 +450,12 @@ class Claim(Strict):
 
 
 class Calibrate(Strict):
-    """A coordinate that the paper leaves open, and the rows whose nearness to print chooses its value.
+    """A coordinate that the paper leaves open, and the rows whose nearness to print chooses it.
 
-    For each combination of the other coordinates, the rows `by` compete: the one measured nearest to its published
-    number chooses, if it is within `tolerance`. It gets the verdict `calibrated`; rows with another value of the
-    coordinate are `incomparable`. Where none is near enough, all are `incomparable` and only claims are judged.
+    For each combination of the other coordinates, the rows `by` compete: the one measured nearest
+    to its published number chooses, if it is within `tolerance`. It gets the verdict
+    `calibrated`; rows with another value of the coordinate are `incomparable`. Where none is near
+    enough, all are `incomparable` and only claims are judged.
     """
 
     coordinate: str
@@ -458,7 +464,7 @@ class Calibrate(Strict):
 
 
 class Show(Strict):
-    """How the table is laid out: one coordinate down, one across; `split` starts a table of its own per value."""
+    """How the table is laid out: coordinates down, one across, one (`split`) in tables apart."""
 
     index: str | list[str]
     columns: str | None = None
@@ -546,7 +552,7 @@ class Spec(Strict):
 
 
 class Case(Strict):
-    """A row at a profile and a seed, fully resolved: all that a run needs, and all that its outcome depends on."""
+    """A row at a profile and a seed, fully resolved: all that its outcome depends on."""
 
     spec: SpecId
     at: Coordinates
@@ -560,7 +566,7 @@ class Case(Strict):
 
     @property
     def key(self) -> str:
-        """Return the sha256 of the content that decides the numbers (not of the spec's name or prose)."""
+        """Return the sha256 of what decides the numbers: not the spec's name, nor its prose."""
         content = self.model_dump(include={"seed", "data", "model", "train", "evaluate"})
         return hashlib.sha256(
             json.dumps(content, sort_keys=True, ensure_ascii=False).encode()
@@ -618,7 +624,7 @@ def resolve(spec: Spec, row: Row, profile: Profile) -> Located:
 
 
 def runs_at(spec: Spec, row: Row, profile: Profile) -> bool:
-    """Say whether the profile runs this row (a profile may keep some rows; a row may opt out with `profile: null`)."""
+    """Say whether the profile runs this row: it may keep some, and a row may opt out (`null`)."""
     if row.profiles is not None and profile in row.profiles and row.profiles[profile] is None:
         return False
     chosen = spec.profiles.get(profile)
@@ -632,7 +638,7 @@ def runs_at(spec: Spec, row: Row, profile: Profile) -> bool:
 
 
 def variants(spec: Spec, row: Row, profile: Profile, seed: int) -> list[Case]:
-    """Return the case of one row and seed for each data set that may serve it, the preferred one first."""
+    """Return the case of a row and seed for each data set that may serve it, preferred first."""
     blocks = plain(resolve(spec, row, profile))
     data = blocks.get("data") or {}
     wanted = data.get("use", "")
@@ -672,6 +678,8 @@ def cases(
     """Return all cases of a spec at a profile, seed by seed so that every row has a number early.
 
     Args:
+        spec: the table.
+        profile: how much of the protocol.
         rows: coordinates of the rows wanted; by default those that the profile keeps.
         seeds: number of seeds instead of the spec's.
         have: says whether a data block can be had; the first stand-in for which it does is used.
@@ -726,7 +734,7 @@ _BRANCH = re.compile(r"[\[(]|^(str|int|float|bool|list|dict)$")
 
 
 def _path(item: Any) -> Path_:
-    """Return where in the document a mistake stands; pydantic's path also names the branches of unions."""
+    """Return where in the document a mistake stands; pydantic's path also names union branches."""
     return tuple(p for p in item["loc"] if not (isinstance(p, str) and _BRANCH.search(p)))
 
 
@@ -736,7 +744,11 @@ def validation_problems(
     """Turn pydantic's errors into Problems with file and line, one for each place.
 
     Args:
-        prefix: where in `document` the value stands that was checked against `model`.
+        error: what pydantic found.
+        file: the document's name, for people.
+        document: the document as read, which knows its lines.
+        model: what its value at `prefix` was checked against.
+        prefix: where that value stands.
     """
     found: dict[tuple[int, str], list[str]] = {}
     for item in error.errors():
@@ -751,7 +763,8 @@ def validation_problems(
         if item["type"] not in ("extra_forbidden", "missing"):
             ending = f" (found {_short(item['input'])})"
             if messages and messages[-1].endswith(ending):  # another branch of the same union
-                message = f"{messages.pop().removesuffix(ending)}, or {message.removeprefix('should be ')}"
+                first = messages.pop().removesuffix(ending)
+                message = f"{first}, or {message.removeprefix('should be ')}"
             message += ending
         messages.append(message)
     return [
@@ -766,7 +779,7 @@ def _short(value: Any) -> str:
 
 
 def _references(spec: Spec, document: Located, file: str) -> Iterator[Problem]:
-    """Yield coordinates and names that do not fit together: rows, claims, profiles, calibration, layout."""
+    """Yield coordinates and names that do not fit together: of rows, claims, profiles, layout."""
 
     def problem(path: Path_, message: str) -> Problem:
         return Problem(file, document.line_at(path), dotted(path), message)
@@ -866,7 +879,7 @@ _HARMLESS: dict[str, Any] = {
 
 
 def _salvage(document: Located, error: ValidationError) -> tuple[Spec, Located] | None:
-    """Return a spec without the values that were refused, in which other mistakes can be looked for, if it can stand."""
+    """Return a spec without the values refused, to find other mistakes in, if it can stand."""
     out = copy.deepcopy(document)
     for item in error.errors():
         match _path(item):
@@ -912,7 +925,7 @@ def _shared_profiles(path: Path) -> tuple[Located, list[Problem]]:
 
 
 def parse(path: Path) -> tuple[Spec | None, Located, list[Problem]]:
-    """Read one spec file; returns the Spec (None if it cannot stand), the document as read, and every mistake."""
+    """Read one spec file; returns the Spec (if it stands), the document, and every mistake."""
     document, problems = read_yaml(path)
     file = display_path(path)
     for own in ("file", "document"):  # fields of ours, not keys of a file

@@ -115,7 +115,7 @@ def _no_nan(value: Any) -> Any:
 
 
 def write_atomically(path: Path, data: bytes, *, overwrite: bool = False) -> bool:
-    """Write a whole file or nothing; returns False where the file was there already and stays as it is.
+    """Write a whole file or nothing; returns False where there is a file already, which stays.
 
     Raises:
         StoreError: the folder cannot be written.
@@ -164,7 +164,7 @@ class Store:
     folder: Path
 
     def check_writable(self) -> None:
-        """Raise StoreError at once where the folder cannot be written, before anything long starts."""
+        """Raise StoreError where the folder cannot be written, before anything long starts."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=self.folder):
@@ -183,10 +183,10 @@ class Store:
         return self.folder / ".failed" / case.path
 
     def write(self, result: Result, per_point: dict[str, np.ndarray] | None = None) -> bool:
-        """Store a result; False if one was there already, which then stays as it is, with its arrays.
+        """Store a result; False if one was there already, which then stays, with its arrays.
 
-        Where the file is there but is no whole result of the case (cut in half, of another schema), it is kept under
-        another name. A former failure of the case is removed.
+        Where the file is there but is no whole result of the case (cut in half, of another
+        schema), it is kept under another name. A former failure of the case is removed.
 
         Raises:
             StoreError: the folder cannot be written.
@@ -222,7 +222,7 @@ class Store:
         return written
 
     def _set_aside(self, path: Path, case: Case) -> None:
-        """Rename a file that is not the case's result, unless another process has just put the result there."""
+        """Rename a file that is not the case's result, unless that has just been put there."""
         aside = path.with_name(f"{path.stem}.old-{uuid.uuid4().hex[:8]}.json")
         with contextlib.suppress(FileNotFoundError):
             path.rename(aside)
@@ -261,7 +261,7 @@ class Store:
             return {}
 
     def results(self, spec_id: str | None = None) -> tuple[list[Result], list[str]]:
-        """Return all results (of one spec) and a warning for each file that is not one; nothing is deleted."""
+        """Return all results (of one spec), and a warning for each file that is not one."""
         warnings: list[str] = []
         pattern = f"{spec_id}/*/*.json" if spec_id else "*/*/*/*.json"
         paths = sorted(
@@ -286,7 +286,7 @@ class Store:
         return found
 
     def _load(self, path: Path, warnings: list[str], place: Path) -> Result | None:
-        """Return the result in a file, None with a warning where it is none or does not belong at `place`."""
+        """Return the result in a file; None, with a warning, where none is that belongs there."""
         try:
             raw = json.loads(path.read_text(encoding="utf-8"))
             version = raw.get("schema_version") if isinstance(raw, dict) else None
@@ -315,14 +315,16 @@ class Store:
 
 
 COLUMNS = (
-    "spec", "profile", "seed", "metric", "value", "se", "mc_se", "points", "samples", "kind", "train_seconds", "device", "commit",
+    "spec", "profile", "seed", "metric", "value", "se", "mc_se", "points", "samples", "kind",
+    "train_seconds", "device", "commit",
 )  # fmt: skip
 
 
 def frame(results: Iterable[Result]) -> pd.DataFrame:
     """Return results as a table: one line per result and metric.
 
-    Columns are the coordinates (one with the name of another column, as `seed`, is called `at_seed`) and `COLUMNS`.
+    Columns are the coordinates (one with the name of another column, as `seed`, is called
+    `at_seed`) and `COLUMNS`.
     """
     rows = [
         {
