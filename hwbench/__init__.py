@@ -1,4 +1,4 @@
-"""hwbench: do published results on Helmholtz machines and their relatives hold, and does a new method beat them?
+"""Do published results on Helmholtz machines and their relatives hold? Is a new method better?
 
 >>> import hwbench
 >>> hwbench.load("iwaer/table1").title
@@ -78,7 +78,7 @@ def run(
 
 
 def results(name: str | None = None, folder: str | Path = "results") -> pd.DataFrame:
-    """Return what is on file as a DataFrame: one line per case and metric, coordinates as columns."""
+    """Return what is on file as a DataFrame: a line per case and metric, coordinates as columns."""
     from hwbench.store import Store, frame
 
     found, _ = Store(Path(folder)).results(load(name).id if name else None)

@@ -1,8 +1,9 @@
-"""The regression gate: has a metric left its tolerance against a committed baseline, in either direction?
+"""The regression gate: has a metric left its tolerance against a committed baseline?
 
-A likelihood that is suddenly better is most often a bug, so both sides fail. The tolerance is not a number that somebody
-chose but a prediction interval: the mean of the new seeds must lie where the mean of so many seeds would lie if nothing
-had changed, judged by the spread of the baseline's seeds, at the level 99.9 %.
+A likelihood that is suddenly better is most often a bug, so both directions fail. The tolerance is
+not a number that somebody chose but a prediction interval: the mean of the new seeds must lie where
+the mean of so many seeds would lie if nothing had changed, judged by the spread of the baseline's
+seeds, at the level 99.9 %.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ ROUNDING = 1e-5  # relative: float32 sums differ by so much between processors
 
 
 class BaselineRow(BaseModel):
-    """One row's values by seed; `keys` are the cases' hashes, to notice that the spec has changed."""
+    """One row's values by seed; `keys` are the cases' hashes, to notice a spec that has changed."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -100,7 +101,8 @@ def current(spec: Spec, store: Store, profile: Profile) -> dict[str, dict[int, R
 def tolerance(values: Sequence[float], n: int) -> float:
     """Return the half width of the interval in which the mean of n new seeds should lie.
 
-    Values are the baseline's, one per seed: t · s · √(1/n + 1/m) with m − 1 degrees of freedom, no less than rounding.
+    Values are the baseline's, one per seed: t · s · √(1/n + 1/m) with m − 1 degrees of freedom, no
+    less than rounding.
     """
     from scipy import stats
 

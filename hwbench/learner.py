@@ -1,8 +1,9 @@
 """The one LightningModule: any model, any rule.
 
-Lightning is handed blocks of optimisation steps, not single ones: its cost per call is large beside steps this small.
-Data sit on the device; a minibatch is an index. Every random stream is derived from the seed, a purpose and the number
-of the block, so a run that was killed and resumed draws what an unbroken one draws.
+Lightning is handed blocks of optimisation steps, not single ones: its cost per call is large beside
+steps this small. Data sit on the device; a minibatch is an index. Every random stream is derived
+from the seed, a purpose and the number of the block, so a run that was killed and resumed draws
+what an unbroken one draws.
 """
 
 from __future__ import annotations
@@ -66,7 +67,8 @@ class Progress:
 class Checkpoint:
     """State of a run as one safetensors file, written whole or not at all.
 
-    Tensors are those of model, rule, optimizer and best model so far; the rest is JSON in the file's header.
+    Tensors are those of model, rule, optimizer and best model so far; the rest is JSON in the
+    file's header.
     """
 
     def __init__(self, path: Path | None, every: float = 30.0) -> None:
@@ -122,7 +124,10 @@ class Checkpoint:
 
 
 def optimizer_groups(model: Model, rule: Rule, options: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return parameter groups: generative, recognition and the rest, each with its own rate where one is given."""
+    """Return parameter groups: generative, recognition and the rest.
+
+    Each has its own rate where one is given.
+    """
     groups: list[dict[str, Any]] = []
     seen: set[int] = set()
     for name in ("generative", "recognition"):
@@ -262,7 +267,7 @@ class Learner(pl.LightningModule):
         self._after(block, losses)
 
     def run_steps(self, x: Tensor) -> list[float]:
-        """Take one step for each batch of x [S, B, D]; return the losses (one transfer for the whole block)."""
+        """Take one step for each batch of x [S, B, D]; return the losses, in one transfer."""
         optimizer = self.optimizer_
         losses = []
         for batch in x:
@@ -277,7 +282,8 @@ class Learner(pl.LightningModule):
         for i, loss in enumerate(losses):
             if not math.isfinite(loss):
                 raise Diverged(
-                    f"the loss became {loss} at step {block.first + i + 1} of stage {self.progress.stage + 1}"
+                    f"the loss became {loss} at step {block.first + i + 1} "
+                    f"of stage {self.progress.stage + 1}"
                 )
         progress = self.progress
         progress.step = block.first + block.steps

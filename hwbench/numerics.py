@@ -1,4 +1,4 @@
-"""Pure functions of tensors and seeds: log-domain means, importance-weight diagnostics, random streams.
+"""Pure functions of tensors and seeds: log-domain means, diagnostics of weights, random streams.
 
 Dims: K samples, B points.
 """
@@ -47,9 +47,9 @@ def effective_sample_size(log_w: Float[Tensor, "k b"]) -> Float[Tensor, "b"]:
 def pareto_k(log_w: Float[Tensor, "k b"]) -> Float[Tensor, "b"]:
     """Return the shape k̂ of the generalised Pareto tail of the importance weights, per point.
 
-    Below 0.7 the estimate can be trusted; above 1 the weights have no mean (Vehtari et al., 2024). The tail is the
-    min(K/5, 3√K) largest weights; the fit is that of Zhang & Stephens (2009) with the weak prior of Vehtari et al.
-    Returns NaN below 25 samples, where no tail can be fitted.
+    Below 0.7 the estimate can be trusted; above 1 the weights have no mean (Vehtari et al., 2024).
+    The tail is the min(K/5, 3√K) largest weights; the fit is that of Zhang & Stephens (2009) with
+    the weak prior of Vehtari et al. Returns NaN below 25 samples, where no tail can be fitted.
     """
     k, b = log_w.shape
     m = int(min(0.2 * k, 3 * math.sqrt(k)))

@@ -21,7 +21,7 @@ QUIET_EVERY = 60.0  # seconds between lines where nobody watches a terminal
 def clock(seconds: float) -> str:
     """Return a duration for people.
 
-    >>> clock(42), clock(125), clock(3 * 3600 + 60), clock(200_000)
+    >>> clock(42.0), clock(125.0), clock(3 * 3600 + 60.0), clock(200_000.0)
     ('42 s', '2 min', '3.0 h', '2.3 days')
     """
     if seconds < 90:
@@ -111,9 +111,8 @@ class Display:
         return f", {clock(elapsed * (total - gone) / gone)} left"
 
     def _lines(self) -> list[str]:
-        lines = [
-            f"{self.finished}/{len(self.jobs)} cases done, {clock(time.monotonic() - self.started)} so far{self._left()}"
-        ]
+        spent = clock(time.monotonic() - self.started)
+        lines = [f"{self.finished}/{len(self.jobs)} cases done, {spent} so far{self._left()}"]
         for index, state in sorted(self.current.items()):
             lines.append(f"  {self.jobs[index].case.label}: {describe(state)}")
         return lines
@@ -137,5 +136,6 @@ def describe(state: dict[str, Any]) -> str:
         return f"fitting, {state['fit']:.0%} {state.get('note', '')}".rstrip()
     if "step" not in state:
         return "starting"
-    text = f"step {state['step']}/{state['steps']}, epoch {state['epoch']:.1f}, objective {state['objective']:.2f}"
+    text = f"step {state['step']}/{state['steps']}, epoch {state['epoch']:.1f}"
+    text = f"{text}, objective {state['objective']:.2f}"
     return f"{text}, validation {state['validation']:.2f}" if "validation" in state else text

@@ -323,15 +323,16 @@ class GaussianHelmholtzMachine(HelmholtzMachine):
 
     @abstractmethod
     def conditional(self, layer: int, x: Float[Tensor, "*b d"], h: Latents) -> Gaussian:
-        """Return q(h_layer | x, h[:layer]); layers count from 0, and h may hold more than is used."""
+        """Return q(h_layer | x, h[:layer]); layers count from 0; h may hold more than is used."""
 
     @abstractmethod
     def curvature(self, x: Float[Tensor, "b d"], h: Latents, gradient: Latents) -> Latents:
         """Return ∂²/∂h_l² of the cost below each unit, with the recognition path approximated.
 
-        The cost is −log p(x, h) with the layers above drawn from q along fixed noise, and `gradient` its total
-        derivatives by h. Second derivatives pass through recognition layers unit by unit (Becker & LeCun, 1989):
-        mixed ones are left out, so this is exact for the top layer only.
+        The cost is −log p(x, h) with the layers above drawn from q along fixed noise, and
+        `gradient` its total derivatives by h. Second derivatives pass through recognition layers
+        unit by unit (Becker & LeCun, 1989): mixed ones are left out, so this is exact for the top
+        layer only.
         """
 
 
@@ -371,7 +372,7 @@ class Rule(nn.Module, ABC, Generic[M]):
         """Prepare state before a stage's first step (chains, baselines); by default nothing."""
 
     def advance(self, fraction: float) -> None:
-        """Hear what fraction of the stage is done, before each block of steps; by default nothing."""
+        """Hear what fraction of the stage is done, before each block; by default nothing."""
 
     @abstractmethod
     def forward(self, model: M, x: Float[Tensor, "b d"]) -> Float[Tensor, ""]:

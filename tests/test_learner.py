@@ -1,4 +1,4 @@
-"""Training in blocks: against a plain loop, exact resumption, divergence, schedules, early stopping."""
+"""Training in blocks: a plain loop, exact resumption, divergence, schedules, early stopping."""
 
 import math
 
@@ -131,7 +131,7 @@ def test_blocks_cover_every_step_once_and_never_cross_an_epoch():
 
 @pytest.mark.parametrize("stop_after", [1, 2, 5, 11])
 def test_a_stopped_run_resumes_to_the_same_parameters(tmp_path, stop_after):
-    """Stopped at any block and resumed from the file: parameters, curves and counters bit for bit."""
+    """Stopped at any block, resumed from the file: parameters, curves, counters bit for bit."""
     whole = make(validator=Bound(3))
     fit(whole, CPU)
     calls = []
@@ -177,7 +177,7 @@ def test_seed_fixes_the_run_and_another_seed_differs():
 
 
 def test_methods_see_the_same_order_and_pixels():
-    """Order and pixels come from streams of their own: a rule that draws more noise does not shift them."""
+    """Order and pixels have streams of their own: a rule that draws more noise shifts neither."""
     seen = {}
     for name, rule in [("a", IWAE(2)), ("b", IWAE(9))]:
         batches = []

@@ -1,4 +1,4 @@
-"""Importance-sampled log-likelihood of latent-variable models, in bounded memory, with its diagnostics.
+"""Importance-sampled log-likelihood of latent-variable models, in bounded memory.
 
 Dims: K samples, B points of a group, N points in all.
 """
@@ -46,7 +46,7 @@ def evaluating(seed: int, device: torch.device) -> Iterator[None]:
 def log_weights(
     model: HelmholtzMachine, x: Float[Tensor, "b d"], k: int, rows: int = ROWS
 ) -> Float[Tensor, "k b"]:
-    """Return k log importance weights log p(x, h) − log q(h | x) per point, drawn in chunks of about `rows`."""
+    """Return k log weights log p(x, h) − log q(h | x) per point, in chunks of about `rows`."""
     chunk = max(1, min(k, rows // len(x)))
     parts = []
     for start in range(0, k, chunk):
@@ -56,13 +56,19 @@ def log_weights(
 
 
 def block_means(log_w: Float[Tensor, "k b"], size: int) -> Float[Tensor, "b"]:
-    """Return the average over disjoint blocks of `size` samples of log (1/size) Σ w: nested, so rising with size."""
+    """Return the average over disjoint blocks of `size` samples of log (1/size) Σ w.
+
+    The averages are nested, so they rise with size.
+    """
     blocks = log_w.shape[0] // size
     return log_mean_exp(log_w[: blocks * size].view(blocks, size, -1), 1).mean(0)
 
 
 def points_of(split: HeldOut, points: int | None, seed: int) -> HeldOut:
-    """Return a random subset (never the top: some test files are in class order), the same for every method."""
+    """Return a random subset, the same for every method.
+
+    Never the top: some test files are in class order.
+    """
     if points is None or points >= len(split):
         return split
     generator = torch.Generator().manual_seed(stream(seed, "evaluate", "points"))
@@ -70,12 +76,14 @@ def points_of(split: HeldOut, points: int | None, seed: int) -> HeldOut:
 
 
 class LogLikelihood(Evaluator[HelmholtzMachine]):
-    """log p(x) ≈ log (1/K) Σ_k p(x, h_k) / q(h_k | x), h_k ~ q: a lower bound in expectation, tight as K → ∞.
+    """log p(x) ≈ log (1/K) Σ_k p(x, h_k) / q(h_k | x), h_k ~ q.
 
-    Gives per point the estimate, the effective sample size and the Pareto k̂ of its weights, and over points the mean,
-    its standard error, the Monte Carlo error, the K-curve, the ELBO and, where the model has `log_prior`, its split
-    into reconstruction and KL. The Monte Carlo error is the standard deviation over `repeats` evaluations; for one
-    evaluation it is the delta method's √Σ_n (1/ESS_n − 1/K) / N, which is too small where k̂ is above 0.7.
+    A lower bound in expectation, tight as K → ∞. Gives per point the estimate, the effective sample
+    size and the Pareto k̂ of its weights, and over points the mean, its standard error, the Monte
+    Carlo error, the K-curve, the ELBO and, where the model has `log_prior`, its split into
+    reconstruction and KL. The Monte Carlo error is the standard deviation over `repeats`
+    evaluations; for one evaluation it is the delta method's √Σ_n (1/ESS_n − 1/K) / N, which is too
+    small where k̂ is above 0.7.
 
     Args:
         k: samples per point.
@@ -123,7 +131,10 @@ class LogLikelihood(Evaluator[HelmholtzMachine]):
         progress: Callable[[float], None] = lambda fraction: None,
         scratch: Scratch | None = None,
     ) -> Evaluation:
-        """Evaluate group by group; each group has its own random stream, so an interrupted run goes on exactly."""
+        """Evaluate group by group.
+
+        Each group has its own random stream, so an interrupted run goes on exactly.
+        """
         split = points_of(points, self.points, seed)
         n = len(split)
         random_weights = self.mean_weights and bool(getattr(model, "random", None))

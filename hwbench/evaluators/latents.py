@@ -16,8 +16,9 @@ from hwbench.protocols import Evaluation, Evaluator, HeldOut, HelmholtzMachine, 
 class ActiveUnits(Evaluator[HelmholtzMachine]):
     """Number of active units per stochastic layer (Burda et al., 2016, section 5.2).
 
-    A unit u is active if Var_x(E_q[u | x]) > `threshold` over the points. E_q[u | x] is an average over k samples,
-    whose own variance (that of u given x, over k) is subtracted, so that a unit that ignores x is not counted.
+    A unit u is active if Var_x(E_q[u | x]) > `threshold` over the points. E_q[u | x] is an average
+    over k samples, whose own variance (that of u given x, over k) is subtracted, so that a unit
+    that ignores x is not counted.
     """
 
     def __init__(
@@ -43,7 +44,10 @@ class ActiveUnits(Evaluator[HelmholtzMachine]):
         seed: int,
         progress: Callable[[float], None] = lambda fraction: None,
     ) -> Evaluation:
-        """Return `active_units` over all layers and `active_units_1`, … by layer, layer 1 next to the data."""
+        """Return `active_units` over all layers, and `active_units_1`, … by layer.
+
+        Layer 1 is next to the data.
+        """
         split = points_of(points, self.points, seed)
         index = torch.arange(len(split), device=split.values.device)
         means: list[list[torch.Tensor]] = []

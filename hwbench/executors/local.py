@@ -1,7 +1,7 @@
 """Map a function over items in worker processes on this machine.
 
-Workers are spawned fresh (no forked thread pools), stay for many items, ignore Ctrl-C (the parent tells them to stop),
-and a worker that dies takes only its own item with it.
+Workers are spawned fresh (no forked thread pools), stay for many items, ignore Ctrl-C (the parent
+tells them to stop), and a worker that dies takes only its own item with it.
 """
 
 from __future__ import annotations
@@ -86,7 +86,8 @@ class _Worker:
 class LocalExecutor:
     """Runs `jobs` worker processes, each with `threads` threads for torch.
 
-    Threads default to one: torch's pool spins, and two busy pools side by side slow each other 20 to 60 times.
+    Threads default to one: torch's pool spins, and two busy pools side by side slow each other 20
+    to 60 times.
     """
 
     def __init__(self, jobs: int, threads: int = 1) -> None:
@@ -120,7 +121,7 @@ class LocalExecutor:
         environment = {
             "OMP_NUM_THREADS": str(self.threads),
             "MKL_NUM_THREADS": str(self.threads),
-            "OMP_WAIT_POLICY": "PASSIVE",  # idle threads sleep instead of spinning on a core somebody else needs
+            "OMP_WAIT_POLICY": "PASSIVE",  # idle threads sleep and do not spin on another's core
         }
         before = {k: os.environ.get(k) for k in environment}
         os.environ.update(environment)

@@ -10,11 +10,42 @@ from hwbench.executors.local import Done, call
 from hwbench.spec import UserError
 
 
+class _Board:
+    """What tasks and driver tell each other; an actor of the cluster."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[int, Any]] = []
+        self.stop = False
+
+    def tell(self, index: int, news: Any) -> bool:
+        self.told.append((index, news))
+        return self.stop
+
+    def take(self) -> list[tuple[int, Any]]:
+        told, self.told = self.told, []
+        return told
+
+    def end(self) -> None:
+        self.stop = True
+
+
+def _task(name: str, index: int, item: Any, board: Any) -> Done:
+    import ray
+
+    asked = False
+
+    def report(news: Any) -> None:
+        nonlocal asked
+        asked = ray.get(board.tell.remote(index, news))
+
+    return call(name, index, item, report, lambda: asked)
+
+
 class RayExecutor:
     """Runs items as Ray tasks, at most `jobs` at a time, each with `threads` CPUs.
 
-    The cluster is that of RAY_ADDRESS, or one started on this machine. Results and cache folders must be on a file
-    system that all nodes share.
+    The cluster is that of RAY_ADDRESS, or one started on this machine. Results and cache folders
+    must be on a file system that all nodes share.
 
     Raises:
         UserError: Ray is not installed.
@@ -43,39 +74,14 @@ class RayExecutor:
         """Yield outcomes as they come; see `LocalExecutor.map`."""
         ray = self._ray
         if not ray.is_initialized():
-            ray.init(address=os.environ.get("RAY_ADDRESS"), log_to_driver=False, include_dashboard=False)
+            address = os.environ.get("RAY_ADDRESS")
+            ray.init(address=address, log_to_driver=False, include_dashboard=False)
         environment = {"OMP_NUM_THREADS": str(self.threads), "OMP_WAIT_POLICY": "PASSIVE"}
 
-        @ray.remote
-        class Board:
-            """What tasks and driver tell each other."""
-
-            def __init__(self) -> None:
-                self.told: list[tuple[int, Any]] = []
-                self.stop = False
-
-            def tell(self, index: int, news: Any) -> bool:
-                self.told.append((index, news))
-                return self.stop
-
-            def take(self) -> list[tuple[int, Any]]:
-                told, self.told = self.told, []
-                return told
-
-            def end(self) -> None:
-                self.stop = True
-
-        @ray.remote(num_cpus=self.threads, max_retries=0, runtime_env={"env_vars": environment})
-        def task(name: str, index: int, item: Any, board: Any) -> Done:
-            asked = False
-
-            def report(news: Any) -> None:
-                nonlocal asked
-                asked = ray.get(board.tell.remote(index, news))
-
-            return call(name, index, item, report, lambda: asked)
-
-        board = Board.remote()
+        task = ray.remote(
+            num_cpus=self.threads, max_retries=0, runtime_env={"env_vars": environment}
+        )(_task)
+        board = ray.remote(_Board).remote()
         waiting = list(enumerate(items))[::-1]
         running: dict[Any, int] = {}
         told = False

@@ -1,4 +1,4 @@
-"""Gaussian variational auto-encoder with any number of stochastic layers, and random network weights (IWAER).
+"""Gaussian variational auto-encoder, with any number of layers and random weights (IWAER).
 
 Dims: K samples, B points, D observed units, H hidden units, Z latent units.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
+from itertools import pairwise
 from typing import Annotated, Literal, cast
 
 import torch
@@ -30,8 +31,9 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 class RandomLinear(nn.Module):
     """Linear layer whose weights are drawn afresh for every datum and every sample.
 
-    Hernández-Lobato et al. (2016): W ~ N(μ_W, diag σ²_W), b ~ N(μ_b, diag σ²_b), with one draw per (sample, datum).
-    Since each draw is used once, sampling the pre-activations is exact (Kingma et al., 2015):
+    Hernández-Lobato et al. (2016): W ~ N(μ_W, diag σ²_W), b ~ N(μ_b, diag σ²_b), with one draw per
+    (sample, datum). Since each draw is used once, sampling the pre-activations is exact (Kingma et
+    al., 2015):
 
         a W + b ~ N(a μ_W + μ_b, a² σ²_W + σ²_b),  independent over units.
 
@@ -56,8 +58,8 @@ class RandomLinear(nn.Module):
     def forward(self, a: Float[Tensor, "*s i"], k: int) -> Float[Tensor, "*t o"]:
         """Return pre-activations with an own weight draw for each of k samples and each point.
 
-        Inputs are [B, I] (shared by the samples, moments computed once) or [K, B, I]; the result is [K, B, O], and at
-        the means it has the shape of the inputs.
+        Inputs are [B, I] (shared by the samples, moments computed once) or [K, B, I]; the result is
+        [K, B, O], and at the means it has the shape of the inputs.
         """
         if self.at_means:
             return cast(Tensor, self.mean(a))
@@ -92,7 +94,7 @@ class MLP(nn.Module):
         self.activation = ACTIVATIONS[activation]
         self.layers = nn.ModuleList(
             nn.Linear(i, o) if log_var is None else RandomLinear(i, o, log_var)
-            for i, o in zip(sizes, sizes[1:], strict=False)
+            for i, o in pairwise(sizes)
         )
         for layer in self.layers:
             linear = layer.mean if isinstance(layer, RandomLinear) else cast(nn.Linear, layer)
@@ -108,7 +110,10 @@ class MLP(nn.Module):
         return cast(nn.Parameter, head.mean.bias if isinstance(head, RandomLinear) else head.bias)
 
     def forward(self, a: Float[Tensor, "*s i"], k: int) -> Float[Tensor, "*t o"]:
-        """Return the head's output for inputs [B, I] or [K, B, I]; [K, B, O] where weights are random."""
+        """Return the head's output for inputs [B, I] or [K, B, I].
+
+        It is [K, B, O] where weights are random.
+        """
         for i, layer in enumerate(self.layers):
             if i:
                 a = self.activation(a)
@@ -143,31 +148,36 @@ def gaussian_log_prob(
 class VAE(HelmholtzMachine):
     """Variational auto-encoder over binary pixels (Kingma & Welling, 2014; Burda et al., 2016).
 
-        p(x, h) = N(h_L; 0, I) Π_l N(h_{l-1}; μ_l(h_l), σ_l²(h_l)) · Bern(x; f(h_1)),  q(h | x) = Π_l N(h_l; h_{l-1})
+        p(x, h) = N(h_L; 0, I) Π_l N(h_{l-1}; μ_l(h_l), σ_l²(h_l)) · Bern(x; f(h_1)),
+        q(h | x) = Π_l N(h_l; h_{l-1})
 
-    Nets named in `random` have Gaussian weights, drawn for each datum and each sample (Hernández-Lobato et al., 2016).
-    Then `log_joint` is itself a one-draw estimate of the joint averaged over weights, in the exp domain.
+    Nets named in `random` have Gaussian weights, drawn for each datum and each sample
+    (Hernández-Lobato et al., 2016). Then `log_joint` is itself a one-draw estimate of the joint
+    averaged over weights, in the exp domain.
 
     Args:
         visible: observed units D.
         latent: units of each stochastic layer, the one next to the data first.
-        hidden: units of the deterministic layers that lead up to each stochastic layer: one list for all, or one
-            list per stochastic layer. The generative net mirrors them.
+        hidden: units of the deterministic layers that lead up to each stochastic layer: one list
+            for all, or one list per stochastic layer. The generative net mirrors them.
         random: which nets have random weights.
         activation: of the deterministic layers.
         scale: whether a Gaussian head gives log σ (Burda et al.) or log σ².
         weight_log_var: log σ² of random weights at the start.
-        output_bias: start the observed units' biases at the logit of the pixel means (clipped to [0.001, 0.999], as
-            Burda et al. do), or at zero.
+        output_bias: start the observed units' biases at the logit of the pixel means (clipped to
+            [0.001, 0.999], as Burda et al. do), or at zero.
 
     Raises:
         ValueError: `hidden` has lists, but not one per stochastic layer.
 
-    >>> vae = VAE(visible=6, latent=[3, 2], hidden=[[8], [4]])
-    >>> inferred = vae.infer(torch.zeros(5, 6), k=7)
-    >>> [tuple(h.shape) for h in inferred.h], tuple(vae.log_joint(torch.zeros(5, 6), inferred.h).shape)
+    >>> vae, x = VAE(visible=6, latent=[3, 2], hidden=[[8], [4]]), torch.zeros(5, 6)
+    >>> h, log_q = vae.infer(x, k=7)
+    >>> [tuple(h_l.shape) for h_l in h], tuple(vae.log_joint(x, h).shape)
     ([(7, 5, 3), (7, 5, 2)], (7, 5))
     """
+
+    generative: nn.ModuleList
+    recognition: nn.ModuleList
 
     def __init__(
         self,
@@ -186,10 +196,11 @@ class VAE(HelmholtzMachine):
         if not hidden or isinstance(hidden[0], int):
             stacks = [cast(list[int], hidden)] * len(sizes)
         else:
-            stacks = cast(list[list[int]], hidden)
+            stacks = hidden
         if len(stacks) != len(sizes):
             raise ValueError(
-                f"hidden has {len(stacks)} lists for {len(sizes)} stochastic layers; give one list, or one each"
+                f"hidden has {len(stacks)} lists for {len(sizes)} stochastic layers; "
+                "give one list, or one each"
             )
         self.visible = visible
         self.latent = sizes
@@ -214,7 +225,7 @@ class VAE(HelmholtzMachine):
 
     @classmethod
     def tiny(cls) -> VAE:
-        """Return a net with one latent dimension over 4 pixels, whose log p(x) is a quadrature away."""
+        """Return a net with one latent unit over 4 pixels, whose log p(x) is a quadrature away."""
         return cls(visible=4, latent=1, hidden=[3])
 
     def adapt(self, train: TrainSplit) -> None:
@@ -243,7 +254,10 @@ class VAE(HelmholtzMachine):
         return torch.stack(terms).sum() if terms else torch.zeros(())
 
     def infer(self, x: Float[Tensor, "b d"], k: int, *, pathwise: bool = False) -> Inferred:
-        """Draw k samples per point; log q uses the very weight draws that gave the sample its mean and scale."""
+        """Draw k samples per point.
+
+        Their log q uses the very weight draws that gave the sample its mean and scale.
+        """
         h: Latents = []
         log_q = torch.zeros((), device=x.device)
         a = x
@@ -260,7 +274,7 @@ class VAE(HelmholtzMachine):
         return Inferred(h, log_q)
 
     def log_q(self, h: Latents, x: Float[Tensor, "*b d"]) -> Float[Tensor, "*k b"]:
-        """Return log q(h | x) at given latents [K, B, Z]; with random weights, at one fresh draw each."""
+        """Return log q(h | x) at latents [K, B, Z]; with random weights, at one fresh draw each."""
         log_q = torch.zeros((), device=x.device)
         for layer, below, z in zip(self.recognition, [x, *h], h, strict=False):
             mean, log_std = layer(below, z.shape[0])
@@ -290,7 +304,7 @@ class VAE(HelmholtzMachine):
         device = next(self.parameters()).device
         z = torch.randn(1, n, self.latent[-1], device=device)
         h = [z]
-        for net in reversed(cast(list[nn.Module], list(self.generative[1:]))):
+        for net in reversed(list(self.generative[1:])):
             mean, log_std = net(z, 1)
             z = torch.addcmul(mean, log_std.exp(), torch.randn_like(mean))
             h.insert(0, z)

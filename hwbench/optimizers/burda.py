@@ -17,11 +17,12 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 class BurdaAdam(torch.optim.Optimizer):
     """Adam (Kingma & Ba, 2015) as the authors of the IWAE ran it.
 
-    It differs from the published algorithm in four ways: β₁ is 0.99, ε = 1e-4 is added to the uncorrected √v, the
-    second moment starts at one, and a step uses the moments from before its own gradient (their update rules are
-    applied simultaneously):
+    It differs from the published algorithm in four ways: β₁ is 0.99, ε = 1e-4 is added to the
+    uncorrected √v, the second moment starts at one, and a step uses the moments from before its own
+    gradient (their update rules are applied simultaneously):
 
-        θ ← θ − α_t m / (√v + ε),  α_t = lr √(1 − β₂ᵗ) / (1 − β₁ᵗ);   then m ← β₁ m + (1 − β₁) g,  v ← β₂ v + (1 − β₂) g²
+        θ ← θ − α_t m / (√v + ε),   α_t = lr √(1 − β₂ᵗ) / (1 − β₁ᵗ);
+        then m ← β₁ m + (1 − β₁) g,   v ← β₂ v + (1 − β₂) g²
 
     The very first step therefore moves nothing.
     """

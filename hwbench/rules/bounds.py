@@ -1,4 +1,4 @@
-"""Variational bounds on log p(x) as learning rules: the k-sample ELBO and the importance-weighted bound.
+"""Bounds on log p(x) as learning rules: the k-sample ELBO and the importance-weighted bound.
 
 Dims: K samples, B points, D observed units.
 """
@@ -33,7 +33,8 @@ class ELBO(Rule[HelmholtzMachine]):
 
         L = (1/k) Σ_j log p(x, h_j) / q(h_j | x),   h_j ~ q(h | x) reparameterised
 
-    For k > 1 this averages k one-sample bounds (the VAE columns of Burda et al., 2016), so k lowers the variance only.
+    For k > 1 this averages k one-sample bounds (the VAE columns of Burda et al., 2016), so k lowers
+    the variance only.
     """
 
     def __init__(self, k: Samples = 1) -> None:
@@ -50,14 +51,18 @@ class IWAE(Rule[HelmholtzMachine]):
 
         L_k = log (1/k) Σ_j w_j,   w_j = p(x, h_j) / q(h_j | x),   ∇L_k = Σ_j w̃_j ∇ log w_j
 
-    Equations 2 and 3 of Hernández-Lobato et al. (2016) print the bound without the log: each term would then equal
-    p(x) in expectation for every k. With a model whose weights are random this is their IWAER bound.
+    Equations 2 and 3 of Hernández-Lobato et al. (2016) print the bound without the log: each term
+    would then equal p(x) in expectation for every k. With a model whose weights are random this is
+    their IWAER bound.
 
     Args:
         k: samples per point.
-        weight_kl: add KL(q(θ) ‖ N(0, I)) of the random generative weights, spread over the N training points as for
-            one global θ (the variant that the paper reports to hurt, without saying how it was weighted).
+        weight_kl: add KL(q(θ) ‖ N(0, I)) of the random generative weights, spread over the N
+            training points as for one global θ (the variant that the paper reports to hurt, without
+            saying how it was weighted).
     """
+
+    points: Tensor
 
     def __init__(self, k: Samples = 5, weight_kl: bool = False) -> None:
         super().__init__()

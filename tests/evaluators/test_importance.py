@@ -1,4 +1,4 @@
-"""The importance-sampled log-likelihood: against quadrature, itself in chunks, and its own error estimates."""
+"""Importance-sampled log-likelihood: against quadrature, itself in chunks, its error estimates."""
 
 import math
 
@@ -61,7 +61,7 @@ def exact_log_prob(model, points):
 
 @pytest.mark.statistical
 def test_estimate_agrees_with_quadrature(model, points):
-    """Within SIGMA of its own Monte Carlo error, plus the bias −Var(w)/2K of the log, which is below it here."""
+    """Within SIGMA of its Monte Carlo error; the bias −Var(w)/2K of the log is below it here."""
     found = LogLikelihood(k=20_000)(model, points, seed=0).metrics["log_likelihood"]
     exact = exact_log_prob(model, points).mean().item()
     assert found.kind == "lower bound"
@@ -72,7 +72,7 @@ def test_estimate_agrees_with_quadrature(model, points):
 
 @pytest.mark.statistical
 def test_monte_carlo_error_of_one_run_is_that_of_repeats(model, points):
-    """Delta method against the spread over 40 evaluations: a χ² with 39 degrees of freedom, 5 sigma."""
+    """Delta method against the spread over 40 evaluations: χ² with 39 degrees of freedom, SIGMA."""
     values = [
         LogLikelihood(k=2000)(model, points, seed=s).metrics["log_likelihood"] for s in range(40)
     ]
@@ -87,7 +87,7 @@ def test_repeats_average_and_report_their_spread(model, points):
 
 
 def test_chunked_equals_unchunked(model, points):
-    """A net without random weights draws one normal per sample, so chunks of whole vectors see the same stream."""
+    """A net without random weights draws one normal per sample: chunks see the same stream."""
     x = points.values.float()
     torch.manual_seed(0)
     whole = log_weights(model, x, 64, rows=10**6)
@@ -208,7 +208,7 @@ def test_effective_sample_size_limits():
 @pytest.mark.statistical
 @pytest.mark.parametrize("shape", [0.3, 0.5, 0.8])
 def test_pareto_k_finds_the_tail_of_pareto_weights(shape):
-    """Weights u^−k have a generalised Pareto tail of shape k; the mean k̂ over 200 sets, within SIGMA + prior bias."""
+    """Weights u^−k have a Pareto tail of shape k; the mean k̂ of 200 sets, in SIGMA + prior bias."""
     torch.manual_seed(0)
     log_w = -shape * torch.rand(10_000, 200).double().log()
     k_hat = pareto_k(log_w)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import pytest
+
 from hwbench.executors.ray import RayExecutor
 from hwbench.spec import UserError
 

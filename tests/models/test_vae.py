@@ -1,4 +1,4 @@
-"""The Gaussian VAE and random weights against quadrature, explicit weight draws and arithmetic by hand."""
+"""The Gaussian VAE and random weights against quadrature, explicit draws, arithmetic by hand."""
 
 import math
 
@@ -20,7 +20,7 @@ def assert_mean(samples, expected, dim=0):
 
 
 def quadrature(model, x, points=400, width=9.0):
-    """Return log p(x) = log ∫ p(x | z) N(z) dz of a one-layer model with 1 or 2 latent dimensions."""
+    """Return log p(x) = log ∫ p(x | z) N(z) dz of a one-layer model with 1 or 2 latent units."""
     grid = torch.linspace(-width, width, points, dtype=torch.float64)
     axes = torch.meshgrid(*[grid] * model.latent[0], indexing="ij")
     z = torch.stack([a.reshape(-1) for a in axes], -1)[:, None]
@@ -93,7 +93,7 @@ def test_log_q_of_inferred_latents_is_what_infer_returned():
 @pytest.mark.statistical
 @pytest.mark.parametrize("shared_input", [True, False])
 def test_local_reparameterisation_has_the_moments_of_explicit_weight_draws(shared_input):
-    """Pre-activations by explicit W, b draws and by the local trick: same mean and variance per unit."""
+    """Pre-activations by explicit W, b and by the local trick: same mean and variance per unit."""
     torch.manual_seed(0)
     layer = RandomLinear(4, 3, log_var=-1.0).double()
     with torch.no_grad():
@@ -148,7 +148,7 @@ def explicit_log_weights(model, x, k):
 
 @pytest.mark.statistical
 def test_random_weight_bound_equals_the_bound_with_explicit_draws():
-    """The IWAER bound by local reparameterisation and by explicit weights, k = 4, in standard errors."""
+    """The IWAER bound by local reparameterisation and by explicit weights, k = 4, within SIGMA."""
     torch.manual_seed(0)
     model = VAE(5, latent=2, hidden=[4], random=["generative", "recognition"], weight_log_var=-1.5)
     x = (torch.rand(6, 5) < 0.5).float()

@@ -79,7 +79,7 @@ def test_iwae_gradient_against_finite_differences(x):
 
 @pytest.mark.statistical
 def test_bounds_rise_with_samples_and_stay_below_the_likelihood():
-    """L_1 ≤ L_5 ≤ L_50 ≤ log p(x) on independent draws, each step in standard errors; log p by quadrature."""
+    """L_1 ≤ L_5 ≤ L_50 ≤ log p(x) on independent draws, in standard errors; p by quadrature."""
     torch.manual_seed(0)
     model = VAE(4, latent=1, hidden=[5], output_bias="zero").double()
     with torch.no_grad():
