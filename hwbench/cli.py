@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import signal
@@ -23,6 +24,10 @@ if TYPE_CHECKING:
     from hwbench.store import Store
 
 DONE, VERDICT, WRONG_INPUT, INTERRUPTED, FAILED = 0, 1, 2, 3, 4
+ABOUT = (
+    "Do published results on Helmholtz machines and their relatives hold, "
+    "and does a new method beat them?"
+)
 BANNER = (
     "SMOKE RUN ON STAND-IN DATA: the data sets could not be had, so every number here comes from 8x8 digits and a few "
     "steps of training. It shows that the machinery works and says nothing about the published results."
@@ -30,7 +35,7 @@ BANNER = (
 
 app = typer.Typer(
     name="hwbench",
-    help="Do published results on Helmholtz machines and their relatives hold, and does a new method beat them?",
+    help=ABOUT,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -86,7 +91,12 @@ JobsOption = Annotated[
     ),
 ]
 ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="torch threads of each case.")]
-ExecutorOption = Annotated[str, typer.Option("--executor", help="local or ray.")]
+ExecutorOption = Annotated[
+    str,
+    typer.Option(
+        "--executor", help="local (worker processes), ray (a cluster) or inline (this process)."
+    ),
+]
 ResultsOption = Annotated[Path, typer.Option("--results", help="Folder of results.")]
 ReportsOption = Annotated[Path, typer.Option("--reports", help="Folder of reports.")]
 BenchmarksOption = Annotated[
@@ -292,16 +302,12 @@ def default_jobs(device_name: str) -> int:
 
 
 def make_executor(name: str, jobs: int, threads: int) -> Any:
-    """Return the executor of a name."""
-    if name == "local":
-        from hwbench.executors.local import LocalExecutor
-
-        return LocalExecutor(jobs, threads)
-    if name == "ray":
-        from hwbench.executors.ray import RayExecutor
-
-        return RayExecutor(jobs, threads)
-    raise SpecError(f"--executor: no executor {name!r}{spec.did_you_mean(name, ['local', 'ray'])}")
+    """Return the executor of a name; each shelf file `<name>.py` holds a `<Name>Executor`."""
+    known = sorted(p.stem for p in (build.PACKAGE / "executors").glob("[a-z]*.py"))
+    if name not in known:
+        raise SpecError(f"--executor: no executor {name!r}{spec.did_you_mean(name, known)}")
+    module = importlib.import_module(f"hwbench.executors.{name}")
+    return getattr(module, f"{name.capitalize()}Executor")(jobs, threads)
 
 
 @contextmanager
@@ -476,16 +482,21 @@ def end_of_run(outcomes: Sequence[Outcome], left: Sequence[Case], stopped: bool)
 # --- commands -------------------------------------------------------------------------------------
 
 
-@app.callback(invoke_without_command=False)
-def main_options(
-    version: Annotated[
-        bool, typer.Option("--version", help="Print the version and stop.", is_eager=True)
-    ] = False,
-) -> None:
-    """Do published results on Helmholtz machines and their relatives hold, and does a new method beat them?"""
-    if version:
+def _print_version(wanted: bool | None) -> None:
+    if wanted:
         out.print(__version__)
         raise typer.Exit
+
+
+VersionOption = Annotated[
+    bool | None,
+    typer.Option("--version", help="Print the version.", is_eager=True, callback=_print_version),
+]
+
+
+@app.callback(help=ABOUT)
+def main_options(version: VersionOption = None) -> None:
+    """Take the options that stand before a command."""
 
 
 @app.command("list")
@@ -965,7 +976,8 @@ def data_fetch(words: Words = None) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; every foreseen error is one message and an exit code."""
     try:
-        code = app(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+        given = None if arguments is None else list(arguments)
+        code = app(args=given, prog_name="hwbench", standalone_mode=False)
         sys.exit(code if isinstance(code, int) else DONE)
     except UserError as error:
         err.print(str(error), style="red", markup=False)

@@ -1,0 +1,318 @@
+"""The command line: what each command prints and returns, and one clear message for every wrong input."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from hwbench import cli
+from hwbench.store import Store
+
+
+def run(*arguments):
+    """Run the command line in this process; returns its exit code."""
+    with pytest.raises(SystemExit) as ended:
+        cli.main([str(a) for a in arguments])
+    return ended.value.code
+
+
+@pytest.fixture(autouse=True)
+def wide(monkeypatch):
+    for console in (cli.out, cli.err):
+        monkeypatch.setattr(console, "_width", 400)
+    monkeypatch.setattr(cli, "out", cli.Console(highlight=False, width=400))
+    monkeypatch.setattr(cli, "err", cli.Console(stderr=True, highlight=False, width=400))
+
+
+@pytest.fixture
+def done(folder):
+    """Both rows run at smoke, one seed, in this process."""
+    assert run("run", "tiny", "--profile", "smoke", "--seeds", 1, *INLINE) == 0
+    return folder
+
+
+INLINE = ("--executor", "inline")
+
+
+def edit(folder, old, new):
+    path = folder / "benchmarks" / "tiny" / "table.yaml"
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new))
+
+
+def files(folder):
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+# --- wrong input: one message, exit 2, nothing written -------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "tinny"], "no spec 'tinny'; did you mean tiny?"),
+        (["run", "tiny", "--profile", "quik"], "no profile 'quik'; did you mean quick?"),
+        (["run", "tiny", "--rows", "methd=IWAE"], "no coordinate 'methd'; did you mean method?"),
+        (["run", "tiny", "--rows", "method=IWEA"], "no row has method 'IWEA'; did you mean IWAE?"),
+        (["run", "tiny", "--rows", "method"], "expected KEY=VALUE"),
+        (["run", "tiny", "--device", "tpu9"], "device 'tpu9' cannot be used"),
+        (["run", "tiny", "--executor", "slurm"], "no executor 'slurm'"),
+        (["run", "nowhere.yaml"], "no such spec file"),
+        (
+            ["run", "tiny", "--plugin", "no_such_package"],
+            "plugin 'no_such_package' cannot be imported",
+        ),
+        (["run", "tiny", "--benchmarks", "nowhere"], "no such folder"),
+        (["run", "tiny", "--seeds", "0"], "greater than or equal to 1"),
+        (["compare", "tiny", "--require", "agree"], "no verdict 'agree'; did you mean agrees?"),
+        (["report", "tiny", "--format", "docx"], "no format 'docx'"),
+        (["gate", "--baseline", "nowhere"], "no such folder"),
+        (["data", "verify", "mnits"], "did you mean mnist?"),
+        (["frobnicate"], "No such command"),
+    ],
+)
+def test_wrong_arguments(folder, capsys, arguments, message):
+    before = files(folder)
+    assert run(*arguments) == 2
+    assert message in capsys.readouterr().err
+    assert files(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        (
+            "rule: {use: bounds.IWAE, k: 2}",
+            "rule: {use: bounds.IWEA, k: 2}",
+            "did you mean bounds.IWAE?",
+        ),
+        (
+            "rule: {use: bounds.IWAE, k: 2}",
+            "rule: {use: bounds.IWAE, k: 0}",
+            "greater than or equal to 1",
+        ),
+        (
+            "rule: {use: bounds.IWAE, k: 2}",
+            "rule: {use: bounds.IWAE, kk: 2}",
+            "IWAE has no argument 'kk'",
+        ),
+        ("use: vae.VAE", "use: vae.VEA", "did you mean vae.VAE?"),
+        ("use: synthetic.Bars", "use: synthetic.Barz", "did you mean synthetic.Bars?"),
+        ("pixels: fixed", "pixels: gray", "'fixed', 'dynamic', 'grey' or 'threshold'"),
+        ("use: Adam", "use: Adan", "did you mean Adam?"),
+        ("published: -5.0 ± 0.1", "published: about five", "is not a number"),
+        ("margin: 0.5", "margn: 0.5", "unknown key; did you mean margin?"),
+        ("epochs: 3", "epochs: 3\n    steps: 7", "exactly one of epochs and steps"),
+        ("batch_size: 50", "batch_size: 0", "greater than or equal to 1"),
+        (
+            "evaluate: {use: importance.LogLikelihood, k: 16}",
+            "evaluate: {use: importance.LogLikelihood, k: 0}",
+            "k",
+        ),
+        ("hidden: [4]", "hidden: [[4], [3]]", "hidden has 2 lists for 1 stochastic layers"),
+    ],
+)
+def test_a_wrong_spec_names_file_line_and_field(folder, capsys, old, new, message):
+    edit(folder, old, new)
+    line = 1 + (folder / "benchmarks/tiny/table.yaml").read_text().split(new.split(chr(10))[0])[
+        0
+    ].count("\n")
+    before = files(folder)
+    assert run("run", "tiny") == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert "benchmarks/tiny/table.yaml:" in error
+    numbers = {
+        int(part.split(":")[1]) for part in error.splitlines() if part.startswith("benchmarks/")
+    }
+    assert any(line <= n for n in numbers), (line, error)
+    assert files(folder) == before
+
+
+def test_all_mistakes_are_reported_at_once(folder, capsys):
+    edit(folder, "use: vae.VAE", "use: vae.VEA")
+    edit(folder, "k: 16", "k: 0")
+    edit(folder, "{use: bounds.ELBO, k: 1}", "{use: bounds.ELBU, k: 1}")
+    assert run("check") == 2
+    error = capsys.readouterr().err
+    for name in ("vae.VAE?", "bounds.ELBO?", "greater than or equal to 1"):
+        assert name in error
+
+
+def test_an_unwritable_results_folder_is_told_before_anything_runs(folder, capsys):
+    (folder / "results").write_text("a file, not a folder")
+    assert run("run", "tiny", "--profile", "smoke") == 2
+    assert "cannot be written" in capsys.readouterr().err
+
+
+def test_code_from_outside_must_be_asked_for(folder, capsys, monkeypatch):
+    package = folder / "mine"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    (package / "models.py").write_text(
+        "from hwbench.models.vae import VAE\nclass Mine(VAE):\n    pass\n"
+    )
+    monkeypatch.syspath_prepend(str(folder))
+    edit(folder, "use: vae.VAE", "use: mine.models.Mine")
+    assert run("check") == 2
+    assert "add --plugin mine" in capsys.readouterr().err
+    assert run("run", "tiny", "--profile", "smoke", "--seeds", 1, "--plugin", "mine", *INLINE) == 0
+    found, _ = Store(folder / "results").results()
+    assert {tuple(r.plugins) for r in found} == {("mine",)}
+
+
+# --- the commands ---------------------------------------------------------------------------------
+
+
+def test_check_passes_a_good_spec(folder, capsys):
+    assert run("check") == 0
+    assert "tiny/table: 2 rows, 1 claims: fine" in capsys.readouterr().out
+
+
+def test_schema_is_json_schema(folder, capsys):
+    assert run("check", "--schema") == 0
+    schema = json.loads(capsys.readouterr().out)
+    assert {"id", "rows", "claims", "profiles"} <= set(schema["properties"])
+
+
+def test_dry_run_prints_a_plan_and_writes_nothing(folder, capsys):
+    assert run("run", "tiny", "--profile", "smoke", "--dry-run", *INLINE) == 0
+    printed = capsys.readouterr()
+    assert "4 cases, 0 on file, 4 to run" in printed.err
+    assert "about" in printed.err
+    assert "tiny/table IWAE" in printed.out
+    assert not (folder / "results").exists()
+
+
+def test_run_compare_report_and_gate(done, capsys):
+    found, warnings = Store(done / "results").results()
+    assert len(found) == 2
+    assert not warnings
+    assert run("run", "tiny", "--profile", "smoke", "--seeds", 1, "--jobs", 2) == 0
+    assert "2 on file, 0 to run" in capsys.readouterr().err
+    assert run("compare", "tiny", "--profile", "smoke") == 0
+    assert "reduced" in capsys.readouterr().out
+    assert run("compare", "tiny", "--json") == 0
+    assert json.loads(capsys.readouterr().out)
+    assert run("compare", "tiny", "--require", "agrees") == 1
+    capsys.readouterr()
+    assert run("list", "--json") == 0
+    assert json.loads(capsys.readouterr().out)
+    assert run("report", "tiny", "--format", "html") == 0
+    assert (done / "reports" / "index.html").stat().st_size > 5000
+
+
+def test_why_explains_each_state(done, capsys):
+    capsys.readouterr()
+    assert run("why", "tiny", "--profile", "smoke", "--json") == 0
+    states = [line["state"] for line in json.loads(capsys.readouterr().out)]
+    assert sorted(states) == ["not run yet", "not run yet", "on file", "on file"]
+    edit(done, "epochs: 1", "epochs: 2")
+    assert run("why", "tiny", "--profile", "smoke", "--seeds", 1, "--json") == 0
+    states = [line["state"] for line in json.loads(capsys.readouterr().out)]
+    assert states == ["stale: the spec has changed (train.0.epochs 1 -> 2)"] * 2
+
+
+def test_a_failing_row_does_not_stop_the_others(folder, capsys):
+    edit(
+        folder,
+        "rule: {use: bounds.ELBO, k: 1}",
+        "rule: {use: bounds.ELBO, k: 1}, optimizer: {use: SGD, lr: 1e30}",
+    )
+    assert run("run", "tiny", "--profile", "smoke", "--seeds", 1, *INLINE) == 4
+    assert "failed: tiny/table VAE seed 0" in capsys.readouterr().err
+    assert len(Store(folder / "results").results()[0]) == 1
+    assert run("run", "tiny", "--profile", "smoke", "--seeds", 1, *INLINE) == 4
+    assert "--retry-failed" in capsys.readouterr().err
+
+
+def test_half_a_result_file_is_skipped_with_a_warning_and_kept(done, capsys):
+    path = next((done / "results").rglob("*.json"))
+    half = path.read_bytes()[: path.stat().st_size // 2]
+    path.write_bytes(half)
+    assert run("compare", "tiny", "--profile", "smoke") == 0
+    assert "skipped" in "".join(capsys.readouterr())
+    assert path.read_bytes() == half
+
+
+def test_gate_passes_on_itself_and_fails_on_a_shift_in_either_direction(folder, capsys):
+    assert run("run", "tiny", "--profile", "smoke", "--seeds", 3, *INLINE) == 0
+    assert run("gate", "--baseline", "base", "--update") == 0
+    assert run("gate", "--baseline", "base", "--junit", "gate.xml") == 0
+    assert (folder / "gate.xml").read_text().count("<testcase") == 2
+    path = folder / "base" / "tiny" / "table-smoke.json"
+    base = json.loads(path.read_text())
+    values = base["rows"]["IWAE"]["values"]
+    for shift, word in [(+50, "worse"), (-50, "better")]:
+        shifted = json.loads(path.read_text())
+        shifted["rows"]["IWAE"]["values"] = {k: v + shift for k, v in values.items()}
+        (folder / "shifted" / "tiny").mkdir(parents=True, exist_ok=True)
+        (folder / "shifted" / "tiny" / "table-smoke.json").write_text(json.dumps(shifted))
+        capsys.readouterr()
+        assert run("gate", "--baseline", "shifted") == 1
+        assert f"{word} than the baseline" in capsys.readouterr().out
+
+
+def test_gate_without_anything_to_compare_is_an_error(folder, capsys):
+    (folder / "base").mkdir()
+    assert run("gate", "--baseline", "base") == 2
+    assert "nothing to compare" in capsys.readouterr().err
+
+
+def test_auto_falls_back_to_smoke_under_a_banner(folder, capsys, monkeypatch):
+    """No data: smoke on stand-ins, under a banner in the terminal and in every result; full never falls back."""
+    edit(folder, "use: synthetic.Bars, pixels: fixed", "use: mnist.MNIST, pixels: fixed")
+    edit(
+        folder,
+        "smoke: {train: {epochs: 1}}",
+        "smoke: {train: {epochs: 1}, stand_ins: {mnist.MNIST: [digits.Digits]}}",
+    )
+    monkeypatch.delenv("HWBENCH_DATA", raising=False)
+    monkeypatch.setattr("hwbench.datasets.files._answers", lambda address: False)
+    assert run("reproduce", "tiny", "--seeds", 1, "--format", "html", *INLINE) == 0
+    assert "SMOKE RUN ON STAND-IN DATA" in capsys.readouterr().err
+    found, _ = Store(folder / "results").results()
+    assert all("SMOKE RUN" in r.banner for r in found)
+    assert "SMOKE RUN" in (folder / "reports" / "index.html").read_text()
+    assert run("run", "tiny", "--profile", "full", "--seeds", 1, *INLINE) == 4
+    assert len(Store(folder / "results").results()[0]) == len(found)
+
+
+def test_version_and_help():
+    assert run("--version") == 0
+    assert run("--help") == 0
+    for command in (
+        "run",
+        "compare",
+        "report",
+        "reproduce",
+        "gate",
+        "why",
+        "list",
+        "check",
+        "data",
+    ):
+        assert run(command, "--help") == 0
+
+
+def test_ctrl_c_leaves_everything_resumable(folder):
+    """A real process, a real SIGINT: exit 3, its state saved, and no result half written."""
+    edit(folder, "epochs: 3", "epochs: 1000000")
+    command = [sys.executable, "-m", "hwbench.cli", "run", "tiny", "--profile", "full"]
+    process = subprocess.Popen(
+        [*command, "--seeds", "1", "--jobs", "1"], stderr=subprocess.PIPE, text=True, cwd=folder
+    )
+    deadline = time.monotonic() + 120
+    while not list((folder / "cache").rglob("*.lock")) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    time.sleep(3)
+    process.send_signal(signal.SIGINT)
+    error = process.communicate(timeout=90)[1]
+    assert process.returncode == 3, error
+    assert "goes on from here" in error
+    assert list((folder / "cache").rglob("state.safetensors"))
+    assert not list((folder / "results").rglob("*.json"))

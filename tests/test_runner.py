@@ -1,0 +1,221 @@
+"""From a case to its stored result: exact resumption, failures on file, locks, and the time it should take."""
+
+import json
+import math
+import multiprocessing
+import threading
+import time
+
+import filelock
+import numpy as np
+import pytest
+
+from hwbench import build, runner
+from hwbench.protocols import DataMissing, Interrupted
+from hwbench.spec import cases
+from hwbench.store import Store
+
+
+def quiet(news):
+    pass
+
+
+def never():
+    return False
+
+
+@pytest.fixture
+def job(folder, spec):
+    case = cases(spec, "full")[0]
+    return runner.Job(case, folder / "results", folder / "cache", "cpu")
+
+
+def test_a_case_becomes_a_result_that_can_be_redone(job):
+    outcome = runner.work(job, quiet, never)
+    assert outcome.status == "done"
+    store = Store(job.results)
+    result = store.read(job.case)
+    assert result.key == job.case.key
+    assert result.metrics["log_likelihood"].value == outcome.metrics["log_likelihood"]
+    assert result.metrics["log_likelihood"].k == 16
+    assert result.fingerprint == build.fingerprint(job.case)
+    assert result.steps == 60
+    assert set(result.seconds) == {"train", "evaluate"}
+    assert {"device", "threads", "torch", "python"} <= set(result.machine)
+    assert len(result.curves["train/objective"].x) == 3
+    assert len(result.curves["validation/log_likelihood"].x) == 3
+    per_point = store.per_point(result)
+    mean = float(per_point["log_px"].astype(np.float64).mean())
+    assert mean == pytest.approx(result.metrics["log_likelihood"].value, abs=1e-5)
+    text = store.path(job.case).read_text()
+    assert json.loads(text)["case"]["model"]["use"] == "vae.VAE"
+    assert len(text) < 50_000
+
+
+def test_a_case_on_file_is_not_run_again(job):
+    runner.work(job, quiet, never)
+    before = Store(job.results).path(job.case).read_bytes()
+    assert runner.work(job, quiet, never).status == "on file"
+    assert Store(job.results).path(job.case).read_bytes() == before
+
+
+def test_another_run_of_the_same_case_gives_the_same_numbers(job, folder):
+    again = runner.Job(job.case, folder / "elsewhere", folder / "other-cache", "cpu")
+    a, b = runner.work(job, quiet, never), runner.work(again, quiet, never)
+    assert a.metrics == b.metrics
+
+
+@pytest.mark.parametrize("stop_after", [1, 2, 4, 6])
+def test_interrupted_anywhere_and_resumed_gives_the_same_result(job, folder, stop_after):
+    """Stopped in training or in evaluation; the second call finishes with the numbers of an unbroken run."""
+    whole = runner.Job(job.case, folder / "whole", folder / "whole-cache", "cpu")
+    expected = runner.work(whole, quiet, never).metrics
+    news = []
+    outcome = runner.work(job, news.append, lambda: len(news) >= stop_after)
+    assert outcome.status == "interrupted"
+    assert Store(job.results).read(job.case) is None
+    assert runner.work(job, quiet, never).metrics == expected
+
+
+def test_checkpoints_go_once_the_result_is_stored(job):
+    runner.work(job, quiet, never)
+    assert [p.name for p in runner.run_folder(job).iterdir()] == ["model.safetensors"]
+
+
+def failing(job, **changes):
+    return runner.Job(job.case.model_copy(update=changes), job.results, job.cache, "cpu")
+
+
+def test_a_failure_is_on_file_with_its_reason_and_traceback(job):
+    stage = {**job.case.train[0], "optimizer": {"use": "SGD", "lr": 1e30}}
+    bad = failing(job, train=[stage])
+    outcome = runner.work(bad, quiet, never)
+    assert outcome.status == "failed"
+    assert "at step" in outcome.message
+    failure = Store(job.results).read_failure(bad.case)
+    assert failure.kind == "failed"
+    assert "Diverged" in failure.traceback
+
+
+def test_failed_cases_are_left_alone_unless_asked(job):
+    stage = {**job.case.train[0], "optimizer": {"use": "SGD", "lr": 1e30}}
+    bad = failing(job, train=[stage])
+    runner.work(bad, quiet, never)
+    store = Store(job.results)
+    assert runner.todo([bad.case], store, retry_failed=False) == ([], [bad.case])
+    assert runner.todo([bad.case], store, retry_failed=True) == ([bad.case], [])
+
+
+def test_missing_data_is_a_verdict_that_is_tried_again(job, monkeypatch):
+    def gone(self, seed):
+        raise DataMissing("no such file; put it there")
+
+    monkeypatch.setattr("hwbench.datasets.synthetic.Bars.load", gone)
+    outcome = runner.work(job, quiet, never)
+    assert (outcome.status, outcome.message) == ("missing", "no such file; put it there")
+    store = Store(job.results)
+    assert store.read_failure(job.case).kind == "missing"
+    assert runner.todo([job.case], store, retry_failed=False) == ([job.case], [])
+    monkeypatch.undo()
+    assert runner.work(job, quiet, never).status == "done"
+    assert store.read_failure(job.case) is None
+
+
+def test_a_likelihood_beyond_all_bounds_is_a_failure(job, monkeypatch):
+    from hwbench.evaluators.importance import LogLikelihood
+    from hwbench.protocols import Evaluation, Metric
+
+    absurd = Evaluation(metrics={"log_likelihood": Metric(-1e6)})
+    monkeypatch.setattr(LogLikelihood, "__call__", lambda *a, **k: absurd)
+    outcome = runner.work(job, quiet, never)
+    assert outcome.status == "failed"
+    assert "ten times worse than a fair coin" in outcome.message
+
+
+def test_a_second_process_waits_and_finds_the_result(job):
+    """While another holds the case, the job waits and says so; then it finds the result on file."""
+    lock = filelock.FileLock(job.cache / "locks" / f"{job.case.key}.lock")
+    (job.cache / "locks").mkdir(parents=True)
+    news = []
+    with lock:
+        thread = threading.Thread(
+            target=lambda: outcomes.append(runner.work(job, news.append, never))
+        )
+        outcomes = []
+        thread.start()
+        time.sleep(1.5)
+        assert any("waiting" in n for n in news)
+        result, arrays = runner.run_case(job, quiet, never)
+        Store(job.results).write(result, arrays)
+    thread.join(30)
+    assert outcomes[0].status == "on file"
+
+
+def test_two_processes_on_one_case_write_one_result(job):
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(2) as pool:
+        statuses = pool.map(run_in_process, [job, job])
+    assert sorted(statuses) == ["done", "on file"]
+    assert len(list(job.results.rglob("*.json"))) == 1
+
+
+def run_in_process(job):
+    return runner.work(job, quiet, never).status
+
+
+def test_probe_times_steps_and_points(job):
+    cost = runner.probe(job, quiet, never)
+    assert cost.train > 0
+    assert cost.evaluate > 0
+    assert cost.total == cost.train + cost.evaluate
+    assert not list(job.results.rglob("*.json"))
+
+
+def test_stages_run_one_after_the_other(folder, job):
+    stage = job.case.train[0]
+    two = failing(
+        job, train=[stage, {**stage, "rule": {"use": "bounds.ELBO", "k": 1}, "epochs": 2}]
+    )
+    result, _ = runner.run_case(two, quiet, never)
+    assert result.steps == 100
+    epochs = result.curves["train/objective"].x
+    assert epochs == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.parametrize("stop_after", [2, 4, 5])
+def test_stages_resume_where_they_were(folder, job, stop_after):
+    stage = job.case.train[0]
+    two = failing(
+        job, train=[stage, {**stage, "rule": {"use": "bounds.ELBO", "k": 1}, "epochs": 2}]
+    )
+    whole = runner.Job(two.case, folder / "w", folder / "wc", "cpu")
+    expected = runner.work(whole, quiet, never).metrics
+    news = []
+    assert runner.work(two, news.append, lambda: len(news) >= stop_after).status == "interrupted"
+    assert runner.work(two, quiet, never).metrics == expected
+
+
+def test_methods_of_a_table_see_the_same_test_points(folder, spec):
+    """Rows pair by seed: the same held-out points, although their models differ."""
+    found = []
+    for case in cases(spec, "full")[:2]:
+        built = runner.construct(case, runner.pick_device("cpu"))
+        found.append(built.splits.test.values)
+    assert (found[0] == found[1]).all()
+
+
+def test_interrupted_is_raised_by_a_fit_that_is_stopped(job, monkeypatch):
+    with pytest.raises(Interrupted):
+        runner.run_case(job, quiet, lambda: True)
+
+
+def test_an_unknown_device_is_one_message():
+    with pytest.raises(build.BuildError, match="device 'cuda:99' cannot be used"):
+        runner.pick_device("cuda:99")
+
+
+def test_curves_are_thinned_but_keep_their_ends():
+    points = [[float(i), math.sin(i)] for i in range(1000)]
+    thin = runner._thin(points)
+    assert len(thin["x"]) == 200
+    assert (thin["x"][0], thin["x"][-1]) == (0.0, 999.0)
