@@ -131,7 +131,7 @@ class GradientBias(Evaluator[HelmholtzMachine]):
     def _gradients(
         self, model: HelmholtzMachine, x: Float[Tensor, "b d"]
     ) -> Iterator[tuple[Tensor, ...]]:
-        """Yield parts of the gradients (one row for each k and the reference) of both nets; they sum to the whole."""
+        """Yield parts of both nets' gradients, a row for each k and the reference; they sum up."""
         group = max(1, ROWS // self.reference)
         parameters = [self._parameters(model, net) for net in NETS]
         flat = parameters[0] + parameters[1]

@@ -1,4 +1,6 @@
-"""Hot paths of reweighted wake-sleep and NADE beside plain forms of the same algorithms; nothing is asserted."""
+"""Reweighted wake-sleep and NADE beside plain forms of the same algorithms; asserts nothing."""
+
+from itertools import pairwise
 
 import pytest
 import torch
@@ -15,10 +17,10 @@ DENSITY = 0.13  # of ink in binarised MNIST
 
 
 class PlainRWS:
-    """Reweighted wake-sleep as one would first write it: every tensor expanded over K, torch's Bernoulli."""
+    """The algorithm as one would first write it: all tensors expanded over K, torch's Bernoulli."""
 
     def __init__(self):
-        pairs = list(zip(SIZES, SIZES[1:], strict=False))
+        pairs = list(pairwise(SIZES))
         self.q = nn.ModuleList(nn.Linear(below, above) for below, above in pairs)
         self.p = nn.ModuleList(nn.Linear(above, below) for below, above in pairs)
         self.top = nn.Parameter(torch.zeros(SIZES[-1]))
