@@ -12,6 +12,7 @@ import io
 import itertools
 import math
 import re
+import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -177,26 +178,24 @@ def _panel(key: str | None, value: Any) -> str:
     return "" if key is None else tables.coordinate(key, value) if value is not None else "other"
 
 
-def _wrap(text: str, width: int = 26) -> str:
-    """Break a row's label at a comma where it is long."""
-    if len(text) <= width:
-        return text
-    lines = [""]
-    for part in text.split(", "):
-        if lines[-1] and len(lines[-1]) + len(part) > width:
-            lines.append("")
-        lines[-1] += (", " if lines[-1] else "") + part
-    return ",\n".join(lines)
+def _wrap(text: str) -> str:
+    """Break a row's label into at most three lines."""
+    return "\n".join(textwrap.wrap(text, 28, max_lines=3, placeholder=" …")) or text
 
 
 def _shorten(text: str, width: int = 60) -> str:
     return text if len(text) <= width else text[: width - 1] + "…"
 
 
+def _difference(outcome: RowOutcome) -> float | None:
+    """Return the difference to draw: none where other data were used, as it would mean nothing."""
+    return None if tables.on_other_data(outcome) else outcome.difference
+
+
 def _reach(rows: Sequence[RowOutcome]) -> float:
     """Return how far the axis of differences must go: rows that are judged are never cut off."""
-    judged = [o for o in rows if o.verdict in JUDGED and o.difference is not None]
-    shown = judged or [o for o in rows if o.difference is not None]
+    judged = [o for o in rows if o.verdict in JUDGED and _difference(o) is not None]
+    shown = judged or [o for o in rows if _difference(o) is not None]
     reach = 0.0
     for o in shown:
         ends = [o.difference, *((o.interval.low, o.interval.high) if o.interval else ())]
@@ -223,13 +222,14 @@ def _draw_values(axes: Axes, y: float, outcome: RowOutcome, metric: str) -> None
         )
     if outcome.mean is None:
         return
+    colour = MUTED if tables.on_other_data(outcome) else SERIES[0]
     values = [r.metrics[metric].value for r in outcome.results if metric in r.metrics]
     if len(values) > 1:
         axes.plot(
             values,
             [y + 0.17] * len(values),
             "|",
-            color=SERIES[0],
+            color=colour,
             ms=4,
             mew=0.6,
             alpha=0.6,
@@ -241,7 +241,7 @@ def _draw_values(axes: Axes, y: float, outcome: RowOutcome, metric: str) -> None
         xerr=tables.standard_error(outcome),
         fmt="o",
         ms=3.8,
-        color=SERIES[0],
+        color=colour,
         elinewidth=1.1,
         zorder=5,
     )
@@ -255,15 +255,14 @@ def _draw_difference(
         axes.fill_betweenx(
             [y - 0.36, y + 0.36], -margin, margin, color=GRID, alpha=0.75, lw=0, zorder=1
         )
-    if outcome.difference is None or not math.isfinite(outcome.difference):
+    difference = _difference(outcome)
+    if difference is None or not math.isfinite(difference):
         return
     colour = VERDICT_COLOURS.get(outcome.verdict, MUTED)
     full = outcome.verdict in JUDGED
-    if abs(outcome.difference) > reach:
-        side = math.copysign(1.0, outcome.difference)
-        text = tables.fixed(
-            outcome.difference, 1 if abs(outcome.difference) < 100 else 0, sign=True
-        )
+    if abs(difference) > reach:
+        side = math.copysign(1.0, difference)
+        text = tables.fixed(difference, 1 if abs(difference) < 100 else 0, sign=True)
         axes.plot(
             side * reach * 0.97,
             y,
@@ -288,7 +287,7 @@ def _draw_difference(
         low, high = max(outcome.interval.low, -reach), min(outcome.interval.high, reach)
         axes.plot([low, high], [y, y], "-", color=colour, lw=1.5, solid_capstyle="butt", zorder=4)
     axes.plot(
-        outcome.difference,
+        difference,
         y,
         "o" if full else "D",
         ms=3.8,
@@ -305,7 +304,7 @@ def forest_figure(comparison: Comparison) -> Figure | None:
         return None
     spec = comparison.spec
     key = tables.group_key(spec)
-    differing = any(o.difference is not None for o in comparison.rows)
+    differing = any(_difference(o) is not None for o in comparison.rows)
     sizes = [len(rows) for _, rows in blocks]
     labels = {id(o): _wrap(tables.row_label(o, [key] if key else [])) for o in comparison.rows}
     tall = max(text.count("\n") for text in labels.values())
@@ -374,7 +373,7 @@ def _forest_legend(figure: Figure, comparison: Comparison, differing: bool) -> N
         Line2D([], [], ls="", marker="D", ms=3.6, mfc=PAPER, mec=INK, mew=0.9),
     ]
     labels = ["published"]
-    if any(o.mean is not None for o in comparison.rows):
+    if any(o.mean is not None and not tables.on_other_data(o) for o in comparison.rows):
         handles.append(Line2D([], [], ls="-", lw=1.1, marker="o", ms=3.8, color=SERIES[0]))
         labels.append("measured ± s.e.")
         if any(len(o.results) > 1 for o in comparison.rows):
@@ -384,8 +383,14 @@ def _forest_legend(figure: Figure, comparison: Comparison, differing: bool) -> N
             labels.append("single seeds")
     if differing:
         levels = {o.interval.level for o in comparison.rows if o.interval}
-        handles += [Line2D([], [], lw=1.5, color=MUTED), Patch(color=GRID)]
-        labels += [" and ".join(map(tables.percent, sorted(levels))) + " interval", "± margin"]
+        if levels:
+            handles.append(Line2D([], [], lw=1.5, color=MUTED))
+            labels.append(" and ".join(map(tables.percent, sorted(levels))) + " interval")
+        handles.append(Patch(color=GRID))
+        labels.append("± margin")
+    if any(tables.on_other_data(o) for o in comparison.rows):
+        handles.append(Line2D([], [], ls="", marker="o", ms=3.8, color=MUTED))
+        labels.append("measured on other data")
     figure.legend(handles, labels, loc="outside upper left", ncols=len(labels), columnspacing=1.6)
 
 
@@ -475,7 +480,15 @@ def _draw_lines(
             )
         elif line.se is not None:
             se = line.se[order]
-            axes.fill_between(x, y - se, y + se, color=how.colour, alpha=0.18, lw=0, zorder=2)
+            axes.fill_between(
+                x,
+                y - se,
+                y + se,
+                color=how.colour,
+                alpha=0.18 if len(lines) < 5 else 0.1,
+                lw=0,
+                zorder=2,
+            )
         for px, py, error in line.published:
             axes.errorbar(
                 px + shift,
@@ -834,7 +847,7 @@ def pictures(comparison: Comparison, store: Store) -> list[Picture]:
             caption = "Left: values. Right: measured − published; shaded: ± the margin of the row."
             caption = (
                 tables.minus(caption)
-                if any(o.difference is not None for o in comparison.rows)
+                if any(_difference(o) is not None for o in comparison.rows)
                 else ""
             )
             alt = _forest_alt(comparison)

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from hwbench.compare import ClaimOutcome, ClaimPart, Comparison, Interval, RowOutcome
-from hwbench.spec import Block, Case, Published, Row, Scalar, Spec, variants
+from hwbench.spec import Case, Published, Row, Scalar, Spec, variants
 from hwbench.store import Result
 
 MINUS = "\u2212"
@@ -261,6 +261,11 @@ def row_label(outcome: RowOutcome, without: Iterable[str] = ()) -> str:
     return f"{clean(outcome.results[0].case.spec)}: {text}" if is_guest(outcome) else text
 
 
+def on_other_data(outcome: RowOutcome) -> bool:
+    """Say whether a stand-in was used, so that a distance from print would mean nothing."""
+    return any(r.case.stands_in_for for r in outcome.results)
+
+
 def is_guest(outcome: RowOutcome) -> bool:
     """Say whether the row comes from another spec that was set against the table."""
     return "against" in outcome.flags and bool(outcome.results)
@@ -318,32 +323,38 @@ def block_text(block: Mapping[str, Any], without: Iterable[str] = ()) -> str:
     return clean(block.get("use", "")) + (f"({arguments})" if arguments else "")
 
 
-def stage_fields(stage: Block) -> dict[str, str]:
-    """Return the parts of a training stage by name, those that say most first."""
-    out: dict[str, str] = {}
-    for key in ("fit", "rule", "optimizer", "epochs", "steps", "batch_size"):
-        if stage.get(key) is not None:
-            out[words(key)] = argument_text(stage[key])
-    out |= {
-        words(k): argument_text(v)
-        for k, v in stage.items()
-        if words(k) not in out and v is not None
-    }
-    return out
-
-
-def protocol_fields(case: Case) -> dict[str, str]:
-    """Return a resolved case in readable form: data, pixels, model, training, evaluation."""
-    out = {"profile": case.profile, "data": block_text(case.data, without=["pixels"])}
+def protocol_fields(case: Case) -> dict[str, Any]:
+    """Return the parts of a resolved case by name: blocks and plain values, in reading order."""
+    out: dict[str, Any] = {"profile": case.profile}
+    out["data"] = {k: v for k, v in case.data.items() if k != "pixels"}
     if case.stands_in_for:
-        out["data"] += f", standing in for {clean(case.stands_in_for)}"
-    out["pixels"] = clean(case.data.get("pixels", "not applicable"))
-    out["model"] = block_text(case.model)
+        out["standing in for"] = case.stands_in_for
+    out["pixels"] = case.data.get("pixels", "not applicable")
+    out["model"] = case.model
     for i, stage in enumerate(case.train):
         prefix = f"stage {i + 1}: " if len(case.train) > 1 else ""
-        out |= {prefix + name: text for name, text in stage_fields(stage).items()}
-    out["evaluation"] = "; ".join(block_text(b) for b in case.evaluate)
-    return out
+        first = [
+            k for k in ("fit", "rule", "optimizer", "epochs", "steps", "batch_size") if k in stage
+        ]
+        out |= {
+            prefix + words(k): stage[k] for k in [*first, *(k for k in stage if k not in first)]
+        }
+    for i, block in enumerate(case.evaluate):
+        out[f"evaluation {i + 1}" if len(case.evaluate) > 1 else "evaluation"] = block
+    return {k: v for k, v in out.items() if v is not None}
+
+
+def common_part(blocks: Sequence[Any]) -> dict[str, Any] | None:
+    """Return what blocks of the same name share; None where they are not such blocks.
+
+    >>> common_part([{"use": "a.A", "k": 1, "b": 2}, {"use": "a.A", "k": 5, "b": 2}])
+    {'use': 'a.A', 'b': 2}
+    """
+    if not all(isinstance(b, Mapping) and "use" in b for b in blocks):
+        return None
+    if any(b["use"] != blocks[0]["use"] for b in blocks):
+        return None
+    return {k: v for k, v in blocks[0].items() if all(k in b and b[k] == v for b in blocks)}
 
 
 # --- the parts of a section -----------------------------------------------------------------------
@@ -436,7 +447,7 @@ class ClaimPartView:
 
 @dataclass(frozen=True)
 class ClaimView:
-    """A claim in words."""
+    """A claim in words; `empty` where no part has anything to test."""
 
     id: str
     text: str
@@ -444,6 +455,7 @@ class ClaimView:
     verdict: str
     reason: str
     parts: list[ClaimPartView]
+    empty: bool
 
 
 @dataclass(frozen=True)
@@ -548,7 +560,7 @@ def facts(outcome: RowOutcome, metric: str) -> dict[str, str]:
     if not outcome.results:
         return out
     n = len(outcome.results)
-    out["profile"] = str(outcome.profile)
+    out["profile"] = f"{outcome.profile} profile"
     short = outcome.expected_seeds > n
     out["seeds"] = (
         f"{n} of {outcome.expected_seeds} seeds" if short else f"{n} seed{'s' if n > 1 else ''}"
@@ -577,7 +589,7 @@ def facts(outcome: RowOutcome, metric: str) -> dict[str, str]:
         {str(r.case.data.get("use", "")) for r in outcome.results if r.case.stands_in_for}
     )
     if used:
-        out["data"] = " and ".join(map(clean, used)) + " in place of the published data"
+        out["data"] = " and ".join(map(clean, used)) + " instead of the published data"
     return out
 
 
@@ -608,7 +620,7 @@ def _also(outcome: RowOutcome) -> list[str]:
         printed = (outcome.row.also or {}).get(name)
         out.append(
             f"{words(name)}: {measured}"
-            + ("" if printed is None else f" (published {minus(str(printed))})")
+            + ("" if printed is None else f" (published {minus(f'{printed:g}')})")
         )
     return out
 
@@ -640,7 +652,7 @@ def _rows(comparison: Comparison) -> tuple[list[RowView], list[str]]:
                 source=_source(spec, outcome.row),
                 measured=number,
                 measured_note=measured_note(outcome),
-                facts=list(fact.values()),
+                facts=[v for k, v in fact.items() if k != "data"],  # a flag says it
                 own=[
                     v for k, v in fact.items() if usual.get(k) != v and str(k) not in outcome.row.at
                 ],
@@ -695,6 +707,12 @@ def grids(comparison: Comparison) -> list[Grid]:
     def heads(i: int) -> tuple[Scalar | None, ...]:
         return tuple(all_rows[i].at.get(key) for key in index)
 
+    # lines go by the first appearance of each heading, so that equal headings stand together
+    order = [list(dict.fromkeys(row.at.get(key) for row in all_rows)) for key in index]
+
+    def rank(place: tuple[Scalar | None, ...]) -> list[int]:
+        return [seen.index(value) for seen, value in zip(order, place, strict=True)]
+
     every = [i for i, row in enumerate(all_rows) if all(key in row.at for key in _placed(spec))]
     out = []
     for value in values(split, every):
@@ -708,7 +726,7 @@ def grids(comparison: Comparison) -> list[Grid]:
                 entries.setdefault((heads(i), column), []).append(GridEntry(i, printed, number))
         lines = [
             GridLine([clean(h) for h in place], [entries.get((place, c), []) for c in columns])
-            for place in dict.fromkeys(map(heads, rows))
+            for place in sorted(dict.fromkeys(map(heads, rows)), key=rank)
         ]
         out.append(
             Grid(
@@ -776,18 +794,28 @@ def _protocol(comparison: Comparison) -> tuple[list[tuple[str, str]], Listing]:
         (o, c) for o in comparison.rows if (c := _case(comparison.spec, o, comparison)) is not None
     ]
     fields = [protocol_fields(case) for _, case in rows]
-    names = list(dict.fromkeys(name for f in fields for name in f))
-    # the keys of the first row keep their order; those that only later rows have follow
-    same = [n for n in names if len({f.get(n) for f in fields}) == 1]
-    differ = [n for n in names if n not in same]
-    common = [(name, fields[0][name]) for name in same]
-    if not differ:
-        return common, Listing([], [])
+    common: list[tuple[str, str]] = []
+    columns: dict[str, list[str]] = {}
+    for name in dict.fromkeys(n for f in fields for n in f):
+        values = [f.get(name) for f in fields]
+        shared = common_part(values)
+        if all(v == values[0] for v in values):
+            common.append((name, argument_text(values[0])))
+        elif shared is None:
+            columns[name] = [NONE if v is None else argument_text(v) for v in values]
+        else:
+            common.append((name, block_text(shared)))
+            for key in dict.fromkeys(k for v in values if v for k in v if k not in shared):
+                cells = [argument_text(v[key]) if v and key in v else NONE for v in values]
+                columns[f"{name}: {words(key)}"] = cells
     lines = [
-        [row_label(o) + ("" if o.results else " (not run)"), *(f.get(n, NONE) for n in differ)]
-        for (o, _), f in zip(rows, fields, strict=True)
+        [
+            row_label(o) + ("" if o.results else " (not run)"),
+            *(cells[i] for cells in columns.values()),
+        ]
+        for i, (o, _) in enumerate(rows)
     ]
-    return common, Listing(["row", *differ], lines)
+    return common, Listing(["row", *columns], lines if columns else [])
 
 
 def _diagnostics(comparison: Comparison) -> Listing:
@@ -861,32 +889,42 @@ def _timings(comparison: Comparison) -> Listing:
     )
 
 
-def reference(papers: Mapping[str, Any] | None, paper: str) -> Reference | None:
-    """Return how a paper is cited; only http(s) addresses become links."""
-    entry = (papers or {}).get(paper)
+def reference(papers: Mapping[str, Any] | None, spec: Spec) -> Reference | None:
+    """Return how a spec's paper is cited; only http(s) addresses become links.
+
+    That is the paper whose first author `source` names, else the one of the spec's folder.
+    """
+    known = papers or {}
+    named = (key for key, entry in known.items() if _first_author(entry) in _names(spec.source))
+    entry = known.get(next(named, spec.paper))
     if entry is None:
         return None
     if not isinstance(entry, Mapping):
         return Reference(clean(entry))
-    authors = entry.get("authors") or entry.get("author") or ""
+    authors = entry.get("authors") or ""
     if not isinstance(authors, str):
         names = [clean(a) for a in authors]
-        authors = (
-            ", ".join(names[:-1]) + (" and " if len(names) > 1 else "") + names[-1] if names else ""
-        )
-    parts = [
-        clean(authors),
-        clean(entry.get("title", "")),
-        clean(entry.get("venue", "")),
-        clean(entry.get("year", "")),
-    ]
+        authors = " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+    parts = [authors, *(entry.get(key, "") for key in ("title", "venue", "year"))]
     url = str(entry.get("url") or "")
     if not url and entry.get("doi"):
         url = f"https://doi.org/{entry['doi']}"
     if not url and entry.get("arxiv"):
         url = f"https://arxiv.org/abs/{entry['arxiv']}"
     safe = re.fullmatch(r"https?://[^\s\"'<>\\]+", url) is not None
-    return Reference(". ".join(p.rstrip(".") for p in parts if p) + ".", url if safe else "")
+    text = ". ".join(clean(part).rstrip(".") for part in parts if part) + "."
+    return Reference(text, url if safe else "")
+
+
+def _first_author(entry: Any) -> str:
+    """Return the surname of the first author; a space, which is no name, where there is none."""
+    authors = entry.get("authors") if isinstance(entry, Mapping) else None
+    words_ = str(authors[0]).split() if isinstance(authors, list) and authors else []
+    return words_[-1] if words_ else " "
+
+
+def _names(source: str) -> set[str]:
+    return set(re.findall(r"[^\W\d_][\w-]+", source))
 
 
 def anchor(spec_id: str) -> str:
@@ -933,6 +971,8 @@ def _warnings(comparison: Comparison) -> list[str]:
 
 
 def _summary(comparison: Comparison) -> str:
+    if not any(o.results for o in comparison.rows):
+        return f"none of {len(comparison.rows)} rows yet"
     done = sum(bool(o.results) for o in comparison.rows)
     cases = sum(len(o.results) for o in comparison.rows)
     profiles = list(dict.fromkeys(o.profile for o in comparison.rows if o.results and o.profile))
@@ -955,7 +995,7 @@ def section(comparison: Comparison, papers: Mapping[str, Any] | None = None) -> 
         anchor=anchor(spec.id),
         title=clean(spec.title),
         source=clean(spec.source),
-        reference=reference(papers, spec.paper),
+        reference=reference(papers, spec),
         about=clean(spec.about),
         measure=", ".join(filter(None, [words(spec.metric), clean(spec.unit)]))
         + f"; {spec.better} is better",
@@ -976,6 +1016,7 @@ def section(comparison: Comparison, papers: Mapping[str, Any] | None = None) -> 
                 verdict=c.verdict,
                 reason=sentence(c.reason),
                 parts=[_claim_part(p) for p in c.parts],
+                empty=all(p.verdict == "missing" for p in c.parts),
             )
             for c in comparison.claims
         ],

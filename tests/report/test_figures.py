@@ -79,6 +79,24 @@ def test_judged_rows_are_never_cut_off(example: Example):
     assert far.difference > reach
 
 
+def test_a_stand_in_has_no_distance_from_print(example: Example):
+    rows = list(example.comparison.rows)
+    result = rows[1].results[0]
+    case = result.case.model_copy(update={"stands_in_for": "mnist.MNIST"})
+    away = replace(rows[1], results=[result.model_copy(update={"case": case})], difference=70.3)
+    assert figures._difference(rows[1]) == pytest.approx(-0.668)
+    assert figures._difference(away) is None
+    assert figures._reach([away]) == 0
+    comparison = replace(example.comparison, rows=[away])
+    with figures.style():
+        figure = figures.forest_figure(comparison)
+    assert len(figure.axes) == 1  # no panel of differences
+    assert [t.get_text() for t in figure.legends[0].texts] == [
+        "published",
+        "measured on other data",
+    ]
+
+
 def test_a_curve_no_result_has_is_said_to_be_missing(example: Example):
     wanted = Figure(title="Gradient bias", kind="curve", curve="bias")
     picture = figures._curve_picture(example.comparison, "name", "bias", wanted, "figures")

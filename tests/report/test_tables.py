@@ -97,7 +97,7 @@ def test_split_starts_a_table_per_value(tmp_path: Path):
 def test_likelihoods_carry_estimator_k_seeds_points_and_pixels(example: Example):
     section = tables.section(example.comparison)
     assert section.rows[1].facts == [
-        "full",
+        "full profile",
         "5 seeds",
         "estimate",
         "K\u00a0=\u00a02000",
@@ -131,16 +131,30 @@ def test_origin_and_source_of_published_numbers_are_said(example: Example):
     assert rows[7].origin == "from memory, confidence high"
     assert rows[6].source == "−118.771 ± 0.035 in the original source; judged against the source"
     assert rows[9].also == ["active units: 18.40 ± 0.24 (published 18.5)"]
-    assert rows[7].also == ["active units: not measured (published 19.0)"]
+    assert rows[7].also == ["active units: not measured (published 19)"]
 
 
 def test_protocol_says_once_what_rows_share(example: Example):
     section = tables.section(example.comparison)
-    assert dict(section.protocol)["rule"] == "bounds.IWAE(k = 25)"
-    assert section.protocol_rows.head == ["row", "profile", "data", "pixels", "model"]
-    by_row = {line[0]: line for line in section.protocol_rows.lines}
-    assert by_row["MNIST, fixed, IWAER"][-1].endswith("random = [generative, recognition])")
-    assert "Omniglot, dynamic, IWAER (not run)" in by_row
+    fields = dict(section.protocol)
+    assert fields["rule"] == "bounds.IWAE(k = 25)"
+    assert fields["model"] == "vae.VAE(latent = 20, hidden = [400])"
+    assert section.protocol_rows.head == ["row", "profile", "data", "pixels", "model: random"]
+    by_row = {line[0]: line[1:] for line in section.protocol_rows.lines}
+    both = "[generative, recognition]"
+    assert by_row["MNIST, fixed, IWAER"] == ["full", "mnist.MNIST", "fixed", both]
+    assert by_row["Omniglot, dynamic, IWAER (not run)"][1] == "omniglot.Omniglot"
+    assert len(by_row) == len(example.spec.rows)
+
+
+def test_a_stand_in_is_named_in_the_protocol(example: Example):
+    case = example.comparison.rows[0].results[0].case
+    away = case.model_copy(
+        update={"stands_in_for": "mnist.MNIST", "data": {"use": "digits.Digits"}}
+    )
+    fields = tables.protocol_fields(away)
+    assert fields["standing in for"] == "mnist.MNIST"
+    assert fields["pixels"] == "not applicable"
 
 
 def test_stages_are_told_apart(tmp_path: Path):
@@ -154,6 +168,13 @@ def test_stages_are_told_apart(tmp_path: Path):
     assert fields["stage 1: epochs"] == "3"
     assert fields["stage 1: schedule"] == "{anneal: 0.1}"
     assert fields["stage 2: rule"] == "bounds.IWAE(k = 50)"
+
+
+def test_only_named_blocks_have_a_common_part():
+    schedules = [{"anneal": 0.1, "lr": {"0": 0.1}}, {"anneal": 0.2, "lr": {"0": 0.1}}]
+    assert tables.common_part(schedules) is None
+    assert tables.common_part([{"use": "a.A"}, {"use": "b.B"}]) is None
+    assert tables.common_part([{"use": "a.A", "k": 1}, None]) is None
 
 
 def test_equal_warnings_of_a_row_are_one(example: Example):
@@ -189,17 +210,23 @@ def test_a_row_set_against_the_table_says_where_it_comes_from(tmp_path: Path, ex
         ("data:text/html,x", False),
     ],
 )
-def test_only_web_addresses_become_links(url, kept):
-    found = tables.reference({"p": {"title": "T", "authors": ["A", "B"], "url": url}}, "p")
-    assert found == tables.Reference("A and B. T.", url if kept else "")
+def test_only_web_addresses_become_links(example: Example, url, kept):
+    papers = {"iwaer": {"title": "T", "authors": ["A B", "C D"], "url": url}}
+    found = tables.reference(papers, example.spec)
+    assert found == tables.Reference("A B and C D. T.", url if kept else "")
 
 
-def test_references_by_number():
-    assert tables.reference({"p": {"title": "T", "arxiv": "1406.2751"}}, "p") == tables.Reference(
-        "T.", "https://arxiv.org/abs/1406.2751"
-    )
-    assert tables.reference({"p": "A (2015). T."}, "p") == tables.Reference("A (2015). T.")
-    assert tables.reference(None, "p") is None
+def test_a_table_is_cited_by_the_paper_its_source_names(example: Example):
+    papers = {
+        "iwaer": {"title": "T", "authors": ["A. One"]},
+        "iwae": {"title": "U", "authors": ["B. Two", "C. Three"], "year": 2016, "arxiv": "1509.1"},
+    }
+    assert tables.reference(papers, example.spec) == tables.Reference("A. One. T.")
+    spec = example.spec.model_copy(update={"source": "Two & Three (2016), Table 1"})
+    expected = tables.Reference("B. Two and C. Three. U. 2016.", "https://arxiv.org/abs/1509.1")
+    assert tables.reference(papers, spec) == expected
+    assert tables.reference({"iwaer": "A (2015). T."}, spec) == tables.Reference("A (2015). T.")
+    assert tables.reference(None, spec) is None
 
 
 def test_json_is_plain_and_complete(example: Example):
