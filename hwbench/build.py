@@ -68,7 +68,7 @@ class BuildError(UserError):
 
 
 def allow_plugins(modules: Sequence[str]) -> None:
-    """Let `use: package.module.Class` name classes of these packages, as asked for on the command line.
+    """Let `use: package.module.Class` name classes of these packages, as asked for by the user.
 
     Raises:
         BuildError: a package cannot be imported.
@@ -162,7 +162,7 @@ def _parameters(cls: type) -> dict[str, tuple[inspect.Parameter, Any]]:
 def check_arguments(
     cls: type, arguments: Mapping[str, Any], context: Sequence[str] = CONTEXT
 ) -> list[BuildError]:
-    """Return what is wrong with a constructor's arguments: unknown, missing, of the wrong type or out of range."""
+    """Return what is wrong with arguments: unknown, missing, of the wrong type or out of range."""
     errors = []
     parameters = _parameters(cls)
     open_ended = any(p.kind is p.VAR_KEYWORD for p, _ in parameters.values())
@@ -203,7 +203,7 @@ def check_arguments(
 
 
 def make(kind: str, block: Block, **context: Any) -> Any:
-    """Return the object a block describes; `context` gives what the data decide (visible, classes, shape).
+    """Return the object a block describes; `context` gives what the data decide.
 
     Raises:
         BuildError: the name or an argument is wrong.
@@ -313,12 +313,12 @@ def _check_fit_together(blocks: Located) -> Iterator[tuple[Path_, str]]:
         if not isinstance(model, wanted):
             yield (
                 (*path, "use"),
-                f"{block['use']} works on a {wanted.__name__}, which {blocks['model']['use']} is not",
+                f"{block['use']} works on a {wanted.__name__}; {blocks['model']['use']} is none",
             )
 
 
 def check(spec: Spec) -> list[Problem]:
-    """Return every mistake in the names and arguments of a spec, at every profile; builds each row's model."""
+    """Return every mistake in a spec's names and arguments, at every profile; builds each model."""
     found: dict[tuple[int, str, str], Problem] = {}
     for profile in PROFILES:
         for i, row in enumerate(spec.rows):
@@ -381,7 +381,7 @@ def _imports(path: Path) -> Iterator[Path]:
 
 
 def _shape_of(node: Any) -> Any:
-    """Return an AST as nested lists without positions, docstrings and empty fields: the same in every Python."""
+    """Return an AST as lists without positions and docstrings: the same in every Python."""
     if isinstance(node, ast.AST):
         body = getattr(node, "body", None)
         fields = dict(ast.iter_fields(node))
@@ -412,7 +412,7 @@ def _digest(path: Path) -> str:
 
 
 def sources(case: Case) -> list[Path]:
-    """Return the source files that decide a case's numbers: those its blocks name and what these import."""
+    """Return the sources that decide a case's numbers: what its blocks name and these import."""
     uses = [(case.data, "data"), (case.model, "model")]
     for stage in case.train:
         uses += [
@@ -436,6 +436,6 @@ def sources(case: Case) -> list[Path]:
 
 
 def fingerprint(case: Case) -> str:
-    """Return a hash of the code that decides a case's numbers; comments and docstrings do not change it."""
+    """Return a hash of the code that decides a case's numbers, whatever its comments."""
     parts = [f"{path.name}:{_digest(path)}" for path in sources(case)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -1,4 +1,4 @@
-"""The command line: hwbench list | check | run | compare | report | reproduce | gate | why | data."""
+"""The command line: hwbench list, check, run, compare, report, reproduce, gate, why, data."""
 
 from __future__ import annotations
 
@@ -29,8 +29,9 @@ ABOUT = (
     "and does a new method beat them?"
 )
 BANNER = (
-    "SMOKE RUN ON STAND-IN DATA: the data sets could not be had, so every number here comes from 8x8 digits and a few "
-    "steps of training. It shows that the machinery works and says nothing about the published results."
+    "SMOKE RUN ON STAND-IN DATA: the data sets could not be had, so every number here comes from "
+    "8x8 digits and a few steps of training. It shows that the machinery works and says nothing "
+    "about the published results."
 )
 
 app = typer.Typer(
@@ -181,7 +182,7 @@ def rows_wanted(texts: Sequence[str] | None, specs: Sequence[Spec]) -> list[dict
             key, equals, value = part.partition("=")
             if not equals or not key or not value:
                 raise SpecError(
-                    f"--rows {text!r}: expected KEY=VALUE, as method=IWAER or data=MNIST,method=IWAE|IWAER"
+                    f"--rows {text!r}: expected KEY=VALUE, as method=IWAER or method=IWAE|IWAER"
                 )
             pairs[key.strip()] = value.strip().split("|")
         keys = {k for s in specs for row in s.rows for k in row.at}
@@ -194,7 +195,8 @@ def rows_wanted(texts: Sequence[str] | None, specs: Sequence[Spec]) -> list[dict
             for value in values:
                 if value not in known:
                     raise SpecError(
-                        f"--rows {text!r}: no row has {key} {value!r}{spec.did_you_mean(value, sorted(known))}"
+                        f"--rows {text!r}: no row has {key} {value!r}"
+                        f"{spec.did_you_mean(value, sorted(known))}"
                     )
         if not any(row.matches(pairs) for s in specs for row in s.rows):
             raise SpecError(f"--rows {text!r}: no row has these coordinates together")
@@ -214,7 +216,7 @@ def profile_named(name: str | None) -> Profile | None:
 
 
 def open_store(folder: Path, *, write: bool = False) -> Store:
-    """Return the store of a results folder; with `write`, fail now rather than after hours of training."""
+    """Return the store of a results folder; with `write`, fail now rather than after training."""
     from hwbench.store import Store
 
     store = Store(folder)
@@ -290,7 +292,7 @@ def make_plan(specs: Sequence[Spec], settings: Settings) -> Plan:
 
 
 def default_jobs(device_name: str) -> int:
-    """Return how many cases run at a time: one on a GPU, else one per core that this process may use."""
+    """Return how many cases run at a time: one on a GPU, else one per core this process may use."""
     from hwbench import runner
 
     if runner.pick_device(device_name).type == "cuda":
@@ -334,7 +336,7 @@ def interruptible(executor: Any) -> Iterator[None]:
 def run_plan(
     plan: Plan, specs: Sequence[Spec], settings: Settings
 ) -> tuple[list[Outcome], list[Case], bool]:
-    """Run what is not on file; returns outcomes, cases left alone since they failed before, and whether it was stopped."""
+    """Run what is not on file; returns outcomes, cases left alone, and whether it was stopped."""
     from hwbench import runner
     from hwbench.progress import Display
 
@@ -352,7 +354,8 @@ def run_plan(
         err.print(f"\n[bold white on red] {plan.banner} [/]\n")
     names = ", ".join(s.id for s in specs)
     err.print(
-        f"[bold]{names}[/] at profile [bold]{plan.profile}[/]: {len(plan.cases)} cases, {on_file} on file, {len(cases)} to run"
+        f"[bold]{names}[/] at profile [bold]{plan.profile}[/]: {len(plan.cases)} cases, "
+        f"{on_file} on file, {len(cases)} to run"
     )
     if left:
         err.print(
@@ -408,14 +411,15 @@ def print_estimate(
     specs: Sequence[Spec],
     verbose: bool,
 ) -> None:
-    """Print how long the plan should take and, for a dry run, each row's share and what its seeds can tell."""
+    """Print how long it should take; for a dry run, each row's share and what its seeds tell."""
     from hwbench.progress import clock
 
-    known = [costs[cost_key(j.case)].total for j in jobs if cost_key(j.case) in costs]
+    known = [costs[k].total for j in jobs if (k := cost_key(j.case)) in costs]
     if known:
         total = sum(known) / len(known) * len(jobs) / at_once
         err.print(
-            f"about [bold]{clock(total)}[/] on {at_once} worker{'s' * (at_once > 1)}, from steps timed just now"
+            f"about [bold]{clock(total)}[/] on {at_once} worker{'s' * (at_once > 1)}, "
+            "from steps timed just now"
         )
     if not verbose:
         return
@@ -451,7 +455,7 @@ def print_estimate(
 
 
 def _known_spread(store: Store, s: Spec, row: str) -> float | None:
-    """Return the standard deviation over seeds of a row's results on file, from its fullest profile."""
+    """Return the standard deviation over seeds of a row's results, from its fullest profile."""
     import statistics
 
     found, _ = store.results(s.id)
@@ -582,7 +586,8 @@ def run(
 ) -> None:
     """Run the cases of specs that are not on file yet.
 
-    Examples: [bold]hwbench run table1 --profile quick[/], [bold]hwbench run iwaer/table1 --rows data=MNIST,method=IWAER --seeds 1[/]
+    Examples: [bold]hwbench run table1 --profile quick[/],
+    [bold]hwbench run iwaer/table1 --rows data=MNIST,method=IWAER --seeds 1[/]
     """
     settings = Settings(
         profile,
@@ -619,7 +624,8 @@ def compare(
 ) -> None:
     """Verdicts and claims in the terminal.
 
-    Examples: [bold]hwbench compare table1[/], [bold]hwbench compare table1 --against mine.yaml[/], [bold]hwbench compare table1 --require agrees,better[/]
+    Examples: [bold]hwbench compare table1[/], [bold]hwbench compare table1 --against mine.yaml[/],
+    [bold]hwbench compare table1 --require agrees,better[/]
     """
     build.allow_plugins(plugin or [])
     found = comparisons(names, profile, results, benchmarks_folder(benchmarks), against)
@@ -749,7 +755,8 @@ def reproduce(
 ) -> None:
     """Run, compare and report: the whole way from a spec to its verdicts.
 
-    Examples: [bold]hwbench reproduce table1[/], [bold]hwbench reproduce table1 --profile full --device cuda[/]
+    Examples: [bold]hwbench reproduce table1[/],
+    [bold]hwbench reproduce table1 --profile full --device cuda[/]
     """
     settings = Settings(
         profile,
@@ -877,7 +884,7 @@ def why(
         err.print(plan.banner, style="bold red")
     for line in lines:
         out.print(
-            f"{line['case']} ({line['profile']}): {line['state']}; a run would do: {line['run would']}",
+            f"{line['case']} ({line['profile']}): {line['state']}; a run: {line['run would']}",
             markup=False,
         )
 

@@ -53,7 +53,7 @@ Report = Callable[[dict[str, Any]], None]
 
 
 def cache_folder() -> Path:
-    """Return where checkpoints, weights and locks go: $HWBENCH_CACHE, or the user's cache folder."""
+    """Return where checkpoints, weights and locks go: $HWBENCH_CACHE or the user's cache folder."""
     named = os.environ.get("HWBENCH_CACHE")
     if named:
         return Path(named)
@@ -114,7 +114,7 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 
 def commit() -> str | None:
-    """Return the git commit of the code, with `-dirty` where its sources differ from it; None outside git."""
+    """Return the git commit of the code, `-dirty` where its sources differ; None outside git."""
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(PACKAGE), *arguments]
@@ -250,7 +250,7 @@ def _record_failure(
 
 
 def run_folder(job: Job) -> Path:
-    """Return the folder of a run's checkpoints; code that computes other numbers gets another folder."""
+    """Return the folder of a run's checkpoints; code that computes other numbers gets another."""
     return job.cache / "runs" / f"{job.case.key[:16]}-{build.fingerprint(job.case)}"
 
 
@@ -273,7 +273,7 @@ class Built:
 
 
 def construct(case: Case, device: torch.device) -> Built:
-    """Load the data and build the model of a case; the same seed gives the same initial parameters."""
+    """Load the data and build the model of a case; a seed fixes the initial parameters."""
     torch.set_float32_matmul_precision("highest")
     dataset = dataset_of(case.data)
     splits = Splits(
@@ -395,7 +395,8 @@ def evaluate(case: Case, built: Built, folder: Path | None, hooks: Hooks) -> Eva
     value = out.metrics.get("log_likelihood")
     if value is not None and not value.value > -10 * math.log(2) * built.splits.train.visible:
         raise Diverged(
-            f"the test log-likelihood is {value.value:.4g} nats, ten times worse than a fair coin per pixel"
+            f"the test log-likelihood is {value.value:.4g} nats, "
+            "ten times worse than a fair coin per pixel"
         )
     return out
 
@@ -480,7 +481,7 @@ def _finite(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _thin(points: Sequence[Sequence[float]], most: int = 200) -> dict[str, list[float]]:
-    """Return at most `most` points of a curve, evenly spread and with its last: results stay small."""
+    """Return at most `most` points of a curve, evenly spread, with its last."""
     keep = points
     if len(points) > most:
         keep = [points[round(i * (len(points) - 1) / (most - 1))] for i in range(most)]

@@ -1,4 +1,4 @@
-"""The command line: what each command prints and returns, and one clear message for every wrong input."""
+"""The command line: what each command prints and returns; one clear message for wrong input."""
 
 import json
 import signal
@@ -264,7 +264,7 @@ def test_gate_without_anything_to_compare_is_an_error(folder, capsys):
 
 
 def test_auto_falls_back_to_smoke_under_a_banner(folder, capsys, monkeypatch):
-    """No data: smoke on stand-ins, under a banner in the terminal and in every result; full never falls back."""
+    """No data: smoke on stand-ins, under a banner, also in each result; full never falls back."""
     edit(folder, "use: synthetic.Bars, pixels: fixed", "use: mnist.MNIST, pixels: fixed")
     edit(
         folder,

@@ -1,4 +1,4 @@
-"""From a case to its stored result: exact resumption, failures on file, locks, and the time it should take."""
+"""From a case to its stored result: exact resumption, failures on file, locks, expected time."""
 
 import json
 import math
@@ -67,7 +67,7 @@ def test_another_run_of_the_same_case_gives_the_same_numbers(job, folder):
 
 @pytest.mark.parametrize("stop_after", [1, 2, 4, 6])
 def test_interrupted_anywhere_and_resumed_gives_the_same_result(job, folder, stop_after):
-    """Stopped in training or in evaluation; the second call finishes with the numbers of an unbroken run."""
+    """Stopped in training or evaluation; the second call has the numbers of an unbroken run."""
     whole = runner.Job(job.case, folder / "whole", folder / "whole-cache", "cpu")
     expected = runner.work(whole, quiet, never).metrics
     news = []
