@@ -238,7 +238,10 @@ class SmoothHelmholtzMachine(GaussianHelmholtzMachine):
     def log_likelihood(self, x: Float[Tensor, "*b d"], h: Latents) -> Float[Tensor, "*k b"]:
         """Return log p(x | h) = Σ_d log Bern(x_d; σ(W_0 h_1 + B_0)_d)."""
         logits = self.generative[0](h[0])
-        # x·logits as one product per point, whatever the samples share
+        if (
+            logits.ndim == 3 and logits.shape[1] == 1 and x.ndim == 2
+        ):  # samples shared by all points
+            return logits[:, 0] @ x.t() - F.softplus(logits).sum(-1)
         return (x * logits).sum(-1) - F.softplus(logits).sum(-1)
 
     def log_joint(self, x: Float[Tensor, "*b d"], h: Latents) -> Float[Tensor, "*k b"]:

@@ -123,6 +123,11 @@ def test_log_joint_is_prior_and_likelihood_in_any_shape():
     torch.testing.assert_close(joint, model.log_prior(h) + model.log_likelihood(x, h))
     torch.testing.assert_close(joint, model.log_joint(x.expand(5, 6, 4), h))
     torch.testing.assert_close(joint[2], model.log_joint(x, [h_l[2] for h_l in h]))
+    shared = [h_l[:, :1] for h_l in h]
+    torch.testing.assert_close(
+        model.log_likelihood(x, shared),
+        model.log_likelihood(x, [h_l.expand(-1, 6, -1) for h_l in shared]),
+    )
     p = torch.distributions.Bernoulli(logits=model.generative[0](h[0]))
     torch.testing.assert_close(model.log_likelihood(x, h), p.log_prob(x.expand(5, 6, 4)).sum(-1))
 

@@ -1,0 +1,92 @@
+import math
+
+import pytest
+import torch
+
+from hwbench.build import BuildError
+from hwbench.evaluators.variance import GradientVariance
+from hwbench.models.helmholtz import BinaryHelmholtzMachine
+from hwbench.models.smooth import SmoothHelmholtzMachine
+from hwbench.protocols import TestSplit
+from hwbench.rules.backprop import StochasticBackpropagation
+
+POINTS = TestSplit(torch.rand(6, 8, generator=torch.Generator().manual_seed(0)).round().byte())
+PATHWISE = {"use": "backprop.StochasticBackpropagation"}
+
+
+def make(layers):
+    torch.manual_seed(0)
+    return SmoothHelmholtzMachine(8, layers)
+
+
+@pytest.mark.statistical
+def test_it_is_the_mean_over_points_of_their_own_variances():
+    """Against single-point gradients; 5 standard errors of the difference."""
+    model = make([3, 2])
+    rule, parameters = StochasticBackpropagation(), list(model.recognition.parameters())
+    torch.manual_seed(0)
+    own = []
+    for x in POINTS.values.float():
+        found = [torch.autograd.grad(rule(model, x[None]), parameters) for _ in range(300)]
+        flat = torch.stack([torch.cat([g.flatten() for g in gs]) for gs in found])
+        deviation = (flat - flat.mean(0)).square().sum(1) * 300 / 299
+        own.append((deviation.mean(), deviation.std() / math.sqrt(300)))
+    expected = torch.stack([m for m, _ in own]).mean().item()
+    own_error = torch.stack([e for _, e in own]).norm().item() / len(own)
+    metric = GradientVariance(PATHWISE, repeats=600)(model, POINTS, seed=0).metrics[
+        "gradient_variance"
+    ]
+    assert abs(metric.value - expected) < 5 * math.hypot(metric.mc_se, own_error) < 0.5 * expected
+
+
+@pytest.mark.statistical
+def test_reinforce_grows_with_the_units_and_backpropagation_is_below():
+    """The variances are many errors apart; the ratio between sizes is above 2 for 4 × the units."""
+    found = {}
+    for units in (5, 20):
+        for name, rule in {"score": {"use": "reinforce.REINFORCE"}, "path": PATHWISE}.items():
+            out = GradientVariance(rule, repeats=200)(make([units]), POINTS, seed=0)
+            found[name, units] = out.metrics["gradient_variance"]
+            assert out.diagnostics["hidden"] == units
+    assert found["score", 20].value > 2 * found["score", 5].value
+    for units in (5, 20):
+        a, b = found["score", units], found["path", units]
+        assert a.value - b.value > 5 * math.hypot(a.mc_se, b.mc_se)
+
+
+def test_signal_to_noise_is_that_of_the_mean():
+    """100 samples instead of one: 100 times the ratio."""
+    one = GradientVariance(PATHWISE, repeats=400)(make([3]), POINTS, seed=0)
+    many = GradientVariance(PATHWISE | {"k": 100}, repeats=400)(make([3]), POINTS, seed=0)
+    name = "gradient_signal_to_noise"
+    assert many.metrics[name].value == pytest.approx(100 * one.metrics[name].value, rel=0.5)
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"use": "reinforce.REINFORCE", "baseline": "network"},
+        {"use": "reweighted.ReweightedWakeSleep", "k": 1, "wake": False},
+    ],
+)
+def test_other_rules_and_the_model_stays_as_it_was(rule):
+    torch.manual_seed(0)
+    model = BinaryHelmholtzMachine(8, [3, 2])
+    before = {k: v.clone() for k, v in model.state_dict().items()}
+    state = torch.get_rng_state()
+    evaluator = GradientVariance(rule, repeats=20)
+    a, b = (evaluator(model, POINTS, seed=3).metrics for _ in range(2))
+    assert a == b
+    assert all(m.value > 0 for n, m in a.items() if "variance" in n)
+    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
+    assert all(p.grad is None for p in model.parameters())
+    assert torch.equal(state, torch.get_rng_state())
+
+
+def test_bad_input():
+    with pytest.raises(ValueError, match="needs repeats ≥ 20"):
+        GradientVariance(PATHWISE, repeats=5)
+    with pytest.raises(BuildError, match="did you mean"):
+        GradientVariance({"use": "reinforce.REINFORC"})
+    with pytest.raises(ValueError, match="trains a GaussianHelmholtzMachine"):
+        GradientVariance(PATHWISE)(BinaryHelmholtzMachine(8, [3]), POINTS, seed=0)
