@@ -1,8 +1,9 @@
 """Results against published values and claims: a verdict for each row and each claim.
 
-Definitions stand in `docs/verdicts.md`; this module is torch-free and reads results through `store` only.
-In short: seeds are the units; every interval is a central 90 % one, so that each of its ends is a one-sided test at 5 %;
-a row is judged by an equivalence test against its margin, a claim by one-sided t tests with Holm's adjustment.
+Definitions stand in `docs/verdicts.md`; this module is torch-free and reads results through
+`store` only. In short: seeds are the units; every interval is a central 90 % one, so that each of
+its ends is a one-sided test at 5 %; a row is judged by an equivalence test against its margin, a
+claim by one-sided t tests with Holm's adjustment.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ import itertools
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from hwbench.spec import (
     PROFILES,
+    Calibrate,
     Case,
     Claim,
     Gap,
@@ -49,6 +51,7 @@ Fingerprint = Callable[[Case], str]
 
 LEVEL = 0.9  # coverage of every interval
 ALPHA = 0.05  # of every one-sided test: what one end of an interval leaves out
+FEW = "none: fewer than 2 seeds"
 BEST_FIRST: tuple[Profile, ...] = tuple(reversed(PROFILES))
 
 
@@ -60,21 +63,29 @@ class Interval:
     high: float
     level: float = LEVEL
 
+    @property
+    def half(self) -> float:
+        """Return half its width."""
+        return (self.high - self.low) / 2
+
 
 @dataclass(frozen=True)
 class RowOutcome:
     """What is measured and what was published of one row, and how they compare.
 
     Attributes:
-        results: results that count, one per seed (profile chosen: full before quick before smoke unless asked).
+        results: results that count, one per seed (profile chosen: full before quick before smoke
+            unless asked).
         profile: the profile they were run at, None without results.
         mean, sd: over seeds, of the spec's metric; sd is None for one seed.
         se_points: mean standard error over test points, shown but not counted.
-        difference: measured − published, with the prediction `interval`, both None where nothing was published.
-        smallest: the smallest difference that this many seeds could have told from zero (half width of interval).
+        difference: measured − published, with the prediction `interval`, both None where nothing
+            was published.
+        smallest: the smallest difference that this many seeds could have told from zero (half
+            width of interval).
         verdict, reason: see the module; `reason` is one sentence for people.
-        flags: 'stale', 'code changed', 'from memory', 'stand-in: …', 'score, not a likelihood', 'plugin: …', 'smoke',
-            '2 seeds failed', 'against' (a row of the user's own spec).
+        flags: 'stale', 'code changed', 'from memory', 'stand-in: …', 'score, not a likelihood',
+            'plugin: …', 'smoke', '2 seeds failed', 'against' (a row of the user's own spec).
         expected_seeds: how many seeds the profile asks for.
         also: further metrics that were published: (measured mean, published value).
     """
@@ -106,10 +117,12 @@ class ClaimPart:
         effect: the difference tested (the smallest of an order), in the better direction.
         interval: its confidence interval, level 0.9 unless said.
         p: Holm-adjusted one-sided p value, None where none is defined.
-        test: which test was used, in words, with the number of units ('paired t test over 5 seeds').
+        test: which test was used, in words, with the number of units ('paired t test over 5
+            seeds').
         profile: lowest profile among the results used.
         reason: one sentence for people.
-        counts: whether the part enters the verdict on the claim; not where calibration chose another setting.
+        counts: whether the part enters the verdict on the claim; not where calibration chose
+            another setting.
     """
 
     at: dict[str, object]
@@ -125,7 +138,7 @@ class ClaimPart:
 
 @dataclass(frozen=True)
 class ClaimOutcome:
-    """A claim of the document with its verdict over all its parts (fails if one fails, else undecided, …)."""
+    """A claim of the document with its verdict over all its parts; see `conclude`."""
 
     claim: Claim
     parts: list[ClaimPart]
@@ -138,7 +151,8 @@ class Comparison:
     """A spec beside its results; what the report prints.
 
     Attributes:
-        profile: the profile asked for, else the one at which all rows with results ran, None where they differ.
+        profile: the profile asked for, else the one at which all rows with results ran, None
+            where they differ.
         banner: what the results themselves say in large letters (a fall-back to smoke).
     """
 
@@ -155,7 +169,7 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A difference with its standard error and degrees of freedom, taken as Student t around the truth."""
+    """A difference with its standard error and degrees of freedom: Student t around the truth."""
 
     effect: float
     se: float
@@ -163,7 +177,9 @@ class Estimate:
 
     @classmethod
     def of(cls, effect: float, parts: Iterable[tuple[float, float]]) -> Estimate:
-        """Combine independent (variance, degrees of freedom) parts: ν = (Σ v)² / Σ v²/ν_i (Welch, 1947).
+        """Combine independent (variance v, degrees of freedom ν) parts.
+
+        The sum has ν = (Σ v)² / Σ v²/ν_i degrees of freedom (Satterthwaite, 1946; Welch, 1947).
 
         >>> Estimate.of(0.0, [(1.0, 4.0), (1.0, 4.0)]).df
         8.0
@@ -208,14 +224,18 @@ def prediction(
 ) -> Estimate:
     """Return measured − published with all that could have moved it.
 
-    Our mean of n seeds adds s²/n. The published number adds its printed standard error; where none is printed, it is a
-    mean over `trials` runs (one unless said) with our spread, s²/trials. Rounding to ± r is uniform: r²/3.
+    Our mean of n seeds adds s²/n. The published number adds its printed standard error; where
+    none is printed, it is a mean over `trials` runs (one unless said) with our spread, s²/trials.
+    Rounding to ± r is uniform: r²/3.
 
     Args:
+        difference: measured − published.
         sd: our standard deviation s over seeds.
+        n: how many seeds.
         published_error: printed standard error, None if none is printed.
         rounding: half a unit of the last printed digit.
-        trials: runs behind the published number; with a printed error they give its degrees of freedom.
+        trials: runs behind the published number; they also give a printed error its degrees of
+            freedom, without them it is taken as known.
         draw: variance of the published number through its own draw of the test pixels.
     """
     own = sd * sd
@@ -236,7 +256,7 @@ def smallest_difference(
     level: float = LEVEL,
     trials: int | None = None,
 ) -> float:
-    """Return the smallest difference from a published number that n seeds can tell from zero; inf for n < 2.
+    """Return the smallest difference from print that n seeds can tell; infinite for n < 2.
 
     >>> round(smallest_difference(0.1, 5), 3)  # t(0.95, 4) · 0.1 · √(1 + 1/5)
     0.234
@@ -247,7 +267,9 @@ def smallest_difference(
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Return p values adjusted for their number (Holm, 1979): max over smaller ones of (m − rank) p, at most 1.
+    """Return p values adjusted for their number m: the running maximum of (m − rank) p.
+
+    Holm (1979).
 
     >>> [round(q, 3) for q in holm([0.01, 0.04, 0.03])]
     [0.03, 0.06, 0.06]
@@ -260,13 +282,11 @@ def holm(p: Sequence[float]) -> list[float]:
 
 
 def mcnemar(a: np.ndarray, b: np.ndarray) -> tuple[int, int, float]:
-    """Compare two classifiers on the same points by McNemar's exact test.
-
-    Args:
-        a, b: [N], whether each point was classified correctly.
+    """Compare two classifiers by McNemar's exact test; a and b, [N], say which points are right.
 
     Returns:
-        how many points only a, and only b, has right, and the one-sided p value of 'a is not better'.
+        how many points only a, and only b, has right, and the one-sided p value of 'a is not
+        better'.
     """
     from scipy import stats
 
@@ -290,7 +310,8 @@ class Evidence:
     """What is on file of one row at one profile.
 
     Attributes:
-        runs: results that fit the spec, one list for each data set that may serve the row, the preferred one first.
+        runs: results that fit the spec, one list for each data set that may serve the row, the
+            preferred one first.
         stale: results that fit no longer.
         failures: cases of the spec that came to no number.
     """
@@ -300,7 +321,7 @@ class Evidence:
     failures: list[Failure] = field(default_factory=list)
 
     def lost(self, metric: str) -> list[int]:
-        """Return the seeds that failed, or whose `metric` is not a finite number, and that no other result replaces."""
+        """Return the seeds that failed or whose `metric` is not finite, where no result has it."""
         have = {r.case.seed for group in self.measured(metric) for r in group}
         odd = {r.case.seed for group in self.runs for r in group if metric in r.metrics}
         failed = {f.case.seed for f in self.failures if f.kind == "failed"}
@@ -381,8 +402,8 @@ def _number(x: float, scale: float | None = None, *, sign: bool = False) -> str:
 
 
 def _range(interval: Interval) -> str:
-    half = (interval.high - interval.low) / 2
-    return f"[{_number(interval.low, half, sign=True)}, {_number(interval.high, half, sign=True)}]"
+    ends = (_number(x, interval.half, sign=True) for x in (interval.low, interval.high))
+    return f"[{', '.join(ends)}]"
 
 
 def _seeds(n: int) -> str:
@@ -406,15 +427,13 @@ class Measured:
     def stand_in(self) -> str | None:
         """Return which data set stood in for which, if one did."""
         case = self.results[0].case if self.results else None
-        return (
-            f"{case.data.get('use')} for {case.stands_in_for}"
-            if case and case.stands_in_for
-            else None
-        )
+        if case is None or case.stands_in_for is None:
+            return None
+        return f"{case.data.get('use')} for {case.stands_in_for}"
 
 
 def measure(on_file: OnFile, row: Row, profiles: Sequence[Profile]) -> Measured:
-    """Return what counts of a row: the fullest profile with numbers, and of its data sets the preferred one."""
+    """Return what counts of a row: its fullest profile with numbers, on its preferred data."""
     metric = on_file.spec.metric
     for profile in profiles:
         groups = on_file.at(row, profile).measured(metric)
@@ -428,23 +447,16 @@ def _absent(on_file: OnFile, row: Row, profiles: Sequence[Profile]) -> tuple[Ver
     """Return why a row has no number."""
     metric = on_file.spec.metric
     found = [(profile, on_file.at(row, profile)) for profile in profiles]
-    for kind in ("failed", "missing"):
-        for profile, evidence in found:
-            reasons = [
-                f"seed {f.case.seed}: {f.reason}" for f in evidence.failures if f.kind == kind
-            ]
-            if reasons:
-                more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
-                return (
-                    "failed" if kind == "failed" else "missing"
-                ), f"{profile}, {reasons[0]}{more}"
+    kinds: tuple[Literal["failed", "missing"], ...] = ("failed", "missing")
+    for kind, (profile, evidence) in itertools.product(kinds, found):
+        reasons = [f"seed {f.case.seed}: {f.reason}" for f in evidence.failures if f.kind == kind]
+        if reasons:
+            more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
+            return kind, f"{profile}, {reasons[0]}{more}"
     for profile, evidence in found:
         for result in itertools.chain(*evidence.runs):
             if metric in result.metrics:
-                return (
-                    "failed",
-                    f"{profile}, seed {result.case.seed}: {metric} is not a finite number",
-                )
+                return "failed", f"{profile}, seed {result.case.seed}: {metric} is not a number"
             known = ", ".join(sorted(result.metrics)) or "nothing"
             return "missing", f"the {profile} results do not measure {metric} (they hold {known})"
     if any(evidence.stale for _, evidence in found):
@@ -457,7 +469,8 @@ class Setting:
     """What calibration found for one combination of the coordinates beside it.
 
     Attributes:
-        chosen: the row that chose the coordinate's value; None where none was near enough, or it is still `open`.
+        chosen: the row that chose the coordinate's value; None where none was near enough, or it
+            is still `open`.
     """
 
     chosen: Row | None
@@ -475,9 +488,10 @@ def _place(spec: Spec, row: Row) -> tuple[str, ...]:
 def calibrations(
     on_file: OnFile, measured: Mapping[str, Measured]
 ) -> dict[tuple[str, ...], Setting]:
-    """Choose the value of the open coordinate for each combination of the others; see `spec.Calibrate`.
+    """Choose the value of the open coordinate at each combination of the others.
 
-    A row that failed at full is out of the race; one that has not run yet keeps the choice open.
+    See `spec.Calibrate`. A row that failed at full is out of the race; one that has not run yet
+    keeps the choice open.
     """
     spec, rule = on_file.spec, on_file.spec.calibrate
     if rule is None:
@@ -488,45 +502,42 @@ def calibrations(
             groups[_place(spec, row)].append(row)
     found = {}
     for place, rows in groups.items():
-        distances: dict[str, float] = {}
+        distances: list[tuple[float, Row]] = []
         waiting = []
         for row in rows:
             of, published = measured[row.name], spec.judged(row)
             if of.profile == "full" and of.mean is not None and published and not of.stand_in:
-                distances[row.name] = abs(of.mean - published.value)
+                distances.append((abs(of.mean - published.value), row))
             elif not any(f.kind == "failed" for f in on_file.at(row, "full").failures):
                 waiting.append(label(row))
-        nearest = min(
-            (r for r in rows if r.name in distances), key=lambda r: distances[r.name], default=None
-        )
-        name = rule.coordinate
-        if waiting:
-            reason = f"{name} is not chosen yet: no full results of {', '.join(waiting)}"
-            found[place] = Setting(None, True, reason)
-        elif nearest is None or distances[nearest.name] > rule.tolerance:
-            at = (
-                ""
-                if nearest is None
-                else (
-                    f" (nearest: {nearest.at[name]}, {distances[nearest.name]:.3g} {spec.unit} away)"
-                )
-            )
-            reason = f"no {name} brought {label(rule.by)} within {rule.tolerance:g} {spec.unit} of print{at}"
-            found[place] = Setting(None, False, reason)
-        else:
-            reason = (
-                f"{name} {nearest.at[name]} was chosen: of {len(rows)} its {label(rule.by)} lies nearest to print, "
-                f"{distances[nearest.name]:.3g} {spec.unit} away"
-            )
-            found[place] = Setting(nearest, False, reason)
+        nearest = min(distances, key=lambda pair: pair[0], default=None)
+        found[place] = _choose(spec, rule, nearest, waiting)
     return found
 
 
-def _draw_variance(results: Sequence[Result], metric: str, store: Store) -> float | None:
-    """Return the variance of a mean over test points through the draw of their pixels; None if it is not known.
+def _choose(
+    spec: Spec, rule: Calibrate, nearest: tuple[float, Row] | None, waiting: Sequence[str]
+) -> Setting:
+    name, by = rule.coordinate, label(rule.by)
+    if waiting:
+        why = f"{name} is not chosen yet: no full results of {', '.join(waiting)}"
+        return Setting(None, True, why)
+    if nearest is None:
+        return Setting(None, False, f"{name} cannot be chosen: every {by} failed")
+    value, away = nearest[1].at[name], f"{nearest[0]:.3g} {spec.unit} away"
+    if nearest[0] > rule.tolerance:
+        why = f"no {name} brought {by} within {rule.tolerance:g} {spec.unit} of print"
+        return Setting(None, False, f"{why} (nearest: {value}, {away})")
+    why = f"{name} {value} was chosen: there {by} is nearest to print ({away})"
+    return Setting(nearest[1], False, why)
 
-    Where pixels are drawn anew for each seed, each point's spread over seeds estimates its variance (and what training
-    adds, so not too little); the published number rests on one such draw, which its printed error does not show.
+
+def _draw_variance(results: Sequence[Result], metric: str, store: Store) -> float | None:
+    """Return the variance of a mean over test points through the draw of their pixels, if known.
+
+    Where pixels are drawn anew for each seed, each point's spread over seeds estimates its
+    variance (and what training adds, so not too little); the published number rests on one such
+    draw, which its printed error does not show.
     """
     arrays = []
     for result in results:
@@ -543,23 +554,20 @@ def _draw_variance(results: Sequence[Result], metric: str, store: Store) -> floa
 
 def _position(spec: Spec, interval: Interval, margin: float) -> tuple[Verdict, str]:
     """Judge an interval of measured − published against ± margin."""
-    where = f"{LEVEL:.0%} interval {_range(interval)}".replace("%", " %")
+    where = f"90 % interval {_range(interval)}"
+    edge = f"±{margin:g} {spec.unit}"
     if -margin <= interval.low and interval.high <= margin:
-        return "agrees", f"{where} lies inside ±{margin:g} {spec.unit}"
+        return "agrees", f"{where} lies inside {edge}"
     if interval.low > margin or interval.high < -margin:
-        good = (interval.low > margin) == (spec.better == "higher")
-        side = "good" if good else "bad"
-        return (
-            "better" if good else "worse",
-            f"{where} lies beyond ±{margin:g} {spec.unit}, on the {side} side",
-        )
-    half = (interval.high - interval.low) / 2
-    can = f"these seeds can tell {_number(half, half)} {spec.unit}"
-    return "undecided", f"{where} crosses the margin ±{margin:g} {spec.unit}; {can}"
+        if (interval.low > margin) == (spec.better == "higher"):
+            return "better", f"{where} lies beyond {edge}, on the good side"
+        return "worse", f"{where} lies beyond {edge}, on the bad side"
+    can = f"these seeds can tell {_number(interval.half, interval.half)} {spec.unit}"
+    return "undecided", f"{where} crosses the margin {edge}; {can}"
 
 
-def _flags(spec: Spec, of: Measured, on_file: OnFile, changed: bool, failed: int) -> list[str]:
-    flags = []
+def _flags(on_file: OnFile, of: Measured, changed: bool) -> list[str]:
+    spec, flags = on_file.spec, []
     if of.profile == "smoke":
         flags.append("smoke")
     if of.stand_in:
@@ -569,14 +577,60 @@ def _flags(spec: Spec, of: Measured, on_file: OnFile, changed: bool, failed: int
     if spec.judged(of.row) is not None and spec.known(of.row) == "memory":
         flags.append("from memory")
     flags += [f"plugin: {name}" for name in sorted({p for r in of.results for p in r.plugins})]
-    at_least = PROFILES[PROFILES.index(of.profile) :] if of.profile else PROFILES
-    if any(on_file.at(of.row, profile).stale for profile in at_least):
+    fuller = PROFILES[PROFILES.index(of.profile) :] if of.profile else PROFILES
+    if any(on_file.at(of.row, profile).stale for profile in fuller):
         flags.append("stale")
     if changed:
         flags.append("code changed")
-    if failed:
-        flags.append(f"{_seeds(failed)} failed")
+    lost = on_file.at(of.row, of.profile).lost(spec.metric) if of.profile else []
+    if lost:
+        flags.append(f"{_seeds(len(lost))} failed")
     return flags
+
+
+def _verdict(
+    on_file: OnFile,
+    of: Measured,
+    profiles: Sequence[Profile],
+    setting: Setting | None,
+    difference: float | None,
+    estimate: Estimate | None,
+) -> tuple[Verdict, str]:
+    """Ask the questions of `docs/verdicts.md` in their order; the first that applies decides."""
+    spec, row = on_file.spec, of.row
+    if of.profile is None:
+        return _absent(on_file, row, profiles)
+    if difference is None:
+        return "unpublished", "nothing was published to compare with"
+    if row.incomparable is not None:
+        return "incomparable", row.incomparable
+    away = _number(difference, estimate.half_width() if estimate else None, sign=True)
+    away = f"{away} {spec.unit} from print"
+    if of.profile != "full":
+        return "reduced", f"run at {of.profile}, not by the published protocol; {away}"
+    if of.stand_in:
+        return "incomparable", f"run on other data: {of.stand_in}"
+    if setting is not None:
+        if setting.open:
+            return "undecided", setting.reason
+        if setting.chosen == row:
+            return "calibrated", f"{setting.reason}; it cannot agree with what it was fitted to"
+        if setting.chosen is None or not _same_value(spec, row, setting.chosen):
+            return "incomparable", setting.reason
+    sure = spec.confidence(row)
+    if spec.known(row) == "memory" and sure != "high":
+        return "undecided", f"published from memory ({sure} confidence), so only shown; {away}"
+    if estimate is None:
+        return "undecided", f"one seed only, so the spread over seeds is unknown; {away}"
+    margin = spec.margin(row)
+    if margin is None:
+        return "undecided", "the spec states no margin"
+    verdict, reason = _position(spec, estimate.interval(), margin)
+    lost = on_file.at(row, of.profile).lost(spec.metric)
+    if lost and verdict in ("agrees", "better"):
+        why = f"{_seeds(len(lost))} failed, so those that are left are a selection"
+        return "undecided", f"{why}; {reason}"
+    return verdict, reason
 
 
 def judge_row(
@@ -586,82 +640,31 @@ def judge_row(
     setting: Setting | None,
     changed: bool,
 ) -> RowOutcome:
-    """Return the verdict on one row; `docs/verdicts.md` has the rules in the order in which they are asked."""
+    """Return the outcome of one row."""
     spec, row, published = on_file.spec, of.row, on_file.spec.judged(of.row)
-    expected = seeds_of(spec, row, of.profile or profiles[0])
-    failed = len(on_file.at(row, of.profile).lost(spec.metric)) if of.profile else 0
-    n = len(of.results)
-    difference = (
-        of.mean - published.value if of.mean is not None and published is not None else None
-    )
+    difference = None if of.mean is None or published is None else of.mean - published.value
     estimate: Estimate | None = None
     notes = []
     if difference is not None and published is not None and of.sd is not None:
-        draw = 0.0
+        draw: float | None = 0.0
         if published.error is not None and of.results[0].case.data.get("pixels") == "dynamic":
-            known = _draw_variance(of.results, spec.metric, on_file.store)
-            draw = known or 0.0
-            if known is None:
-                notes.append(
-                    "the published draw of test pixels is not counted: no values per image on file"
-                )
-        trials = spec.trials(row)
+            draw = _draw_variance(of.results, spec.metric, on_file.store)
+        if draw is None:
+            notes.append("the draw of test pixels is not counted: no values per image on file")
         estimate = prediction(
-            difference, of.sd, n, published.error, published.rounding, trials, draw
+            difference,
+            of.sd,
+            len(of.results),
+            published.error,
+            published.rounding,
+            spec.trials(row),
+            draw or 0.0,
         )
-    interval = estimate.interval() if estimate else None
-
-    verdict: Verdict
-    if of.profile is None:
-        verdict, reason = _absent(on_file, row, profiles)
-    elif published is None or difference is None:
-        verdict, reason = "unpublished", f"nothing was published to compare with; {_seeds(n)}"
-    elif row.incomparable is not None:
-        verdict, reason = "incomparable", row.incomparable
-    elif of.profile != "full":
-        away = f"{_number(difference, estimate.half_width() if estimate else None, sign=True)} {spec.unit}"
-        verdict, reason = (
-            "reduced",
-            f"run at {of.profile}, not by the published protocol; {away} from print",
-        )
-    elif of.stand_in:
-        verdict, reason = "incomparable", f"run on other data: {of.stand_in}"
-    elif setting is not None and (setting.open or setting.chosen is None):
-        verdict, reason = ("undecided" if setting.open else "incomparable"), setting.reason
-    elif setting is not None and setting.chosen == row:
-        verdict, reason = (
-            "calibrated",
-            f"{setting.reason}; it cannot agree with what it was fitted to",
-        )
-    elif setting is not None and setting.chosen and not _same_value(spec, row, setting.chosen):
-        verdict, reason = "incomparable", setting.reason
-    elif spec.known(row) == "memory" and spec.confidence(row) != "high":
-        sure = spec.confidence(row)
-        verdict = "undecided"
-        reason = f"the published value is from memory ({sure} confidence): the distance is shown, nothing is decided"
-    elif interval is None:
-        verdict = "undecided"
-        reason = f"one seed only, so the spread over seeds is unknown; {_number(difference, sign=True)} {spec.unit} from print"
-    else:
-        margin = spec.margin(row)
-        if margin is None:
-            verdict, reason = "undecided", "the spec states no margin"
-        else:
-            verdict, reason = _position(spec, interval, margin)
-        if failed and verdict in ("agrees", "better"):
-            verdict = "undecided"
-            reason = f"{_seeds(failed)} failed, so those that are left are a selection; {reason}"
-    if of.profile is not None:
-        notes += [
-            _absent(on_file, row, [p])[1]
-            for p in profiles[: profiles.index(of.profile)]
-            if on_file.at(row, p).failures
-        ]
-    points = [
-        m.se
-        for r in of.results
-        if (m := r.metrics[spec.metric]).se is not None and math.isfinite(m.se)
-    ]
+    verdict, reason = _verdict(on_file, of, profiles, setting, difference, estimate)
+    fuller = profiles[: profiles.index(of.profile)] if of.profile else ()
+    notes += [_absent(on_file, row, [p])[1] for p in fuller if on_file.at(row, p).failures]
+    errors = [r.metrics[spec.metric].se for r in of.results]
+    points = [se for se in errors if se is not None and math.isfinite(se)]
     return RowOutcome(
         row=row,
         results=of.results,
@@ -671,12 +674,12 @@ def judge_row(
         se_points=float(np.mean(points)) if points else None,
         published=published,
         difference=difference,
-        interval=interval,
+        interval=estimate.interval() if estimate else None,
         smallest=estimate.half_width() if estimate else None,
         verdict=verdict,
         reason="; ".join([reason, *notes]),
-        flags=_flags(spec, of, on_file, changed, failed),
-        expected_seeds=expected,
+        flags=_flags(on_file, of, changed),
+        expected_seeds=seeds_of(spec, row, of.profile or profiles[0]),
         also=_also(row, of.results),
     )
 
@@ -700,7 +703,7 @@ def _also(row: Row, results: Sequence[Result]) -> dict[str, tuple[float | None, 
 
 @dataclass(frozen=True)
 class Side:
-    """One of the groups of rows that a claim sets against each other; their values are averaged, seed by seed."""
+    """One of the groups of rows that a claim compares; values are averaged over rows, by seed."""
 
     name: str
     rows: list[Row]
@@ -708,7 +711,7 @@ class Side:
 
 @dataclass(frozen=True)
 class Pair:
-    """What a test of two sides found: one-sided p values for and against the claim, None without a test."""
+    """What a test of two sides found; p values for and against are None without a test."""
 
     effect: float
     interval: Interval | None
@@ -727,9 +730,10 @@ class Draft:
 
 
 def parts_of(spec: Spec, claim: Claim) -> list[tuple[dict[str, Scalar], list[Side]]]:
-    """Return the combinations of held coordinates of a claim, each with the sides to compare, best first.
+    """Return the combinations of coordinates that a claim holds equal, each with its sides.
 
-    Values of an order that have no row at a combination are left out there; what is left with one side is no part.
+    Sides stand best first. Values of an order that have no row at a combination are left out
+    there; what is left with one side is no part.
     """
     wanted: list[tuple[str, Mapping[str, Scalar]]]
     if claim.order is not None:
@@ -758,7 +762,7 @@ def parts_of(spec: Spec, claim: Claim) -> list[tuple[dict[str, Scalar], list[Sid
 
 
 def _one_data(results: Iterable[Result]) -> bool:
-    """Say whether results go together: all on the data their rows name, or each data set by one stand-in."""
+    """Say whether results go together: all on their rows' own data, or each set by one stand-in."""
     uses: dict[str, set[str]] = defaultdict(set)
     standing = set()
     for result in results:
@@ -771,9 +775,9 @@ def _one_data(results: Iterable[Result]) -> bool:
 def evidence_for(
     on_file: OnFile, rows: Sequence[Row], metric: str, profiles: Sequence[Profile]
 ) -> tuple[Profile, dict[str, list[Result]]] | str:
-    """Return the fullest profile at which every row has the metric on data that go together, with those results.
+    """Return the fullest profile at which all rows have the metric on data that go together.
 
-    Where there is none, returns the reason.
+    With it come those results, by row; where there is none, the reason is returned.
     """
     apart = ""
     for profile in profiles:
@@ -808,13 +812,12 @@ def contrast(
     threshold: float = 0.0,
     tolerance: float | None = None,
 ) -> Pair | str:
-    """Test that a is better than b by more than `threshold`, or with `tolerance` that they differ by at most that.
+    """Test that a is better than b by more than `threshold`; a and b hold results for each row.
 
-    Seeds are the units: a paired t test over common seeds where both sides saw the same data, else Welch's. Two
-    classifiers that no seed moves are compared point by point (McNemar). Returns a reason where nothing can be compared.
-
-    Args:
-        a, b: results of each row of a side, by row.
+    With `tolerance`, test that they differ by at most that. Seeds are the units: a paired t test
+    over common seeds where both sides saw the same data, else Welch's. Two classifiers that no
+    seed moves are compared point by point (McNemar). Where nothing can be compared, the reason is
+    returned.
     """
     values_a, values_b = _averaged(a, metric), _averaged(b, metric)
     if not values_a or not values_b:
@@ -823,77 +826,101 @@ def contrast(
     blocks = [result.case.data for result in itertools.chain(*a, *b)]
     same_data = all(block == blocks[0] for block in blocks)
     common = sorted(set(values_a) & set(values_b)) if same_data else []
-    (mean_a, sd_a), (mean_b, sd_b) = (
-        mean_and_sd([*values_a.values()]),
-        mean_and_sd([*values_b.values()]),
-    )
+    differences = [sign * (values_a[seed] - values_b[seed]) for seed in common]
+    mean_a, sd_a = mean_and_sd([*values_a.values()])
+    mean_b, sd_b = mean_and_sd([*values_b.values()])
     effect = sign * (mean_a - mean_b)
     if _fixed(a, sd_a) and _fixed(b, sd_b):
-        found = (
-            _by_points(a, b, effect, store)
-            if same_data and not threshold and tolerance is None
-            else None
-        )
-        return found or Pair(
-            effect, None, None, None, "none: no side varies with the seed, so seeds cannot test it"
-        )
-    if len(common) >= 2:
-        mean, sd = mean_and_sd([sign * (values_a[s] - values_b[s]) for s in common])
-        assert sd is not None
-        estimate = Estimate(mean, sd / math.sqrt(len(common)), len(common) - 1.0)
-        test = f"paired t test over {len(common)} seeds"
+        if same_data and threshold == 0 and tolerance is None:
+            found = _by_points(a, b, metric, effect, store)
+            if found is not None:
+                return found
+        why = "none: the seed moves neither side" if sd_a == sd_b == 0 else FEW
+        return Pair(effect, None, None, None, why)
+    if len(differences) >= 2:
+        mean, sd = mean_and_sd(differences)
+        n = len(differences)
+        estimate = Estimate(mean, (sd or 0.0) / math.sqrt(n), n - 1.0)
+        test = f"paired t test over {n} seeds"
     elif sd_a is not None and sd_b is not None:
         n_a, n_b = len(values_a), len(values_b)
         estimate = Estimate.of(effect, [(sd_a**2 / n_a, n_a - 1.0), (sd_b**2 / n_b, n_b - 1.0)])
         test = f"Welch's t test over {n_a} and {n_b} seeds"
     else:
-        if common:
-            effect = sign * float(np.mean([values_a[s] - values_b[s] for s in common]))
-        return Pair(effect, None, None, None, "none: fewer than 2 seeds")
-    if tolerance is not None:
-        inside = max(estimate.p_above(-tolerance), estimate.p_below(tolerance))
-        outside = 2 * min(estimate.p_above(tolerance), estimate.p_below(-tolerance))
+        return Pair(differences[0] if differences else effect, None, None, None, FEW)
+    if tolerance is None:
+        p_for, p_against = estimate.p_above(threshold), estimate.p_below(threshold)
+    else:
+        p_for = max(estimate.p_above(-tolerance), estimate.p_below(tolerance))
+        p_against = min(estimate.p_above(tolerance), estimate.p_below(-tolerance))
         test = f"two one-sided tests ({test})"
-        return Pair(estimate.effect, estimate.interval(), inside, min(1.0, outside), test)
-    p_for, p_against = estimate.p_above(threshold), estimate.p_below(threshold)
     return Pair(estimate.effect, estimate.interval(), p_for, p_against, test)
 
 
 def _fixed(groups: Sequence[Sequence[Result]], sd: float | None) -> bool:
-    """Say whether the seed changes nothing: seen over seeds, or for a single one, since no gradient steps were taken."""
+    """Say whether the seed changes nothing: it did not, or for one seed, no steps were taken."""
     if sd is not None:
         return sd == 0
-    return all(
-        "fit" in stage for group in groups for result in group for stage in result.case.train
-    )
+    stages = [stage for group in groups for result in group for stage in result.case.train]
+    return all("fit" in stage for stage in stages)
 
 
 def _by_points(
-    a: Sequence[Sequence[Result]], b: Sequence[Sequence[Result]], effect: float, store: Store
+    a: Sequence[Sequence[Result]],
+    b: Sequence[Sequence[Result]],
+    metric: str,
+    effect: float,
+    store: Store,
 ) -> Pair | None:
-    """Return McNemar's test of two classifiers with stored predictions on the same points, or None."""
+    """Return McNemar's test of two classifiers with predictions on the same points, or None."""
     if len(a) != 1 or len(b) != 1 or a[0][0].case.seed != b[0][0].case.seed:
         return None
-    right = [store.per_point(side[0][0]).get("correct") for side in (a, b)]
-    if right[0] is None or right[1] is None or right[0].shape != right[1].shape:
-        return None
-    right_a, right_b = right[0].astype(bool), right[1].astype(bool)
-    only_a, only_b, p = mcnemar(right_a, right_b)
-    against = mcnemar(right_b, right_a)[2]
-    interval = None
-    if only_a != only_b:
-        n = (
-            right_a.size
-        )  # the metric may be a fraction or a percentage: the effect itself says which
-        unit = effect / ((only_a - only_b) / n)
-        se = math.sqrt(only_a + only_b - (only_a - only_b) ** 2 / n) / n
-        interval = Estimate(effect, abs(unit) * se, math.inf).interval()
-    test = f"McNemar's exact test between two fixed models over {right_a.size} points ({only_a} against {only_b})"
-    return Pair(effect, interval, p, against, test)
+    right, units = [], []
+    for result in (a[0][0], b[0][0]):
+        correct, value = store.per_point(result).get("correct"), _value(result, metric)
+        if correct is None or value is None:
+            return None
+        share = float(correct.astype(bool).mean())
+        units += [u for u in (1, 100) if any(_near(value, u * x) for x in (share, 1 - share))][:1]
+        right.append(correct.astype(bool))
+    if right[0].shape != right[1].shape or len(units) != 2:
+        return None  # other points, or a metric that is no share of right or wrong ones
+    (only_a, only_b, p), against = mcnemar(*right), mcnemar(right[1], right[0])[2]
+    n = right[0].size
+    se = math.sqrt(only_a + only_b - (only_a - only_b) ** 2 / n) / n  # of a paired difference
+    interval = Estimate(effect, max(units) * se, math.inf).interval()
+    test = f"McNemar's exact test between two fixed models over {n} points"
+    return Pair(effect, interval, p, against, f"{test} ({only_a} against {only_b})")
+
+
+def _near(x: float, y: float) -> bool:
+    return math.isclose(x, y, rel_tol=1e-4, abs_tol=1e-9)
 
 
 def _missing(at: Mapping[str, object], reason: str) -> Draft:
     return Draft(ClaimPart(dict(at), "missing", None, None, None, "", None, reason))
+
+
+def _lost(on_file: OnFile, rows: Iterable[Row], profile: Profile, metric: str) -> str:
+    """Return which seeds failed, as a reason to leave a claim undecided; empty if none did."""
+    lost = [f"{label(row)} seed {s}" for row in rows for s in on_file.at(row, profile).lost(metric)]
+    return f"{', '.join(lost)} failed, and the rest is a selection" if lost else ""
+
+
+def _draft(at: Mapping[str, object], pair: Pair, profile: Profile, reason: str, lost: str) -> Draft:
+    if pair.p_for is None:
+        reason += f"; {pair.test.removeprefix('none: ')}"
+    if lost:
+        reason += f"; {lost}"
+    part = ClaimPart(
+        dict(at), "undecided", pair.effect, pair.interval, None, pair.test, profile, reason
+    )
+    return Draft(part) if lost else Draft(part, pair.p_for, pair.p_against)
+
+
+def _signed(pair: Pair, unit: str) -> str:
+    half = pair.interval.half if pair.interval else None
+    return f"{_number(pair.effect, half, sign=True)} {unit}".strip()
 
 
 def draft_part(
@@ -903,7 +930,7 @@ def draft_part(
     sides: Sequence[Side],
     profiles: Sequence[Profile],
 ) -> Draft:
-    """Test one part of a claim; an order is as weak as the weakest of its neighbours (intersection-union test)."""
+    """Test one part of a claim; an order needs every neighbours' gap (intersection-union)."""
     spec = on_file.spec
     metric, better = claim.metric or spec.metric, claim.better or spec.better
     rows = [row for side in sides for row in side.rows]
@@ -919,60 +946,65 @@ def draft_part(
         pair = contrast(groups[0], groups[1], metric, better, on_file.store, threshold, tolerance)
         if isinstance(pair, str):
             return _missing(at, f"{a.name} and {b.name}: {pair}")
-        pairs.append(
-            (f"{a.name} over {b.name}" if tolerance is None else f"{a.name} and {b.name}", pair)
-        )
-    name, weakest = min(pairs, key=lambda p: p[1].effect)
-    tests = list(dict.fromkeys(pair.test for _, pair in pairs))
-    test = "; ".join(tests) + (f", for each of {len(pairs)} neighbours" if len(pairs) > 1 else "")
-    failed = [
-        f"{label(row)} seed {s}" for row in rows for s in on_file.at(row, profile).lost(metric)
-    ]
-    if failed:
-        reason = f"{', '.join(failed)} failed, so the seeds that are left are a selection"
-    else:
-        half = (weakest.interval.high - weakest.interval.low) / 2 if weakest.interval else None
-        reason = f"{name}: {_number(weakest.effect, half, sign=True)} {spec.unit if metric == spec.metric else ''}".strip()
-    left_out = len(next(iter(claim.order.values()))) - len(sides) if claim.order else 0
-    if left_out:
-        reason += f"; {left_out} of the values have no row here"
-    part = ClaimPart(
-        dict(at), "undecided", weakest.effect, weakest.interval, None, test, profile, reason
+        pairs.append((f"{a.name} {'over' if tolerance is None else 'and'} {b.name}", pair))
+    name, weakest = min(pairs, key=lambda item: item[1].effect)
+    reason = f"{name}: {_signed(weakest, spec.unit if metric == spec.metric else '')}"
+    if claim.gap and claim.gap.published:
+        reason += f", published {claim.gap.published.text}"
+    if claim.order and len(sides) < len(next(iter(claim.order.values()))):
+        reason += f"; here only {', '.join(side.name for side in sides)} have rows"
+    pair = _weakest([pair for _, pair in pairs])
+    return _draft(at, pair, profile, reason, _lost(on_file, rows, profile, metric))
+
+
+def _weakest(pairs: Sequence[Pair]) -> Pair:
+    """Return neighbours of an order as one: smallest effect, largest p (intersection-union)."""
+    weakest = min(pairs, key=lambda pair: pair.effect)
+    if len(pairs) == 1:
+        return weakest
+    p_for = [pair.p_for for pair in pairs if pair.p_for is not None]
+    p_against = [pair.p_against for pair in pairs if pair.p_against is not None]
+    if len(p_for) < len(pairs):
+        why = next(pair.test for pair in pairs if pair.p_for is None)
+        return replace(weakest, p_for=None, p_against=None, test=why)
+    tests = "; ".join(dict.fromkeys(pair.test for pair in pairs))
+    return replace(
+        weakest,
+        p_for=max(p_for),
+        p_against=min(1.0, len(pairs) * min(p_against)),  # any reversed neighbours refute it
+        test=f"{tests}, for each of {len(pairs)} neighbours",
     )
-    p_for = [pair.p_for for _, pair in pairs]
-    p_against = [pair.p_against for _, pair in pairs]
-    if failed or None in p_for or None in p_against:
-        return Draft(part)
-    against = min(p for p in p_against if p is not None) * len(pairs)
-    return Draft(part, max(p for p in p_for if p is not None), min(1.0, against))
 
 
 def settle(drafts: Sequence[Draft]) -> list[ClaimPart]:
-    """Return the parts with Holm-adjusted p values and their verdicts; all of a table's parts are one family."""
-    tested = [d for d in drafts if d.p_for is not None and d.p_against is not None]
-    adjusted = holm([d.p_for for d in tested if d.p_for is not None])
-    opposed = holm([d.p_against for d in tested if d.p_against is not None])
-    by_draft = {id(d): (p, q) for d, p, q in zip(tested, adjusted, opposed, strict=True)}
+    """Return the parts with Holm-adjusted p values and verdicts; a table's parts are one family."""
+    tested = [i for i, d in enumerate(drafts) if d.p_for is not None]
+    adjusted = dict(zip(tested, holm([drafts[i].p_for or 0.0 for i in tested]), strict=True))
+    opposed = dict(zip(tested, holm([drafts[i].p_against or 0.0 for i in tested]), strict=True))
     out = []
-    for draft in drafts:
-        part = draft.part
-        if id(draft) in by_draft:
-            p, q = by_draft[id(draft)]
-            verdict: ClaimVerdict = "holds" if p < ALPHA else "fails" if q < ALPHA else "undecided"
-            says = f"p = {p:.2g}" if verdict != "fails" else f"p = {q:.2g} for the opposite"
-            if verdict == "undecided":
-                says += ", too little to tell"
-            part = _with(part, verdict=verdict, p=p, reason=f"{part.reason} ({says})")
-        out.append(part)
+    for i, part in enumerate(draft.part for draft in drafts):
+        if i not in adjusted:
+            out.append(part)
+            continue
+        p, q = adjusted[i], opposed[i]
+        verdict: ClaimVerdict = "holds" if p < ALPHA else "fails" if q < ALPHA else "undecided"
+        says = f"p = {q:.2g} for the opposite" if verdict == "fails" else f"p = {p:.2g}"
+        says += ", too little to tell" if verdict == "undecided" else ""
+        out.append(replace(part, verdict=verdict, p=p, reason=f"{part.reason} ({says})"))
     return out
 
 
-def _with(part: ClaimPart, **changes: Any) -> ClaimPart:
-    return ClaimPart(**{**vars(part), **changes})
+def settle_all(plan: Sequence[tuple[Claim, list[Draft]]]) -> list[ClaimOutcome]:
+    """Return the verdicts on claims whose parts are one family."""
+    parts = iter(settle([draft for _, drafts in plan for draft in drafts]))
+    return [conclude(claim, list(itertools.islice(parts, len(drafts)))) for claim, drafts in plan]
 
 
 def conclude(claim: Claim, parts: list[ClaimPart]) -> ClaimOutcome:
-    """Return the verdict over all parts that count: fails if one fails, else undecided, else missing, else holds."""
+    """Return the verdict over the parts that count.
+
+    It is the first that any part has of: fails, undecided, missing, holds.
+    """
     counted = [part for part in parts if part.counts] or parts
     order: tuple[ClaimVerdict, ...] = ("fails", "undecided", "missing", "holds")
     tally = {v: sum(p.verdict == v for p in counted) for v in order}
@@ -999,28 +1031,19 @@ def judge_claims(
         for at, sides in parts_of(spec, claim):
             draft = draft_part(on_file, claim, at, sides, profiles)
             rows = [row for side in sides for row in side.rows]
-            others = [s for row in rows if (s := _elsewhere(spec, row, settings))]
-            if others:
+            if any(_elsewhere(spec, row, settings) for row in rows):
                 reason = f"{draft.part.reason}; not the setting that calibration chose"
-                draft = Draft(
-                    _with(draft.part, counts=False, reason=reason), draft.p_for, draft.p_against
-                )
+                draft = replace(draft, part=replace(draft.part, counts=False, reason=reason))
             drafts.append(draft)
         plan.append((claim, drafts or [_missing({}, "the spec has no rows that it compares")]))
-    settled = iter(settle([draft for _, drafts in plan for draft in drafts]))
-    return [conclude(claim, list(itertools.islice(settled, len(drafts)))) for claim, drafts in plan]
+    return settle_all(plan)
 
 
 def _elsewhere(spec: Spec, row: Row, settings: Mapping[tuple[str, ...], Setting]) -> bool:
     """Say whether calibration chose another value of its coordinate than the row has."""
-    if spec.calibrate is None:
-        return False
-    setting = settings.get(_place(spec, row))
-    return (
-        setting is not None
-        and setting.chosen is not None
-        and not _same_value(spec, row, setting.chosen)
-    )
+    setting = settings.get(_place(spec, row)) if spec.calibrate else None
+    chosen = setting.chosen if setting else None
+    return chosen is not None and not _same_value(spec, row, chosen)
 
 
 # --- a method of one's own ------------------------------------------------------------------------
@@ -1032,10 +1055,11 @@ def _same_points(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
 
 
 def versus(on_file: OnFile, mine: OnFile, profiles: Sequence[Profile]) -> list[ClaimOutcome]:
-    """Set each row of the user's spec against the best measured and the best published row of the table.
+    """Set each row of the user's spec against the table's best measured and best published row.
 
-    Rivals have the row's own value of every coordinate that the table knows it by; a value that the table does not have
-    (the new method's name) leaves its coordinate free. They count only on the same data and pixels.
+    Rivals have the row's own value of every coordinate that the table knows it by; a value that
+    the table does not have (the new method's name) leaves its coordinate free. They count only on
+    the same data and pixels.
     """
     spec = on_file.spec
     plan: list[tuple[Claim, list[Draft]]] = []
@@ -1047,14 +1071,14 @@ def versus(on_file: OnFile, mine: OnFile, profiles: Sequence[Profile]) -> list[C
         text = f"{label(row)} ({mine.spec.id}) beats the rows of {spec.id}"
         claim = Claim(id=f"against/{row.name}", text=text, gap=Gap(better=row.at, worse={}))
         if mine.spec.metric != spec.metric or mine.spec.better != spec.better:
-            why = f"{mine.spec.id} measures {mine.spec.metric} ({mine.spec.better} is better), not {spec.metric}"
+            own = f"{mine.spec.metric} ({mine.spec.better} is better)"
+            why = f"{mine.spec.id} measures {own}, not {spec.metric}"
             drafts = [_missing({}, why)]
         else:
             drafts = [_against_measured(on_file, mine, row, rivals, profiles)]
             drafts.append(_against_published(on_file, mine, row, rivals, profiles))
         plan.append((claim, drafts))
-    settled = iter(settle([draft for _, drafts in plan for draft in drafts]))
-    return [conclude(claim, list(itertools.islice(settled, len(drafts)))) for claim, drafts in plan]
+    return settle_all(plan)
 
 
 def _against_measured(
@@ -1073,16 +1097,14 @@ def _against_measured(
             if not found:
                 continue
             _, rival, group = max(found, key=lambda item: item[0])
-            at: dict[str, object] = {"against": f"best measured: {label(rival)}"}
+            at = {"against": f"best measured: {label(rival)}"}
             pair = contrast([own], [group], spec.metric, spec.better, on_file.store)
             if isinstance(pair, str):
                 return _missing(at, pair)
-            half = (pair.interval.high - pair.interval.low) / 2 if pair.interval else None
-            reason = f"{_number(pair.effect, half, sign=True)} {spec.unit} over {label(rival)}"
-            part = ClaimPart(
-                at, "undecided", pair.effect, pair.interval, None, pair.test, profile, reason
-            )
-            return Draft(part, pair.p_for, pair.p_against)
+            lost = _lost(mine, [row], profile, spec.metric)
+            lost = lost or _lost(on_file, [rival], profile, spec.metric)
+            reason = f"{_signed(pair, spec.unit)} over {label(rival)}"
+            return _draft(at, pair, profile, reason, lost)
     return _missing({"against": "best measured"}, "no profile has results of both on the same data")
 
 
@@ -1091,10 +1113,9 @@ def _against_published(
 ) -> Draft:
     spec = on_file.spec
     sign = 1.0 if spec.better == "higher" else -1.0
-    at: dict[str, object] = {"against": "best published"}
     own = measure(mine, row, profiles)
-    if own.mean is None:
-        return _missing(at, f"no results of {label(row)}")
+    if own.mean is None or own.profile is None:
+        return _missing({"against": "best published"}, f"no results of {label(row)}")
     data = own.results[0].case.data
     printed = [
         (sign * published.value, rival, published)
@@ -1105,37 +1126,28 @@ def _against_published(
         and _same_points(variants(spec, rival, "full", 0)[0].data, data)
     ]
     if not printed:
-        return _missing(at, "nothing was published on the same data")
+        return _missing({"against": "best published"}, "nothing was published on the same data")
     _, rival, published = max(printed, key=lambda item: item[0])
+    effect, n = sign * (own.mean - published.value), len(own.results)
+    if own.profile != "full":
+        pair = Pair(effect, None, None, None, f"none: run at {own.profile}")
+    elif own.sd is None:
+        pair = Pair(effect, None, None, None, FEW)
+    else:
+        trials = spec.trials(rival)
+        of = prediction(effect, own.sd, n, published.error, published.rounding, trials)
+        test = f"prediction interval, {_seeds(n)} against print"
+        pair = Pair(effect, of.interval(), of.p_above(), of.p_below(), test)
     at = {"against": f"best published: {label(rival)}"}
-    difference = own.mean - published.value
-    if own.sd is None or own.profile != "full":
-        why = f"run at {own.profile}" if own.profile != "full" else "one seed only"
-        reason = f"{_number(sign * difference, sign=True)} {spec.unit} over {published.text}; {why}, nothing is decided"
-        return Draft(
-            ClaimPart(at, "undecided", sign * difference, None, None, "none", own.profile, reason)
-        )
-    estimate = prediction(
-        sign * difference,
-        own.sd,
-        len(own.results),
-        published.error,
-        published.rounding,
-        spec.trials(rival),
-    )
-    reason = f"{_number(sign * difference, estimate.half_width(), sign=True)} {spec.unit} over {published.text}"
-    test = f"prediction interval, {_seeds(len(own.results))} against print"
-    part = ClaimPart(
-        at, "undecided", estimate.effect, estimate.interval(), None, test, "full", reason
-    )
-    return Draft(part, estimate.p_above(), estimate.p_below())
+    reason = f"{_signed(pair, spec.unit)} over {published.text}"
+    return _draft(at, pair, own.profile, reason, _lost(mine, [row], own.profile, spec.metric))
 
 
 # --- a whole table --------------------------------------------------------------------------------
 
 
 def _wide_margins(spec: Spec) -> Iterator[str]:
-    """Yield a warning for each row whose margin exceeds half the smallest published gap among its claims."""
+    """Yield a warning for each row whose margin exceeds half the smallest gap claimed of it."""
     smallest: dict[str, tuple[float, str]] = {}
     for claim in spec.claims:
         if claim.within is not None or claim.metric not in (None, spec.metric):
@@ -1152,11 +1164,12 @@ def _wide_margins(spec: Spec) -> Iterator[str]:
     for row in spec.rows:
         margin, (gap, claim_id) = spec.margin(row), smallest.get(row.name, (math.inf, ""))
         if margin is not None and margin > gap / 2 * (1 + 1e-9):
-            yield f"{label(row)}: its margin {margin:g} is more than half the gap {gap:.3g} of claim {claim_id}"
+            half = f"half the gap {gap:.3g} of claim {claim_id}"
+            yield f"{label(row)}: its margin {margin:g} is more than {half}"
 
 
 def _changed(results: Sequence[Result], fingerprint: Fingerprint | None) -> bool:
-    """Say whether results come from other sources than those of today; the seed does not choose sources."""
+    """Say whether a row's results come from other sources than today's."""
     if fingerprint is None or not results:
         return False
     today = fingerprint(results[0].case)
@@ -1190,18 +1203,21 @@ def compare(
     """Judge every row and claim of a spec by what is on file.
 
     Args:
+        spec: the table.
+        store: the results.
         profile: use only results of this profile; by default each row's (and each claim's) fullest.
-        against: a spec of the user's own, whose rows are put beside those of the table and tested against the best.
-        fingerprint: `build.fingerprint`, to tell results of code that has changed since; None does not look.
+        against: a spec of the user's own, whose rows are put beside those of the table and tested
+            against the best.
+        fingerprint: `build.fingerprint`, to tell results of code that has changed since; None
+            does not look.
 
     Raises:
         SpecError: `against` has the id of `spec`.
     """
     profiles: tuple[Profile, ...] = (profile,) if profile else BEST_FIRST
     if against is not None and against.id == spec.id:
-        raise SpecError(
-            f"{against.file}: its id {spec.id} is that of the table it is set against; give it one of its own"
-        )
+        why = f"{spec.id} is the id of the table it is set against; give it one of its own"
+        raise SpecError(f"{against.file}: {why}")
     on_file = OnFile(spec, store)
     measured = {row.name: measure(on_file, row, profiles) for row in spec.rows}
     settings = calibrations(on_file, measured)

@@ -322,7 +322,7 @@ def test_a_number_that_is_none_is_a_failure(tmp_path):
     bench.put(0, [math.nan])
     row = bench.row()
     assert row.verdict == "failed"
-    assert "not a finite number" in row.reason
+    assert "log_likelihood is not a number" in row.reason
 
 
 def test_seeds_that_failed_leave_a_selection(tmp_path):
@@ -551,7 +551,7 @@ def test_nothing_is_chosen_before_all_have_run(tmp_path):
     assert "not chosen yet: no full results of M/grey/A" in rows[2].reason
     bench.put(1, spread(-90.0, 0.05, 3), "quick")
     assert [r.verdict for r in bench.compare().rows][:3] == ["undecided", "reduced", "undecided"]
-    bench.fail(1, 0)
+    bench.fail(1, 0)  # out of the race
     assert [r.verdict for r in bench.compare().rows] == ["calibrated", "reduced", "agrees", "incomparable", "unpublished"]
 
 
@@ -807,7 +807,7 @@ def test_held_coordinates_and_absent_rows(tmp_path):
         bench.put(i, spread(mean, 0.01))
     parts = bench.claim().parts
     assert [(p.at, p.verdict) for p in parts] == [({"pixels": "fixed"}, "holds"), ({"pixels": "dynamic"}, "holds")]
-    assert "1 of the values have no row here" in parts[1].reason
+    assert "here only A, C have rows" in parts[1].reason
     narrow = Bench(tmp_path / "narrow", rows, ORDER.replace("text: t", "text: t, where: {pixels: [grey, dynamic]}"))
     assert [p.at for p in narrow.claim().parts] == [{"pixels": "dynamic"}]
     none = Bench(tmp_path / "none", rows, ORDER.replace("text: t", "text: t, where: {pixels: grey}"))
@@ -876,7 +876,7 @@ def test_what_no_seed_moves_needs_values_per_point(tmp_path):
     bench.put(1, [4.0, 4.0])
     (part,) = bench.claim().parts
     assert (part.verdict, part.p, part.effect) == ("undecided", None, 1.0)
-    assert "seeds cannot test it" in part.test
+    assert "the seed moves neither side" in part.test
 
 
 # --- a method of one's own ------------------------------------------------------------------------
