@@ -9,7 +9,7 @@ from __future__ import annotations
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
 from hwbench.models.layers import Affine, BinaryUnits, Init, Layer, weights
 
@@ -80,11 +80,6 @@ class AutoregressiveLayer(Layer):
         self.weight = weights(below, below, init)
         with torch.no_grad():
             self.weight.tril_(-1).mul_(1.0 if above else 0.5)
-
-    @property
-    def output_bias(self) -> nn.Parameter:
-        """Return b."""
-        return self.affine.bias
 
     def forward(self, h: Float[Tensor, "*s h"] | None = None) -> AutoregressiveUnits:
         """Return p(x | h), or p(x) at the top."""

@@ -60,10 +60,8 @@ def log_bernoulli(x: Float[Tensor, "*s d"], logits: Float[Tensor, "*t d"]) -> Fl
 class BinaryUnits(ABC):
     """A distribution over x ∈ {0, 1}^D, a chain: p(x) = Π_d Bern(x_d; σ(a_d(x_{<d}))).
 
-    Has the interface of `torch.distributions` that rules and models use.
-    (`torch.distributions.Bernoulli` itself draws
-    its samples one scalar at a time: on a CPU that takes three times as long as comparing uniforms
-    to the means.)
+    Has what rules and models use of the interface of `torch.distributions`, whose own Bernoulli
+    draws one scalar at a time: three times as long on a CPU as comparing uniforms to the means.
 
     Args:
         clamped: pass means through 0.9999 p + 0.000005.
@@ -133,18 +131,21 @@ class Affine(nn.Module):
 
     def forward(self, h: Float[Tensor, "*s h"] | None = None) -> Float[Tensor, "*s d"]:
         """Return [*S, D], or [D] without h."""
-        return (
-            self.bias if self.weight is None or h is None else F.linear(h, self.weight, self.bias)
-        )
+        if self.weight is None:
+            return self.bias
+        assert h is not None, "a layer below others is called with what is above"
+        return F.linear(h, self.weight, self.bias)
 
 
 class Layer(nn.Module):
     """A layer of D binary units given H units above; with H = 0 a top layer, called without h."""
 
+    affine: Affine
+
     @property
     def output_bias(self) -> nn.Parameter:
         """Return the units' biases [D]."""
-        raise NotImplementedError
+        return self.affine.bias
 
 
 class SigmoidLayer(Layer):
@@ -166,11 +167,6 @@ class SigmoidLayer(Layer):
         super().__init__()
         self.clamped = clamped
         self.affine = Affine(above, below, bias, init)
-
-    @property
-    def output_bias(self) -> nn.Parameter:
-        """Return b."""
-        return self.affine.bias
 
     def forward(self, h: Float[Tensor, "*s h"] | None = None) -> SigmoidUnits:
         """Return p(x | h), or p(x) at the top."""
@@ -203,11 +199,6 @@ class DeterministicLayer(Layer):
         self.clamped = clamped
         self.hidden = Affine(above, hidden, bias, init)
         self.affine = Affine(hidden, below, bias, init)
-
-    @property
-    def output_bias(self) -> nn.Parameter:
-        """Return b."""
-        return self.affine.bias
 
     def forward(self, h: Float[Tensor, "*s h"] | None = None) -> SigmoidUnits:
         """Return p(x | h)."""

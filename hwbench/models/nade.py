@@ -69,16 +69,17 @@ class _Blocks(torch.autograd.Function):
     """`logits_by_loop` by blocks, over distinct hidden states, which backward computes again."""
 
     @staticmethod
-    def forward(ctx: Any, x: Tensor, a: Tensor, encode: Tensor, decode: Tensor) -> Tensor:
+    def forward(
+        ctx: Any, x: Tensor, a: Tensor, encode: Tensor, decode: Tensor, keep: bool
+    ) -> Tensor:
         out, kept = torch.empty_like(x), []
         for start in range(0, x.shape[1], BLOCK):
             block = slice(start, start + BLOCK)
             x_b, plan = x[:, block], _plan(x[:, block])
-            s = torch.addmm(
-                a.index_select(0, plan.point), plan.seen, encode[block]
-            ).sigmoid_()  # [R, H]
+            s = torch.addmm(a.index_select(0, plan.point), plan.seen, encode[block]).sigmoid_()
             out[:, block] = (s @ decode[block].T).take(plan.place).view_as(x_b)
-            kept += [a, *plan]
+            if keep:
+                kept += [a, *plan]
             a = torch.addmm(a, x_b, encode[block])
         ctx.save_for_backward(x, encode, decode, *kept)
         return out
@@ -99,7 +100,7 @@ class _Blocks(torch.autograd.Function):
             d_s = torch.ops.aten.sigmoid_backward(d_logits @ decode[block], s)  # [R, H]
             d_encode[block] = torch.addmm(x[:, block].T @ d_a, plan.seen.T, d_s)
             d_a.index_add_(0, plan.point, d_s)
-        return None, d_a, d_encode, d_decode
+        return None, d_a, d_encode, d_decode, None
 
 
 def logits_by_blocks(
@@ -110,10 +111,10 @@ def logits_by_blocks(
 ) -> Float[Tensor, "n d"]:
     """Return what `logits_by_loop` returns, in a fraction of its time; x gets no gradient.
 
-    Time goes with the number of units that are on. Memory between forward and backward is [N, H]
-    per block.
+    Time goes with the number of units that are on. Until backward each block keeps [N, H] numbers.
     """
-    return _Blocks.apply(x, a, encode, decode)  # type: ignore[no-any-return]
+    keep = torch.is_grad_enabled()  # always off within `forward`
+    return _Blocks.apply(x, a, encode, decode, keep)  # type: ignore[no-any-return]
 
 
 class NADEUnits(BinaryUnits):
@@ -163,7 +164,7 @@ class NADEUnits(BinaryUnits):
         for d in range(units):
             logits[d] = self.squash(torch.addmv(logits[d], s, self.decode[d]))
             torch.lt(threshold[d], logits[d], out=x[d])
-            if a.is_cuda:  # asking which points would make it wait
+            if a.device.type != "cpu":  # asking it which points would make it wait
                 torch.sigmoid(a.addr_(x[d], self.encode[d]), out=s)
             else:
                 on = x[d].nonzero().squeeze(1)
@@ -204,11 +205,6 @@ class NADELayer(Layer):
         self.hidden = Affine(above, hidden, bias, init)
         self.encode = nn.Parameter(weights(below, hidden, init).T.contiguous())  # [D, H]
         self.decode = weights(hidden, below, init)  # [D, H]
-
-    @property
-    def output_bias(self) -> nn.Parameter:
-        """Return b."""
-        return self.affine.bias
 
     def forward(self, y: Float[Tensor, "*s c"] | None = None) -> NADEUnits:
         """Return p(x | y), or p(x) at the top."""

@@ -7,11 +7,17 @@ import pytest
 import torch
 
 from hwbench.build import check_arguments, find_class, make
-from hwbench.evaluators.exact import all_binary, exact_log_prob, latent_configurations
+from hwbench.evaluators.exact import (
+    EnumeratedLogLikelihood,
+    all_binary,
+    exact_log_prob,
+    latent_configurations,
+)
+from hwbench.evaluators.importance import LogLikelihood
 from hwbench.models.helmholtz import BinaryHelmholtzMachine, _kinds
 from hwbench.models.layers import DeterministicLayer, SigmoidLayer
 from hwbench.models.nade import NADELayer
-from hwbench.protocols import TrainSplit
+from hwbench.protocols import TestSplit, TrainSplit
 
 SIGMA = 5.0  # statistical tests: standard errors allowed
 KINDS = ["sbn", "ar-sbn", "nade", "dsbn"]
@@ -149,6 +155,17 @@ def test_inferred_log_q_is_log_q(model):
     with torch.no_grad():
         again = model.infer(x, 3)
     torch.testing.assert_close(again.log_q, log_q.detach())
+
+
+@pytest.mark.statistical
+def test_importance_sampling_finds_the_exact_likelihood(model):
+    """In float32, as evaluations run; within 5 Monte Carlo errors, plus the bias Var(w) / 2K."""
+    model = model.float()
+    split = TestSplit(all_binary(4).to(torch.uint8))
+    found = LogLikelihood(k=5000)(model, split, seed=0).metrics["log_likelihood"]
+    exact = EnumeratedLogLikelihood()(model, split, seed=0).metrics["log_likelihood"].value
+    assert abs(found.value - exact) < SIGMA * found.mc_se + len(split) / 2 * found.mc_se**2
+    assert found.mc_se < 0.1
 
 
 def test_sample_gives_means_of_pixels(model):
