@@ -13,7 +13,7 @@ from pydantic import Field
 from torch import Tensor
 
 from hwbench.numerics import generator
-from hwbench.protocols import Curve, Fit, Mixture, Split, TrainSplit, ValidationSplit
+from hwbench.protocols import Fit, Mixture, Split, TrainSplit, ValidationSplit
 
 
 class EM(Fit[Mixture]):
@@ -69,8 +69,8 @@ class EM(Fit[Mixture]):
     ) -> dict[str, Any]:
         """Fit the mixture.
 
-        Returns `curves` by iteration (objective, train and validation log-likelihood, nats per
-        point) and the number of `iterations`.
+        Returns curves of points (iteration, nats per point): the objective and the log-likelihoods
+        of training and validation points, each before the iteration.
         """
         draws = generator(seed, "pixels", device=train.values.device)
         data = _frozen(train, draws)  # one draw: the objective must not change under EM
@@ -98,11 +98,10 @@ class EM(Fit[Mixture]):
         if held_out is not None:
             model.weights.copy_(kept[0])
             model.logits.copy_(kept[1])
-        steps = list(map(float, range(len(objective))))
-        curves = {"objective": Curve(steps, objective), "train": Curve(steps, train_curve)}
+        curves = {"train/objective": objective, "train/log_likelihood": train_curve}
         if held_out is not None:
-            curves["validation"] = Curve(steps, validation_curve)
-        return {"curves": curves, "iterations": len(steps)}
+            curves["validation/log_likelihood"] = validation_curve
+        return {name: [(float(i), y) for i, y in enumerate(ys)] for name, ys in curves.items()}
 
     def _start(self, mixture: Mixture, data: Split, mean: Tensor, g: torch.Generator) -> None:
         components = len(mixture.weights)

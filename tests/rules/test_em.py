@@ -22,6 +22,14 @@ def silent(fraction, message):
     pass
 
 
+def run(em, model, train, validation=None, seed=0):
+    """Return the values of each curve."""
+    curves = em(model, train, validation, seed, silent)
+    for points in curves.values():
+        assert [x for x, _ in points] == list(range(len(points)))
+    return {name: [y for _, y in points] for name, points in curves.items()}
+
+
 @pytest.mark.parametrize("clip", [1e-6, 1e-2])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1, 2.0])
 @pytest.mark.parametrize("seed", [0, 1])
@@ -29,7 +37,7 @@ def test_the_objective_never_falls(smoothing, clip, seed):
     train = TrainSplit(digits_like(300))
     model = BernoulliMixture(20, components=12).double()
     em = EM(iterations=60, smoothing=smoothing, clip=clip, tolerance=0.0, chunk=77)
-    objective = em(model, train, None, seed, silent)["curves"]["objective"].y
+    objective = run(em, model, train, seed=seed)["train/objective"]
     assert np.diff(objective).min() > -1e-12  # float64: rounding only
     assert objective[-1] > objective[0] + 0.1
     assert model.logits.sigmoid().min() >= clip * (1 - 1e-9)
@@ -39,7 +47,7 @@ def test_the_curve_is_the_likelihood_and_plain_em_raises_it():
     train = TrainSplit(digits_like(200))
     model = BernoulliMixture(20, components=4)
     em = EM(iterations=5, smoothing=0.0, tolerance=0.0)
-    curve = em(model, train, None, 0, silent)["curves"]["train"].y
+    curve = run(em, model, train)["train/log_likelihood"]
     after = model.log_prob(train.values.float()).mean().item()
     assert curve[-1] < after < curve[-1] + 5
     again = BernoulliMixture(20, components=4)
@@ -88,10 +96,10 @@ def test_early_stopping_keeps_the_best_validation_parameters():
     train, validation = TrainSplit(digits_like(40)), ValidationSplit(digits_like(500, seed=0))
     model = BernoulliMixture(20, components=30)
     em = EM(iterations=100, smoothing=0.01, tolerance=0.0, patience=3)
-    out = em(model, train, validation, 0, silent)
-    best = max(out["curves"]["validation"].y)
+    curves = run(em, model, train, validation)
+    best = max(curves["validation/log_likelihood"])
     assert model.log_prob(validation.values.float()).mean().item() == pytest.approx(best, abs=1e-4)
-    assert out["iterations"] < 100
+    assert len(curves["train/objective"]) < 100
 
 
 def test_a_resampled_split_is_drawn_once_and_the_seed_decides():
@@ -101,8 +109,8 @@ def test_a_resampled_split_is_drawn_once_and_the_seed_decides():
     runs = []
     for seed in (0, 0, 1):
         model = BernoulliMixture(10, components=3)
-        out = EM(iterations=20, tolerance=0.0)(model, grey, None, seed, silent)
-        assert np.diff(out["curves"]["objective"].y).min() > -1e-5
+        curves = run(EM(iterations=20, tolerance=0.0), model, grey, seed=seed)
+        assert np.diff(curves["train/objective"]).min() > -1e-5
         runs.append(model.logits.detach().clone())
     assert torch.equal(runs[0], runs[1])
     assert not torch.equal(runs[0], runs[2])
