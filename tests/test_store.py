@@ -1,4 +1,4 @@
-"""Results are whole or absent, never overwritten, never lost, and what is no result is skipped with a warning."""
+"""Results are whole or absent, never overwritten, never lost; other files are warned of."""
 
 import json
 import math
@@ -141,7 +141,7 @@ def test_what_is_no_result_is_skipped_with_a_warning_and_kept(tmp_path, kind):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_damaged_file_does_not_stand_in_the_way_of_its_rerun(tmp_path, kind):
-    """The rerun's result takes its place; what was there stays under another name, still warned of."""
+    """The rerun's result takes its place; what was there stays under another name, warned of."""
     store, case = Store(tmp_path), make_case()
     store.write(make_result(case), {"log_px": np.zeros(2)})
     text = damaged(store.path(case).read_text())[kind]
