@@ -394,6 +394,15 @@ def _forest_legend(figure: Figure, comparison: Comparison, differing: bool) -> N
     figure.legend(handles, labels, loc="outside upper left", ncols=len(labels), columnspacing=1.6)
 
 
+def _forest_caption(comparison: Comparison) -> str:
+    parts = []
+    if any(_difference(o) is not None for o in comparison.rows):
+        parts += ["Left: values.", "Right: measured − published; shaded: ± the margin of the row."]
+    if any(tables.on_other_data(o) for o in comparison.rows):
+        parts.append("Grey: measured on other data, so that no distance is drawn.")
+    return " ".join(parts)
+
+
 def _forest_alt(comparison: Comparison) -> str:
     parts = []
     for o in comparison.rows:
@@ -844,13 +853,8 @@ def pictures(comparison: Comparison, store: Store) -> list[Picture]:
     with style():
         forest = forest_figure(comparison)
         if forest is not None:
-            caption = "Left: values. Right: measured − published; shaded: ± the margin of the row."
-            caption = (
-                tables.minus(caption)
-                if any(_difference(o) is not None for o in comparison.rows)
-                else ""
-            )
             alt = _forest_alt(comparison)
+            caption = _forest_caption(comparison)
             out.append(
                 Picture(
                     f"{stem}-forest",

@@ -304,7 +304,7 @@ def argument_text(value: Any) -> str:
             else "{" + ", ".join(f"{k}: {argument_text(v)}" for k, v in value.items()) + "}"
         )
     if isinstance(value, list | tuple):
-        return "[" + ", ".join(argument_text(v) for v in value) + "]"
+        return "[" + ", ".join(argument_text(v) for v in value) + "]" if value else "none"
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "none"}[value]
     return minus(clean(value)) if isinstance(value, int | float) else clean(value)
@@ -850,14 +850,18 @@ def _flat(machine: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _machines(results: Sequence[Result]) -> list[list[tuple[str, str]]]:
-    """Return each distinct machine with its commit, and how many results it made."""
-    seen: Counter[tuple[tuple[str, str], ...]] = Counter()
+    """Return each distinct machine, with the commits and plugins of the results it made."""
+    made: dict[tuple[tuple[str, str], ...], list[Result]] = {}
     for r in results:
-        extra = [("commit", clean(r.commit or "unknown"))] + (
-            [("plugins", ", ".join(map(clean, r.plugins)))] if r.plugins else []
-        )
-        seen[(*_flat(r.machine), *extra)] += 1
-    return [[("results", str(n)), *machine] for machine, n in seen.items()]
+        made.setdefault(tuple(_flat(r.machine)), []).append(r)
+    out = []
+    for machine, found in made.items():
+        commits = Counter(clean(r.commit or "unknown") for r in found)
+        text = ", ".join(f"{c} ({n})" if len(commits) > 1 else c for c, n in commits.items())
+        plugins = sorted({clean(p) for r in found for p in r.plugins})
+        extra = [("plugins", ", ".join(plugins))] if plugins else []
+        out.append([("results", str(len(found))), *machine, ("commit", text), *extra])
+    return out
 
 
 def _timings(comparison: Comparison) -> Listing:

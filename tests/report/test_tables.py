@@ -177,6 +177,17 @@ def test_only_named_blocks_have_a_common_part():
     assert tables.common_part([{"use": "a.A", "k": 1}, None]) is None
 
 
+def test_results_of_one_machine_stand_together_whatever_their_commits(example: Example):
+    rows = list(example.comparison.rows)
+    first, *rest = rows[0].results
+    changed = first.model_copy(update={"commit": "fedcba9", "plugins": ["mine"]})
+    rows[0] = replace(rows[0], results=[changed, *rest])
+    (machine,) = tables.section(replace(example.comparison, rows=rows)).machines
+    assert dict(machine)["results"] == "34"
+    assert dict(machine)["commit"] == "fedcba9 (1), 0123abc (33)"
+    assert dict(machine)["plugins"] == "mine"
+
+
 def test_equal_warnings_of_a_row_are_one(example: Example):
     assert tables.section(example.comparison).warnings == [
         "results of 2 files were skipped",
