@@ -171,13 +171,14 @@ def _covered(n: int, ratio: float, trials: int, repeats: int, rng: np.random.Gen
 
 
 @pytest.mark.statistical
-@pytest.mark.parametrize(("n", "ratio"), [(5, 1.0), (5, 0.3), (5, 3.0), (3, 1.0), (3, 2.0)])
-def test_coverage_with_a_printed_error_is_near_nominal(n, ratio):
-    """Welch's approximation: 89 to 93 % for 3 seeds or more, as documented (5 sigma)."""
+@pytest.mark.parametrize("ratio", [0.3, 1.0, 3.0])
+@pytest.mark.parametrize(("n", "at_least"), [(2, 0.85), (3, 0.88), (5, 0.89)])
+def test_coverage_with_a_printed_error_is_near_nominal(n, at_least, ratio):
+    """Welch's approximation is a little short for few seeds, as documented (5 sigma)."""
     repeats = 40_000
     covered = _covered(n, ratio, 5, repeats, np.random.default_rng(7))
     sigma = math.sqrt(0.9 * 0.1 / repeats)
-    assert 0.89 - 5 * sigma < covered < 0.93 + 5 * sigma
+    assert at_least - 5 * sigma < covered < 0.92 + 5 * sigma
 
 
 @pytest.mark.statistical

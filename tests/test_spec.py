@@ -84,6 +84,7 @@ def line_of(text: str, part: str) -> int:
     return number
 
 
+NEXT = "\nprofiles:"
 WITHIN = "within: {a: {}, b: {}, tolerance: 1.0}"
 CALIBRATE = "calibrate: {coordinate: pixel, by: {method: VAE}, tolerance: 1.0}"
 
@@ -151,12 +152,12 @@ def test_every_mistake_of_a_file_is_reported_at_once(tmp_path):
         ("method: [IWAE, ELBO]", "method: [IWAE]", "claims[0].order.method", "at least 2 items"),
         ("method: [IWAE, ELBO]", "method: [IWAE, IWAE]", "claims[0].order.method", "stands twice"),
         ("text: better,", f"text: better, {WITHIN},", "claims[0]", "exactly one"),
-        ("\nprofiles:", f"\n  - {{id: C1, text: a, {WITHIN}}}\nprofiles:", "claims[1].id", "claims[0]"),
+        (NEXT, f"\n  - {{id: C1, text: a, {WITHIN}}}{NEXT}", "claims[1].id", "claims[0]"),
         ("  quick: {train", "  quik: {train", "profiles.quik", "'smoke', 'quick' or 'full'"),
         ("seeds: 3", "seed: 3", "profiles.quick.seed", "did you mean seeds?"),
         ("show: {index: data,", "show: {index: dat,", "show.index", "did you mean data?"),
-        ("\nprofiles:", f"\n{CALIBRATE}\nprofiles:", "calibrate.by.method", "no row has method 'VAE'"),
-        ("\nprofiles:", f"\n{CALIBRATE}\nprofiles:", "calibrate.coordinate", "no coordinate 'pixel'"),
+        (NEXT, f"\n{CALIBRATE}{NEXT}", "calibrate.by.method", "no row has method 'VAE'"),
+        (NEXT, f"\n{CALIBRATE}{NEXT}", "calibrate.coordinate", "no coordinate 'pixel'"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_named(tmp_path, old, new, field, message):
