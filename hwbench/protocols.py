@@ -290,6 +290,23 @@ class HelmholtzMachine(GenerativeModel):
         """Return n joint samples (x, h) ~ p, detached."""
 
 
+class SequenceModel(GenerativeModel):
+    """A model of sequences that factorises over frames, p(x) = Π_t p(x_t | x_<t).
+
+    Attributes:
+        frames: T; a point is T frames, one after the other.
+    """
+
+    frames: int
+
+    @abstractmethod
+    def frame_log_weights(self, x: Float[Tensor, "b d"], k: int) -> Float[Tensor, "*k b t"]:
+        """Return log p(x_t, h_t | x_<t) − log q(h_t | x_≤t) of k samples h_t ~ q for each frame.
+
+        A model without latents returns the exact log p(x_t | x_<t), once.
+        """
+
+
 class Gaussian(ABC):
     """N(mean, R Rᵀ) over the last dimension."""
 
