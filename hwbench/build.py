@@ -127,6 +127,8 @@ def find_class(kind: str, use: str) -> type:
             return typing.cast(type, getattr(optim, class_name))
         known = [n for n in dir(optim) if n[0].isupper()] + list(shelf(kind))
         raise BuildError(f"torch.optim has no {use!r}{did_you_mean(use, known)}")
+    if not all(part.isidentifier() for part in use.split(".")):
+        raise BuildError(f"{use!r} is not the name of a class, as module.Class")
     root = module_name.split(".")[0]
     if module_name in _shelf_modules(kind):
         module = importlib.import_module(f"hwbench.{shelf_name}.{module_name}")

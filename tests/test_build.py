@@ -1,0 +1,130 @@
+"""Names become classes, arguments are checked against annotations, sources have a fingerprint."""
+
+import pytest
+
+from hwbench import build
+from hwbench.build import BuildError, check_arguments, find_class, fingerprint, make, sources
+from hwbench.spec import cases
+
+
+@pytest.mark.parametrize(
+    ("kind", "use", "message"),
+    [
+        ("model", "vae.VEA", "models has no 'vae.VEA'; did you mean vae.VAE?"),
+        ("rule", "bounds.IWEA", "rules has no 'bounds.IWEA'; did you mean bounds.IWAE?"),
+        ("optimizer", "Adan", "did you mean Adam?"),
+        ("optimizer", "burda.BurdaAdma", "did you mean burda.BurdaAdam?"),
+        ("data", "mnist.Mnist", "did you mean mnist.MNIST?"),
+        ("model", "os.path.join", "is not part of hwbench; to use your own code, add --plugin os"),
+        ("model", "../../etc.passwd", "is not the name of a class"),
+        ("evaluate", "importance.Evaluation", "evaluators has no 'importance.Evaluation'"),
+    ],
+)
+def test_an_unknown_name_has_the_nearest_one(kind, use, message):
+    with pytest.raises(BuildError, match=message.replace("?", r"\?").replace("(", r"\(")):
+        find_class(kind, use)
+
+
+def test_names_on_shelves_and_in_torch():
+    assert find_class("model", "vae.VAE").__name__ == "VAE"
+    assert find_class("optimizer", "Adam").__module__.startswith("torch")
+    assert find_class("optimizer", "burda.BurdaAdam").__name__ == "BurdaAdam"
+
+
+def test_every_shelf_lists_concrete_classes_of_its_kind():
+    for kind in ("model", "rule", "evaluate", "data"):
+        found = build.shelf(kind)
+        assert found
+        assert all(
+            name == f"{cls.__module__.split('.')[-1]}.{cls.__name__}" for name, cls in found.items()
+        )
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        ({"use": "bounds.IWAE", "k": 0}, "greater than or equal to 1"),
+        ({"use": "bounds.IWAE", "k": 2.5}, "valid integer"),
+        ({"use": "bounds.IWAE", "k": "5"}, "valid integer"),
+        ({"use": "bounds.IWAE", "weight_kl": 1}, "valid boolean"),
+        ({"use": "bounds.IWAE", "kk": 5}, "IWAE has no argument 'kk'"),
+        ({}, "needs `use`"),
+    ],
+)
+def test_wrong_arguments(block, message):
+    with pytest.raises(BuildError, match=message):
+        make("rule", block)
+
+
+def test_context_is_given_only_to_those_who_ask():
+    model = make("model", {"use": "vae.VAE", "latent": 2}, visible=9, classes=3, shape=(3, 3))
+    assert model.visible == 9
+
+
+def test_a_context_argument_cannot_be_set_in_a_spec():
+    errors = check_arguments(find_class("model", "vae.VAE"), {"visible": 5})
+    assert "has no argument 'visible'" in str(errors[0])
+
+
+def test_a_missing_argument_is_named():
+    class Needy:
+        def __init__(self, visible: int, width: int) -> None: ...
+
+    assert "needs the argument 'width'" in str(check_arguments(Needy, {})[0])
+
+
+def test_a_constructor_s_own_error_names_the_class():
+    with pytest.raises(BuildError, match=r"vae.VAE: hidden has 2 lists"):
+        make("model", {"use": "vae.VAE", "latent": [2], "hidden": [[3], [3]]}, visible=4)
+
+
+def test_sources_are_those_of_the_blocks_and_their_imports(spec):
+    names = {p.name for p in sources(cases(spec, "full")[0])}
+    assert {
+        "vae.py",
+        "bounds.py",
+        "importance.py",
+        "synthetic.py",
+        "learner.py",
+        "numerics.py",
+    } <= names
+    assert not {"cli.py", "runner.py", "store.py", "rbm.py"} & names
+
+
+def test_a_fingerprint_follows_code_but_not_comments(tmp_path, monkeypatch):
+    path = tmp_path / "x.py"
+
+    def digest(text):
+        path.write_text(text)
+        build._digest.cache_clear()
+        return build._digest(path)
+
+    plain = digest("def f(x):\n    return x + 1\n")
+    assert (
+        digest('"""Module."""\n\n\ndef f(x):\n    """Doc."""\n    return x + 1  # one more\n')
+        == plain
+    )
+    assert digest("def f(x):\n    return x + 2\n") != plain
+    assert digest("def g(x):\n    return x + 1\n") != plain
+
+
+def test_fingerprints_of_cases_differ_by_model_not_by_seed(spec):
+    full = cases(spec, "full")
+    by_row = {}
+    for case in full:
+        by_row.setdefault(case.row, set()).add(fingerprint(case))
+    assert all(len(prints) == 1 for prints in by_row.values())
+
+
+def test_a_rule_and_a_model_that_do_not_fit_are_told(folder):
+    from hwbench.spec import load
+
+    path = folder / "benchmarks" / "tiny" / "table.yaml"
+    text = path.read_text().replace(
+        "model: {use: vae.VAE, latent: 2, hidden: [4]}",
+        "model: {use: mixture.BernoulliMixture, components: 3}",
+    )
+    path.write_text(text)
+    problems = build.check(load(path))
+    assert any("IWAE works on a HelmholtzMachine" in p.message for p in problems)
+    assert all(p.line > 0 for p in problems)
