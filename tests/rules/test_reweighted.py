@@ -334,8 +334,8 @@ def test_wake_sleep_moves_to_the_exact_posterior():
     torch.manual_seed(0)
     x = torch.zeros(1, 4).double()
     optimizer = torch.optim.Adam(model.recognition.parameters(), lr=0.2)
-    for step in range(300):
-        optimizer.param_groups[0]["lr"] = 0.2 * (1 - step / 300)
+    for step in range(200):
+        optimizer.param_groups[0]["lr"] = 0.2 * (1 - step / 200)
         optimizer.zero_grad()
         rule.backward(model, x)
         optimizer.step()
@@ -373,16 +373,16 @@ def test_reweighted_q_covers_both_modes_where_an_elbo_locks_on_one():
     torch.manual_seed(0)
     rule = ReweightedWakeSleep(k=20, wake=True, sleep=True)
     optimizer = torch.optim.Adam(reweighted.recognition.parameters(), lr=0.05)
-    for step in range(200):
-        optimizer.param_groups[0]["lr"] = 0.05 * (1 - step / 200)
+    for step in range(120):
+        optimizer.param_groups[0]["lr"] = 0.05 * (1 - step / 120)
         optimizer.zero_grad()
         rule.backward(reweighted, x.expand(20, 1))
         optimizer.step()
     assert q_given_1(reweighted) == pytest.approx([0.5, 0.5], abs=0.1)
 
-    optimizer = torch.optim.Adam(variational.recognition.parameters(), lr=0.1)
+    optimizer = torch.optim.Adam(variational.recognition.parameters(), lr=0.2)
     h = [all_binary(2).double()[:, None]]
-    for _ in range(200):
+    for _ in range(60):
         optimizer.zero_grad()
         log_q = variational.log_q(h, x)
         elbo = (log_q.exp() * (variational.log_joint(x, h) - log_q)).sum()  # exact, by enumeration
@@ -394,14 +394,14 @@ def test_reweighted_q_covers_both_modes_where_an_elbo_locks_on_one():
 
 
 @pytest.mark.parametrize(
-    "nets", [("sbn", "sbn"), ("nade", "ar-sbn"), ("ar-sbn", "nade"), ("dsbn", "dsbn")]
+    "nets", [("sbn", "sbn"), ("nade", "ar-sbn"), ("ar-sbn", "nade"), ("sbn", "dsbn")]
 )
 def test_training_raises_the_exact_likelihood(nets):
     """Two images, judged by enumeration: −log 2 is the best, −log 16 that of independent pixels."""
     data = torch.tensor([[1.0, 1, 0, 0], [0, 0, 1, 1]])
     torch.manual_seed(0)
-    model = BinaryHelmholtzMachine(4, [3, 2], *nets, init="glorot")
-    rule, optimizer = ReweightedWakeSleep(k=5), torch.optim.Adam(model.parameters(), lr=0.05)
+    model = BinaryHelmholtzMachine(4, [3, 2], *nets, init="glorot", bias=0.0)
+    rule, optimizer = ReweightedWakeSleep(k=5), torch.optim.Adam(model.parameters(), lr=0.08)
     for _ in range(100):
         optimizer.zero_grad()
         rule.backward(model, data.repeat(10, 1))
@@ -415,7 +415,7 @@ def test_maximum_likelihood_fits_a_density():
     model, rule = NADE(4, hidden=5), MaximumLikelihood()
     assert rule.trains().__name__ == "Density"
     optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
-    for _ in range(300):
+    for _ in range(150):
         optimizer.zero_grad()
         loss = rule.backward(model, data)
         optimizer.step()
