@@ -357,6 +357,8 @@ def run_plan(
         f"[bold]{names}[/] at profile [bold]{plan.profile}[/]: {len(plan.cases)} cases, "
         f"{on_file} on file, {len(cases)} to run"
     )
+    if on_file and not settings.dry_run:
+        err.print("what is on file is not run again; --results DIR runs it anew in your own folder")
     if left:
         err.print(
             f"{len(left)} cases failed before and are left alone; --retry-failed runs them again",

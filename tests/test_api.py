@@ -1,0 +1,103 @@
+"""hwbench from Python: load, run, results; and what a person sees while cases run."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+import hwbench
+from hwbench import cli
+from hwbench.progress import Display, clock, describe
+from hwbench.runner import Cost, Job, Outcome
+from hwbench.spec import SpecError, cases
+
+
+@pytest.fixture
+def inline(monkeypatch):
+    """Cases run in this process."""
+    make = cli.make_executor
+    monkeypatch.setattr(
+        cli, "make_executor", lambda name, jobs, threads: make("inline", jobs, threads)
+    )
+
+
+def test_load_run_and_results(folder, inline):
+    assert hwbench.load("tiny").id == "tiny/table"
+    found = hwbench.run("tiny", profile="smoke", rows=[{"method": "IWAE"}], seeds=2)
+    assert [r.case.seed for r in found] == [0, 1]
+    again = hwbench.run("tiny", profile="smoke", rows=[{"method": "IWAE"}], seeds=2)
+    assert [r.started for r in again] == [r.started for r in found]
+    table = hwbench.results("tiny")
+    values = table[table.metric == "log_likelihood"].value
+    assert list(values) == [r.metrics["log_likelihood"].value for r in found]
+    assert set(table.method) == {"IWAE"}
+
+
+def test_a_failed_case_is_an_exception(folder, inline):
+    path = folder / "benchmarks" / "tiny" / "table.yaml"
+    path.write_text(path.read_text().replace("use: Adam, lr: 1e-2", "use: SGD, lr: 1e30"))
+    with pytest.raises(RuntimeError, match="at step"):
+        hwbench.run("tiny", profile="smoke", seeds=1)
+    with pytest.raises(RuntimeError, match="failed before"):
+        hwbench.run("tiny", profile="smoke", seeds=1)
+
+
+def test_an_unknown_spec_is_an_exception(folder):
+    with pytest.raises(SpecError, match="did you mean tiny"):
+        hwbench.load("tinyy")
+
+
+def display(folder, spec, costs=()):
+    jobs = [Job(c, folder / "r", folder / "c") for c in cases(spec, "full")[:2]]
+    console = Console(file=io.StringIO(), width=200)
+    keyed = dict(zip([cli.cost_key(j.case) for j in jobs], costs, strict=False))
+    return Display(console, jobs, keyed), jobs, console
+
+
+def test_one_line_for_the_table_and_one_for_each_run(folder, spec):
+    shown, jobs, console = display(folder, spec, [Cost(80.0, 20.0), Cost(10.0, None)])
+    step = {"stage": 0, "step": 30, "steps": 60, "epoch": 1.5, "objective": -7.25}
+    shown.news(0, step)
+    shown.news(1, {"evaluate": 0.5, "evaluator": "importance.LogLikelihood"})
+    first, second, third = shown._lines()
+    assert first.startswith("0/2 cases done")
+    assert "step 30/60, epoch 1.5, objective -7.25" in second
+    assert "evaluating (importance.LogLikelihood), 50%" in third
+    shown.done(Outcome(jobs[0].case, "done", metrics={"log_likelihood": -6.5}, seconds=3.0))
+    assert shown._lines()[0].startswith("1/2")
+    assert "log_likelihood -6.50 (3 s)" in console.file.getvalue()
+
+
+def test_time_left_follows_the_share_of_the_cost(folder, spec, monkeypatch):
+    shown, _, _ = display(folder, spec, [Cost(90.0, 0.0), Cost(10.0, 0.0)])
+    shown.started -= 50.0
+    shown.fractions = [0.5, 0.5]
+    assert shown._left() == ", 50 s left"
+    shown.fractions = [1.0, 0.0]
+    assert shown._left() == ", 6 s left"
+
+
+@pytest.mark.parametrize(
+    ("state", "text"),
+    [
+        ({}, "starting"),
+        ({"waiting": "another process runs this case"}, "another process runs this case"),
+        ({"fit": 0.25, "note": "EM"}, "fitting, 25% EM"),
+        (
+            {"step": 1, "steps": 2, "epoch": 0.5, "objective": -1.0, "validation": -2.0},
+            "step 1/2, epoch 0.5, objective -1.00, validation -2.00",
+        ),
+    ],
+)
+def test_states_in_words(state, text):
+    assert describe(state) == text
+
+
+def test_durations_for_people():
+    assert [clock(s) for s in (1.0, 89.0, 600.0, 7200.0, 3e5)] == [
+        "1 s",
+        "89 s",
+        "10 min",
+        "2.0 h",
+        "3.5 days",
+    ]
