@@ -106,7 +106,7 @@ def _classes(module: Any, kind: str) -> list[str]:
 
 def shelf(kind: str) -> dict[str, type]:
     """Return every class of a shelf by its name for `use`, as 'vae.VAE'."""
-    found = {}
+    found: dict[str, type[Any]] = {}
     for name in _shelf_modules(kind):
         module = importlib.import_module(f"hwbench.{SHELVES[kind]}.{name}")
         found |= {f"{name}.{cls}": getattr(module, cls) for cls in _classes(module, kind)}
@@ -152,7 +152,7 @@ def find_class(kind: str, use: str) -> type:
 
 
 @functools.cache
-def _parameters(cls: type) -> dict[str, tuple[inspect.Parameter, Any]]:
+def _parameters(cls: Any) -> dict[str, tuple[inspect.Parameter, Any]]:
     try:
         hints = typing.get_type_hints(cls.__init__, include_extras=True)
     except Exception:  # a hint of a foreign class that cannot be evaluated is not checked
@@ -245,8 +245,8 @@ def _check_block(kind: str, block: Any, path: Path_) -> Iterator[tuple[Path_, st
         arguments = {
             k: v for k, v in arguments.items() if k not in ("lr_generative", "lr_recognition")
         }
-    for error in check_arguments(cls, arguments):
-        yield (*path, *error.path), str(error)
+    for wrong in check_arguments(cls, arguments):
+        yield (*path, *wrong.path), str(wrong)
 
 
 def _check_row(spec: Spec, row: Row, blocks: Located) -> Iterator[tuple[Path_, str]]:

@@ -211,7 +211,7 @@ def profile_named(name: str | None) -> Profile | None:
         SpecError: there is none of that name.
     """
     if name is None or name in PROFILES:
-        return cast("Profile | None", name)
+        return name
     raise SpecError(f"--profile: no profile {name!r}{spec.did_you_mean(name, PROFILES)}")
 
 

@@ -276,9 +276,9 @@ def construct(case: Case, device: torch.device) -> Built:
     """Load the data and build the model of a case; a seed fixes the initial parameters."""
     torch.set_float32_matmul_precision("highest")
     dataset = dataset_of(case.data)
-    splits = Splits(
-        *(part if part is None else part.to(device) for part in dataset.load(case.seed))
-    )
+    train, validation, test = dataset.load(case.seed)
+    on_device = validation if validation is None else validation.to(device)
+    splits = Splits(train.to(device), on_device, test.to(device))
     torch.manual_seed(stream(case.seed, "init"))
     context = {"visible": splits.train.visible, "classes": dataset.classes, "shape": dataset.shape}
     model = cast(Model, build.make("model", case.model, **context))

@@ -1,0 +1,1 @@
+"""Where cases run: a function mapped over items."""

@@ -1,4 +1,4 @@
-"""Map a function over items in this very process, one after the other: for a debugger, and for tests."""
+"""Map a function over items in this very process, one after the other: for debuggers and tests."""
 
 from __future__ import annotations
 

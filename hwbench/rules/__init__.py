@@ -1,0 +1,1 @@
+"""How a model learns: one file, one kind of rule."""
