@@ -89,12 +89,14 @@ def read_baseline(folder: Path, spec: Spec, profile: Profile) -> Baseline | None
 def current(spec: Spec, store: Store, profile: Profile) -> dict[str, dict[int, Result]]:
     """Return results on file by row and seed, only those of the spec as it is now."""
     found: dict[str, dict[int, Result]] = {}
-    by_key = {r.key: r for r in store.results(spec.id)[0] if r.case.profile == profile}
-    for row in spec.rows:
-        for seed in {r.case.seed for r in by_key.values()}:
-            for case in variants(spec, row, profile, seed):
-                if case.key in by_key and by_key[case.key].case.row == row.name:
-                    found.setdefault(row.name, {}).setdefault(seed, by_key[case.key])
+    rows = {row.name: row for row in spec.rows}
+    for result in store.results(spec.id)[0]:
+        case = result.case
+        if case.profile != profile or case.row not in rows:
+            continue
+        keys = {v.key for v in variants(spec, rows[case.row], profile, case.seed)}
+        if result.key in keys:
+            found.setdefault(case.row, {})[case.seed] = result
     return found
 
 

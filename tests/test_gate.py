@@ -76,3 +76,19 @@ def test_what_cannot_be_judged_fails(spec):
     found = judge_row(spec, "IWAE", changed, {0: result(spec, -5.0)})
     assert "spec has changed" in found.reason
     assert not found.passed
+
+
+def test_rows_of_the_same_content_are_kept_apart(spec, folder):
+    """Two rows may resolve to one and the same case at smoke (both on a stand-in); each is judged."""
+    from hwbench.gate import current
+    from hwbench.store import Store
+
+    twin = spec.rows[0].model_copy(update={"at": {"method": "twin"}})
+    both = spec.model_copy(update={"rows": [spec.rows[0], twin]})
+    both.document["rows"] = [both.document["rows"][0]] * 2
+    store = Store(folder / "results")
+    for row in both.rows:
+        case = variants(both, row, "smoke", 0)[0]
+        metrics = {"log_likelihood": StoredMetric(value=-5.0)}
+        store.write(Result(case=case, key=case.key, fingerprint="", metrics=metrics))
+    assert set(current(both, store, "smoke")) == {"IWAE", "twin"}
