@@ -79,7 +79,7 @@ def test_what_cannot_be_judged_fails(spec):
 
 
 def test_rows_of_the_same_content_are_kept_apart(spec, folder):
-    """Two rows may resolve to one and the same case at smoke (both on a stand-in); each is judged."""
+    """Two rows may be one and the same case at smoke (both on a stand-in); each is judged."""
     from hwbench.gate import current
     from hwbench.store import Store
 
