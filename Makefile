@@ -14,6 +14,8 @@ STAMP := .venv/.installed
 SMOKE := build/smoke
 # BLAS threads that spin slow each other down; `hwbench` sets its own workers' threads.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
+# A process per core; ARGS="-n 0" for one, as a debugger wants it.
+PARALLEL := -n auto --maxprocesses 4 --benchmark-disable
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -44,10 +46,10 @@ reproduce-%: $(STAMP) FORCE ## the same for any spec: make reproduce-rws-mnist r
 	$(BIN)/hwbench reproduce "$$(echo '$*' | sed 's,-,/,')" $(ARGS)
 
 test: $(STAMP) ## unit tests, laws and the smallest case of every spec (minutes)
-	$(PYTEST) -m 'not slow' --benchmark-skip $(ARGS)
+	$(PYTEST) $(PARALLEL) -m 'not slow' --benchmark-skip $(ARGS)
 
 test-all: $(STAMP) ## all tests, the slow ones too
-	$(PYTEST) --benchmark-disable $(ARGS)
+	$(PYTEST) $(PARALLEL) $(ARGS)
 
 smoke: $(STAMP) ## every spec at its smallest, its report, and the gate against tests/baselines
 	rm -rf $(SMOKE)
