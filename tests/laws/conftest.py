@@ -1,0 +1,62 @@
+"""What the laws share: tiny models away from any symmetry, and points for them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from hwbench.protocols import Model, Split, TrainSplit
+
+CLASSES = 3
+
+
+@pytest.fixture(scope="session")
+def points_for() -> Callable[..., Split]:
+    """points_for(model, TestSplit, n): binary points with labels, some pixels mostly on."""
+
+    def points(model: Model, kind: type[Split] = TrainSplit, n: int = 24, grey: bool = False):
+        draws = torch.Generator().manual_seed(n)
+        means = torch.linspace(0.2, 0.8, model.visible)
+        labels = torch.arange(n) % (getattr(model, "classes", 0) or CLASSES)
+        if grey:
+            values = torch.randint(256, (n, model.visible), generator=draws)
+            return kind(values.to(torch.uint8), labels, scale=255.0)
+        values = torch.rand(n, model.visible, generator=draws) < means
+        return kind(values.to(torch.uint8), labels)
+
+    return points
+
+
+@pytest.fixture(scope="session")
+def away(points_for) -> Callable[[type[Model]], Model]:
+    """away(cls): a tiny model, adapted to data, then every parameter moved by noise.
+
+    What holds for it does not hold by a symmetry or a zero of the initial parameters.
+    """
+
+    def model(cls: type[Model], noise: float = 0.3) -> Model:
+        torch.manual_seed(0)
+        tiny = cls.tiny()
+        tiny.adapt(points_for(tiny))
+        with torch.no_grad():
+            for p in tiny.parameters():
+                p.add_(noise * torch.randn_like(p))
+        return tiny
+
+    return model
+
+
+# part of a test's id: a violation that is known and not mended yet; once it is, the line must go
+KNOWN = {
+    "test_grey_pixels_give_a_score[importance.Bound-": "Bound calls grey pixels' value a bound",
+    "[naive.NaiveLogLikelihood-vae.VAE]": "the VAE's log p(x | h) wants h for each point",
+}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for part, why in KNOWN.items():
+            if "tests/laws/" in item.nodeid and part in item.nodeid:
+                item.add_marker(pytest.mark.xfail(reason=why, strict=True))
