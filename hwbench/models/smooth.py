@@ -189,8 +189,8 @@ class SmoothHelmholtzMachine(GaussianHelmholtzMachine):
 
     @classmethod
     def tiny(cls) -> SmoothHelmholtzMachine:
-        """Return one wide latent unit on each of two layers: log p(x) is a quadrature."""
-        return cls(visible=4, layers=[1, 1], log_var=1.0)
+        """Return one latent unit on each of two layers: log p(x) is a quadrature."""
+        return cls(visible=4, layers=[1, 1], log_var=-0.5)
 
     @torch.no_grad()
     def adapt(self, train: TrainSplit) -> None:
