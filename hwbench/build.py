@@ -161,6 +161,11 @@ def _parameters(cls: Any) -> dict[str, tuple[inspect.Parameter, Any]]:
     return {n: (p, hints.get(n, Any)) for n, p in list(signature.parameters.items())[1:]}
 
 
+@functools.cache
+def _adapter(cls: type, name: str) -> TypeAdapter[Any]:
+    return TypeAdapter(_parameters(cls)[name][1], config={"arbitrary_types_allowed": True})
+
+
 def check_arguments(
     cls: type, arguments: Mapping[str, Any], context: Sequence[str] = CONTEXT
 ) -> list[BuildError]:
@@ -183,9 +188,7 @@ def check_arguments(
                 )
             continue
         try:
-            TypeAdapter(
-                parameters[name][1], config={"arbitrary_types_allowed": True}
-            ).validate_python(value, strict=True)
+            _adapter(cls, name).validate_python(value, strict=True)
         except PydanticSchemaGenerationError:
             continue
         except ValidationError as error:
