@@ -162,7 +162,7 @@ def _parameters(cls: Any) -> dict[str, tuple[inspect.Parameter, Any]]:
 
 
 @functools.cache
-def _adapter(cls: type, name: str) -> TypeAdapter[Any]:
+def _adapter(cls: type, name: str) -> Any:
     return TypeAdapter(_parameters(cls)[name][1], config={"arbitrary_types_allowed": True})
 
 
