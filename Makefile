@@ -57,9 +57,9 @@ smoke: $(STAMP) ## every spec at its smallest, its report, and the gate against 
 	$(BIN)/hwbench report $(SPECS) --results $(SMOKE)/results --reports $(SMOKE)/reports
 	$(BIN)/hwbench gate $(SPECS) --baseline tests/baselines --results $(SMOKE)/results --junit $(SMOKE)/gate.xml
 
-baselines: $(STAMP) ## take tests/baselines anew, from 6 seeds of every spec
+baselines: $(STAMP) ## take tests/baselines anew, from 5 seeds of every spec
 	rm -rf build/baselines
-	$(BIN)/hwbench run $(SPECS) --profile smoke --seeds 6 --results build/baselines $(ARGS)
+	$(BIN)/hwbench run $(SPECS) --profile smoke --seeds 5 --results build/baselines $(ARGS)
 	$(BIN)/hwbench gate $(SPECS) --update --baseline tests/baselines --results build/baselines
 
 speed: $(STAMP) ## time the hot paths
