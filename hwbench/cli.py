@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, cast
+from typing import TYPE_CHECKING, Annotated, Any, cast, get_args
 
 import typer
 from rich.console import Console
@@ -667,19 +667,10 @@ def comparisons(
 
 def judge(found: Sequence[Any], require: str | None, strict: bool = False) -> int:
     """Return 1 where a required verdict or an unchanged code is not met, printing which."""
+    from hwbench.compare import Verdict
+
     wanted = {v.strip() for v in (require or "").split(",") if v.strip()}
-    known = {
-        "agrees",
-        "better",
-        "worse",
-        "undecided",
-        "reduced",
-        "incomparable",
-        "calibrated",
-        "missing",
-        "failed",
-        "unpublished",
-    }
+    known = set(get_args(Verdict))
     for verdict in wanted - known:
         raise SpecError(
             f"--require: no verdict {verdict!r}{spec.did_you_mean(verdict, sorted(known))}"
