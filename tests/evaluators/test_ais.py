@@ -28,8 +28,8 @@ def binary(n, d, seed=0):
 
 
 @pytest.mark.statistical
-@pytest.mark.parametrize("hidden", [8, 20])
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("hidden", [pytest.param(8, marks=pytest.mark.slow), 20])
+@pytest.mark.parametrize("seed", range(4))
 def test_log_z_is_within_its_interval(seed, hidden):
     """The 3σ interval of AIS holds the enumerated log Z, and is narrow."""
     model = rbm(seed, visible=30, hidden=hidden, scale=0.4)

@@ -96,10 +96,10 @@ def differences(model, x, step=1e-5):
 @pytest.mark.parametrize(
     ("posterior", "covariance"),
     [
-        ("bottom-up", "free"),
+        pytest.param("bottom-up", "free", marks=pytest.mark.slow),
         ("bottom-up", "network"),
-        ("mean-field", "network"),
-        ("rank-one", "free"),
+        pytest.param("mean-field", "network", marks=pytest.mark.slow),
+        pytest.param("rank-one", "free", marks=pytest.mark.slow),
     ],
 )
 @pytest.mark.statistical
@@ -121,7 +121,12 @@ def test_estimators_agree_with_finite_differences_of_the_free_energy(posterior, 
 @pytest.mark.statistical
 @pytest.mark.parametrize(
     ("posterior", "layers"),
-    [("rank-one", (3,)), ("bottom-up", (3, 2)), ("mean-field", (3, 2)), ("rank-one", (3, 2))],
+    [
+        pytest.param("rank-one", (3,), marks=pytest.mark.slow),
+        pytest.param("bottom-up", (3, 2), marks=pytest.mark.slow),
+        pytest.param("mean-field", (3, 2), marks=pytest.mark.slow),
+        ("rank-one", (3, 2)),
+    ],
 )
 def test_estimators_agree_in_expectation(posterior, layers):
     """Differences of means in 5 of their standard errors; more units, full covariances."""
