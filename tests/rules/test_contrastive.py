@@ -75,12 +75,12 @@ def expected_gradient(model, x, k):
 @pytest.mark.statistical
 @pytest.mark.parametrize("k", [1, 3])
 def test_the_mean_update_is_the_expected_one(k):
-    """5 standard errors over 2000 independent updates, for each of 29 parameters."""
+    """5 standard errors over 1000 independent updates, for each of 29 parameters."""
     model, x = make(), all_binary(5)[[3, 9, 30]]
     rule = ContrastiveDivergence(k=k)
     torch.manual_seed(0)
     draws = []
-    for _ in range(2000):
+    for _ in range(1000):
         model.zero_grad()
         rule.backward(model, x)
         draws.append(gradient(model))
