@@ -24,7 +24,8 @@ class BurdaAdam(torch.optim.Optimizer):
         θ ← θ − α_t m / (√v + ε),   α_t = lr √(1 − β₂ᵗ) / (1 − β₁ᵗ);
         then m ← β₁ m + (1 − β₁) g,   v ← β₂ v + (1 − β₂) g²
 
-    The very first step therefore moves nothing.
+    The very first step therefore moves nothing. Their g is the sum over the minibatch: with a loss
+    that is a mean, `gradient_scale` is their batch size (v₀ and ε make the scale matter).
     """
 
     def __init__(
@@ -34,7 +35,9 @@ class BurdaAdam(torch.optim.Optimizer):
         beta1: Decay = 0.99,
         beta2: Decay = 0.999,
         eps: Rate = 1e-4,
+        gradient_scale: Rate = 1.0,
     ) -> None:
+        self.gradient_scale = gradient_scale
         super().__init__(params, {"lr": lr, "beta1": beta1, "beta2": beta2, "eps": eps})
 
     @torch.no_grad()
@@ -52,7 +55,11 @@ class BurdaAdam(torch.optim.Optimizer):
             t = states[0]["step"] + 1
             beta1, beta2 = group["beta1"], group["beta2"]
             alpha = group["lr"] * math.sqrt(1 - beta2**t) / (1 - beta1**t)
-            m, v, g = [s["m"] for s in states], [s["v"] for s in states], [p.grad for p in params]
+            m, v, g = (
+                [s["m"] for s in states],
+                [s["v"] for s in states],
+                [p.grad * self.gradient_scale for p in params],
+            )
             scale = torch._foreach_sqrt(v)
             torch._foreach_add_(scale, group["eps"])
             torch._foreach_addcdiv_(params, m, scale, value=-alpha)
