@@ -9,6 +9,7 @@ import math
 import os
 import platform
 import resource
+import shutil
 import subprocess
 import sys
 import time
@@ -251,14 +252,16 @@ def _record_failure(
 
 def run_folder(job: Job) -> Path:
     """Return the folder of a run's checkpoints; code that computes other numbers gets another."""
-    return job.cache / "runs" / f"{job.case.key[:16]}-{build.fingerprint(job.case)}"
+    name = f"{job.case.key[:16]}-{build.fingerprint(job.case)}-{pick_device(job.device).type}"
+    return job.cache / "runs" / name
 
 
 def clean(job: Job) -> None:
     """Remove a finished run's checkpoints; its weights stay."""
-    folder = run_folder(job)
-    for path in folder.glob("*"):
-        if path.suffix in (".npz", ".partial") or path.name == "state.safetensors":
+    for path in run_folder(job).glob("*"):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        elif path.name != "model.safetensors":
             path.unlink(missing_ok=True)
 
 
@@ -342,7 +345,11 @@ def train(case: Case, built: Built, folder: Path | None, hooks: Hooks) -> Progre
             if saved:
                 learner.restore(saved[1], saved[2])
                 saved = None
-            fit(learner, built.device)
+            try:
+                fit(learner, built.device)
+            finally:  # Lightning takes the model back to the CPU
+                built.model.to(built.device)
+            learner.finish()  # also where the stage was over when it was resumed
             base = progress.curves.get("stage_ends", [[0.0]])[-1][0]
             progress.note("stage_ends", base + progress.step / learner.steps_per_epoch, 0.0)
         progress.stage, progress.step = index + 1, 0
@@ -572,5 +579,8 @@ def run_all(
             yield done.outcome
             continue
         reason = done.error.strip().splitlines()[-1]
+        if executor.stopping:  # a worker ended with everything else has not failed
+            yield Outcome(job.case, "interrupted", reason)
+            continue
         _record_failure(Store(job.results), job.case, "failed", reason, "")
         yield Outcome(job.case, "failed", reason)

@@ -6,10 +6,12 @@ tells them to stop), and a worker that dies takes only its own item with it.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import multiprocessing as mp
 import os
 import signal
+import threading
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -47,7 +49,8 @@ def call(
 
 
 def _work(name: str, pipe: Connection, stop: Any) -> None:
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    for number in (signal.SIGINT, signal.SIGTERM):  # the parent tells workers when to stop
+        signal.signal(number, signal.SIG_IGN)
 
     def report(news: Any) -> None:
         pipe.send(("news", news))
@@ -60,11 +63,26 @@ def _work(name: str, pipe: Connection, stop: Any) -> None:
         return
 
 
+@contextlib.contextmanager
+def _deaf() -> Iterator[None]:
+    """Ignore signals to the process group, and let what is started meanwhile inherit that."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {s: signal.signal(s, signal.SIG_IGN) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
 class _Worker:
     def __init__(self, context: Any, name: str, stop: Any) -> None:
         self.pipe, child = context.Pipe()
         self.process = context.Process(target=_work, args=(name, child, stop), daemon=True)
-        self.process.start()
+        with _deaf():
+            self.process.start()
         child.close()
         self.item: int | None = None
 
@@ -95,15 +113,17 @@ class LocalExecutor:
         self.threads = threads
         self._context = mp.get_context("spawn")
         self._stop = self._context.Event()
+        self._asked = False
 
     def stop(self) -> None:
         """Ask the running items to save what they have and end."""
+        self._asked = True
         self._stop.set()
 
     @property
     def stopping(self) -> bool:
-        """Say whether `stop` was called."""
-        return self._stop.is_set()
+        """Say whether `stop` was ever called."""
+        return self._asked
 
     def map(
         self,

@@ -55,11 +55,8 @@ class BurdaAdam(torch.optim.Optimizer):
             t = states[0]["step"] + 1
             beta1, beta2 = group["beta1"], group["beta2"]
             alpha = group["lr"] * math.sqrt(1 - beta2**t) / (1 - beta1**t)
-            m, v, g = (
-                [s["m"] for s in states],
-                [s["v"] for s in states],
-                [p.grad * self.gradient_scale for p in params],
-            )
+            m, v = [s["m"] for s in states], [s["v"] for s in states]
+            g = [p.grad * self.gradient_scale for p in params]
             scale = torch._foreach_sqrt(v)
             torch._foreach_add_(scale, group["eps"])
             torch._foreach_addcdiv_(params, m, scale, value=-alpha)
