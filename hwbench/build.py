@@ -166,10 +166,11 @@ def _adapter(cls: type, name: str) -> Any:
     return TypeAdapter(_parameters(cls)[name][1], config={"arbitrary_types_allowed": True})
 
 
-def check_arguments(
-    cls: type, arguments: Mapping[str, Any], context: Sequence[str] = CONTEXT
-) -> list[BuildError]:
-    """Return what is wrong with arguments: unknown, missing, of the wrong type or out of range."""
+def _validated(
+    cls: type, arguments: Mapping[str, Any], context: Sequence[str]
+) -> tuple[dict[str, Any], list[BuildError]]:
+    """Return the arguments as the constructor's annotations read them, and what is wrong."""
+    values: dict[str, Any] = {}
     errors = []
     parameters = _parameters(cls)
     open_ended = any(p.kind is p.VAR_KEYWORD for p, _ in parameters.values())
@@ -179,6 +180,7 @@ def check_arguments(
         if n not in context and n != "params" and p.kind is not p.VAR_KEYWORD
     ]
     for name, value in arguments.items():
+        values[name] = value
         if name not in own:
             if not open_ended:
                 errors.append(
@@ -188,7 +190,7 @@ def check_arguments(
                 )
             continue
         try:
-            _adapter(cls, name).validate_python(value, strict=True)
+            values[name] = _adapter(cls, name).validate_python(value, strict=True)
         except PydanticSchemaGenerationError:
             continue
         except ValidationError as error:
@@ -204,7 +206,29 @@ def check_arguments(
             and name not in arguments
         ):
             errors.append(BuildError(f"{cls.__name__} needs the argument {name!r}"))
-    return errors
+    return values, errors
+
+
+def check_arguments(
+    cls: type, arguments: Mapping[str, Any], context: Sequence[str] = CONTEXT
+) -> list[BuildError]:
+    """Return what is wrong with arguments: unknown, missing, of the wrong type or out of range."""
+    return _validated(cls, arguments, context)[1]
+
+
+def arguments(cls: type, block: Block) -> dict[str, Any]:
+    """Return a block's arguments as the constructor of `cls` takes them: 20 for a float is 20.0.
+
+    `use` is left out. For an optimizer call this on what its constructor takes, without
+    `lr_generative` and `lr_recognition`.
+
+    Raises:
+        BuildError: an argument is unknown, missing, of the wrong type or out of range.
+    """
+    values, errors = _validated(cls, {k: v for k, v in block.items() if k != "use"}, CONTEXT)
+    if errors:
+        raise errors[0]
+    return values
 
 
 def make(kind: str, block: Block, **context: Any) -> Any:
@@ -217,13 +241,10 @@ def make(kind: str, block: Block, **context: Any) -> Any:
     if not isinstance(use, str):
         raise BuildError(f"a {kind} block needs `use`, the name of a class")
     cls = find_class(kind, use)
-    arguments = {k: v for k, v in block.items() if k != "use"}
-    errors = check_arguments(cls, arguments)
-    if errors:
-        raise errors[0]
+    own = arguments(cls, block)
     wanted = {k: v for k, v in context.items() if k in _parameters(cls)}
     try:
-        return cls(**wanted, **arguments)
+        return cls(**wanted, **own)
     except (ValueError, TypeError) as error:
         raise BuildError(f"{use}: {error}") from error
 

@@ -56,6 +56,21 @@ def test_wrong_arguments(block, message):
         make("rule", block)
 
 
+def test_a_whole_number_is_a_float_where_one_is_asked():
+    """beartype would refuse an int there."""
+    from hwbench.optimizers.burda import BurdaAdam
+
+    found = build.arguments(BurdaAdam, {"use": "burda.BurdaAdam", "gradient_scale": 20})
+    assert found == {"gradient_scale": 20.0}
+    assert isinstance(found["gradient_scale"], float)
+    assert make("rule", {"use": "bounds.IWAE", "k": 3}).k == 3
+
+
+def test_arguments_that_do_not_fit_are_refused():
+    with pytest.raises(BuildError, match="greater than 0"):
+        build.arguments(find_class("optimizer", "burda.BurdaAdam"), {"gradient_scale": -1})
+
+
 def test_context_is_given_only_to_those_who_ask():
     model = make("model", {"use": "vae.VAE", "latent": 2}, visible=9, classes=3, shape=(3, 3))
     assert model.visible == 9
