@@ -332,15 +332,21 @@ def _check_fit_together(blocks: Located) -> Iterator[tuple[Path_, str]]:
         )
     for kind, path, block in users:
         try:
-            wanted = make(kind, block).trains()
+            user = make(kind, block)
         except BuildError as error:
             yield (*path, *error.path), str(error)
             continue
+        wanted = user.trains()
         if not isinstance(model, wanted):
             yield (
                 (*path, "use"),
                 f"{block['use']} works on a {wanted.__name__}; {blocks['model']['use']} is none",
             )
+        elif kind == "rule":
+            try:
+                user.check(model)
+            except ValueError as error:
+                yield path, f"{block['use']}: {error}"
 
 
 def check(spec: Spec) -> list[Problem]:

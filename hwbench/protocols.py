@@ -385,6 +385,15 @@ class Rule(nn.Module, ABC, Generic[M]):
         """Return an instance for the law tests."""
         return cls()
 
+    def check(self, model: M) -> None:
+        """Refuse a model that `trains` admits but this rule cannot train; by default nothing.
+
+        `hwbench check` asks it, of a model without data on the meta device, and so does a run.
+
+        Raises:
+            ValueError: the model lacks what the rule's arguments need.
+        """
+
     def begin(self, model: M, train: TrainSplit) -> None:
         """Prepare state before a stage's first step (chains, baselines); by default nothing."""
 

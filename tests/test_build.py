@@ -143,3 +143,18 @@ def test_a_rule_and_a_model_that_do_not_fit_are_told(folder):
     problems = build.check(load(path))
     assert any("IWAE works on a HelmholtzMachine" in p.message for p in problems)
     assert all(p.line > 0 for p in problems)
+
+
+def test_a_rule_may_refuse_a_model_of_the_right_protocol(folder, monkeypatch):
+    """`Rule.check` is asked of each row's model, and its message is a problem with its line."""
+    from hwbench.rules.bounds import ELBO
+    from hwbench.spec import load
+
+    def refuse(self, model):
+        raise ValueError(f"{type(model).__name__} is not to its taste")
+
+    monkeypatch.setattr(ELBO, "check", refuse)
+    (problem,) = build.check(load(folder / "benchmarks" / "tiny" / "table.yaml"))
+    assert problem.message == "bounds.ELBO: VAE is not to its taste"
+    assert problem.field == "row VAE, train.rule"
+    assert "VAE" in (folder / problem.file).read_text().splitlines()[problem.line - 1]
