@@ -36,6 +36,7 @@ from hwbench.protocols import (
 from hwbench.spec import Stage
 
 BLOCK = 50  # steps: 50 steps of 1 ms make Lightning's 0.3 to 0.9 ms a block a matter of 2 %
+INSANE = 1000.0  # times worse than fair coins for every point of a batch: beyond, it has diverged
 
 
 class Block(NamedTuple):
@@ -191,6 +192,13 @@ class Learner(pl.LightningModule):
         self.progress = progress
         self.checkpoint = checkpoint
         self.hooks = hooks
+        if stage.stop is not None and (validate is None or validation is None):
+            raise ValueError(
+                "stop: this data set has no validation points to stop by; "
+                "give the length in epochs or steps alone"
+            )
+        # losses may be sums over a batch; a fair coin per unit costs log 2 nats
+        self.sane_loss = INSANE * math.log(2) * train.visible * min(stage.batch_size, len(train))
         self.batch_size = min(stage.batch_size, len(train))
         self.steps_per_epoch = (
             len(train) // self.batch_size
@@ -280,10 +288,10 @@ class Learner(pl.LightningModule):
 
     def _after(self, block: Block, losses: list[float]) -> None:
         for i, loss in enumerate(losses):
-            if not math.isfinite(loss):
+            if not abs(loss) <= self.sane_loss:  # also NaN
                 raise Diverged(
-                    f"the loss became {loss} at step {block.first + i + 1} "
-                    f"of stage {self.progress.stage + 1}"
+                    f"the loss became {loss:.4g} at step {block.first + i + 1} of stage "
+                    f"{self.progress.stage + 1}; beyond ±{self.sane_loss:.2g} it has diverged"
                 )
         progress = self.progress
         progress.step = block.first + block.steps
@@ -339,11 +347,13 @@ class Learner(pl.LightningModule):
         found = self.validate_(self.model, self.validation, seed=self.seed)
         self.model.train()
         name, metric = next(iter(found.metrics.items()))
-        better = -metric.value if name in ("nll", "error") else metric.value
+        better = metric.value if self.validate_.better == "higher" else -metric.value
         progress.note(f"validation/{name}", self._epoch_base() + epochs, metric.value)
         news["validation"] = metric.value
-        if not math.isfinite(metric.value):
-            raise Diverged(f"the validation {name} became {metric.value} after epoch {epoch + 1}")
+        if not abs(metric.value) <= self.sane_loss:
+            raise Diverged(
+                f"the validation {name} became {metric.value:.4g} after epoch {epoch + 1}"
+            )
         if better > progress.best:
             progress.best, progress.best_epoch = better, epoch
             if stage.stop is not None and stage.stop.keep == "best":
@@ -419,7 +429,8 @@ def fit(learner: Learner, device: torch.device) -> None:
         Interrupted: asked to stop; the state up to the last save can be resumed.
         Diverged: the loss or the validation metric is no longer a number.
     """
-    if learner.progress.step >= learner.steps:
+    if learner.progress.step >= learner.steps:  # the stage was over when it was saved
+        learner.finish()
         return
     trainer = pl.Trainer(
         accelerator="gpu" if device.type == "cuda" else device.type,
@@ -433,5 +444,8 @@ def fit(learner: Learner, device: torch.device) -> None:
         num_sanity_val_steps=0,
         reload_dataloaders_every_n_epochs=0,
     )
-    trainer.fit(learner)
+    try:
+        trainer.fit(learner)
+    finally:
+        learner.to(device)  # Lightning takes it back to the CPU
     learner.finish()

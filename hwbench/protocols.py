@@ -490,9 +490,13 @@ class Evaluator(ABC, Generic[M]):
     """Measures a trained model on held-out points, in bounded memory.
 
     An evaluator that sets `resumable` is also given `scratch`, where it keeps what it has so far.
+
+    Attributes:
+        better: which direction of its first metric is better, the one that early stopping watches.
     """
 
     resumable = False
+    better: Literal["higher", "lower"] = "higher"
 
     @classmethod
     def trains(cls) -> type[Model]:

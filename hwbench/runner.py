@@ -1,4 +1,4 @@
-"""Case -> Result: build, train the stages, evaluate, store; and many cases through an executor."""
+"""Jobs: a case to its stored result, under a lock; its cost; and many through an executor."""
 
 from __future__ import annotations
 
@@ -26,27 +26,22 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from hwbench import build
+from hwbench import build, pipeline
 from hwbench.numerics import stream
 from hwbench.protocols import (
     DataMissing,
-    Dataset,
     Diverged,
-    Evaluation,
     GenerativeModel,
     Hooks,
     Interrupted,
-    Model,
-    Scratch,
     Split,
-    Splits,
     TestSplit,
 )
-from hwbench.spec import Block, Case, Stage
-from hwbench.store import Failure, Result, Store, StoredCurve, StoredMetric, write_atomically
+from hwbench.spec import Block, Case
+from hwbench.store import Failure, Result, Store, StoredCurve, StoredMetric
 
 if TYPE_CHECKING:  # Lightning takes seconds to import: only workers do
-    from hwbench.learner import Checkpoint, Learner, Progress
+    pass
 
 PACKAGE = Path(__file__).parent
 SAMPLES = 25  # images of each row's first seed, for the report
@@ -80,17 +75,12 @@ def pick_device(name: str = "auto") -> torch.device:
     return torch.device("cuda", device.index or 0) if device.type == "cuda" else device
 
 
-def dataset_of(block: Block) -> Dataset:
-    """Return the data set that a block describes."""
-    return cast(Dataset, build.make("data", block))
-
-
 def have(block: Block) -> bool:
     """Say whether a data block's files are on this machine or can be fetched."""
     from hwbench.datasets import files
 
     try:
-        return files.available(dataset_of(block).files)
+        return files.available(pipeline.dataset_of(block).files)
     except build.BuildError:
         return False
 
@@ -128,38 +118,6 @@ def commit() -> str | None:
         return f"{head}-dirty" if git("status", "--porcelain", "--", str(PACKAGE)) else head
     except (OSError, subprocess.SubprocessError):
         return None
-
-
-class FileScratch(Scratch):
-    """Evaluation state in the run's own folder."""
-
-    def __init__(self, folder: Path, every: float = 30.0) -> None:
-        self.folder = folder
-        self.every = every
-        self._saved: dict[str, float] = {}
-
-    def load(self, name: str) -> dict[str, np.ndarray] | None:
-        """Return what was saved under a name, or None."""
-        try:
-            with np.load(self.folder / f"{name}.npz", allow_pickle=False) as arrays:
-                return {key: arrays[key] for key in arrays.files}
-        except (OSError, ValueError):
-            return None
-
-    def save(self, name: str, arrays: dict[str, np.ndarray]) -> None:
-        """Write at most every half minute."""
-        now = time.monotonic()
-        if now - self._saved.setdefault(name, now) >= self.every:
-            self.flush(name, arrays)
-            self._saved[name] = now
-
-    def flush(self, name: str, arrays: dict[str, np.ndarray]) -> None:
-        """Write now."""
-        import io
-
-        buffer = io.BytesIO()
-        np.savez(buffer, allow_pickle=False, **arrays)  # type: ignore[arg-type]
-        write_atomically(self.folder / f"{name}.npz", buffer.getvalue(), overwrite=True)
 
 
 @dataclass(frozen=True)
@@ -265,149 +223,6 @@ def clean(job: Job) -> None:
             path.unlink(missing_ok=True)
 
 
-@dataclass
-class Built:
-    """A case's objects on their device."""
-
-    dataset: Dataset
-    splits: Splits
-    model: Model
-    device: torch.device
-
-
-def construct(case: Case, device: torch.device) -> Built:
-    """Load the data and build the model of a case; a seed fixes the initial parameters."""
-    torch.set_float32_matmul_precision("highest")
-    dataset = dataset_of(case.data)
-    train, validation, test = dataset.load(case.seed)
-    on_device = validation if validation is None else validation.to(device)
-    splits = Splits(train.to(device), on_device, test.to(device))
-    torch.manual_seed(stream(case.seed, "init"))
-    context = {"visible": splits.train.visible, "classes": dataset.classes, "shape": dataset.shape}
-    model = cast(Model, build.make("model", case.model, **context))
-    model.adapt(splits.train.to("cpu"))
-    return Built(dataset, splits, model.to(device), device)
-
-
-def learner_of(
-    case: Case, built: Built, index: int, progress: Progress, checkpoint: Checkpoint, hooks: Hooks
-) -> Learner:
-    """Return the learner of one stage; rule state starts from the stage's own random stream."""
-    from hwbench.learner import Learner, optimizer_groups
-
-    stage = Stage.model_validate(case.train[index])
-    torch.manual_seed(stream(case.seed, "init", "rule", index))
-    rule = build.make(
-        "rule", stage.rule, visible=built.splits.train.visible, classes=built.dataset.classes
-    )
-    rule = rule.to(built.device)
-    rule.begin(built.model, built.splits.train)
-    options = {k: v for k, v in stage.optimizer.items() if k != "use"}
-    optimizer_class = build.find_class("optimizer", stage.optimizer["use"])
-    own = {k: v for k, v in options.items() if k not in ("lr_generative", "lr_recognition")}
-    if optimizer_class in (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD):
-        own.setdefault("fused", True)
-    optimizer = optimizer_class(optimizer_groups(built.model, rule, options), **own)
-    validate = build.make("validate", stage.validate_) if stage.validate_ else None
-    return Learner(
-        built.model,
-        rule,
-        cast(torch.optim.Optimizer, optimizer),
-        stage,
-        built.splits.train,
-        built.splits.validation,
-        validate,
-        case.seed,
-        progress,
-        checkpoint,
-        hooks,
-    )
-
-
-def train(case: Case, built: Built, folder: Path | None, hooks: Hooks) -> Progress:
-    """Train all stages, from the last checkpoint where there is one.
-
-    Raises:
-        Interrupted, Diverged: see `learner.fit`.
-    """
-    from hwbench.learner import Checkpoint, Progress, fit
-
-    checkpoint = Checkpoint(folder / "state.safetensors" if folder else None)
-    saved = checkpoint.load()
-    progress = saved[0] if saved else Progress()
-    if saved:
-        progress.resumed += 1
-    for index in range(progress.stage, len(case.train)):
-        if "fit" in case.train[index]:
-            _fit_whole(case, built, index, progress, hooks)
-        else:
-            learner = learner_of(case, built, index, progress, checkpoint, hooks)
-            if saved:
-                learner.restore(saved[1], saved[2])
-                saved = None
-            try:
-                fit(learner, built.device)
-            finally:  # Lightning takes the model back to the CPU
-                built.model.to(built.device)
-            learner.finish()  # also where the stage was over when it was resumed
-            base = progress.curves.get("stage_ends", [[0.0]])[-1][0]
-            progress.note("stage_ends", base + progress.step / learner.steps_per_epoch, 0.0)
-        progress.stage, progress.step = index + 1, 0
-        progress.best, progress.best_epoch = -math.inf, -1
-        checkpoint.save(progress, {"model": built.model.state_dict()}, {})
-    if saved:  # all stages were done, only the evaluation was not
-        built.model.load_state_dict(saved[1]["model"])
-    return progress
-
-
-def _fit_whole(case: Case, built: Built, index: int, progress: Progress, hooks: Hooks) -> None:
-    fitter = build.make("fit", case.train[index]["fit"], classes=built.dataset.classes)
-    torch.manual_seed(stream(case.seed, "noise", index))
-    clock = time.monotonic()
-
-    def report(fraction: float, note: str) -> None:
-        if hooks.stop():
-            raise Interrupted
-        hooks.report({"stage": index, "fit": fraction, "note": note})
-
-    curves = fitter(built.model, built.splits.train, built.splits.validation, case.seed, report)
-    for name, points in curves.items():
-        progress.curves.setdefault(name, []).extend([float(x), float(y)] for x, y in points)
-    progress.seconds += time.monotonic() - clock
-
-
-def evaluate(case: Case, built: Built, folder: Path | None, hooks: Hooks) -> Evaluation:
-    """Run the case's evaluators on the test points and join what they found."""
-    out = Evaluation()
-    built.model.eval()
-    for i, block in enumerate(case.evaluate):
-        evaluator = build.make("evaluate", block, classes=built.dataset.classes)
-
-        def progress(fraction: float, i: int = i, use: str = block["use"]) -> None:
-            if hooks.stop():
-                raise Interrupted
-            hooks.report({"evaluate": (i + fraction) / len(case.evaluate), "evaluator": use})
-
-        extra: dict[str, Any] = {}
-        if evaluator.resumable and folder is not None:
-            extra["scratch"] = FileScratch(folder / f"evaluate-{i}")
-        found = evaluator(
-            built.model, built.splits.test, seed=case.seed, progress=progress, **extra
-        )
-        out.metrics |= found.metrics
-        out.per_point |= found.per_point
-        out.curves |= found.curves
-        out.diagnostics |= found.diagnostics
-        out.warnings += found.warnings
-    value = out.metrics.get("log_likelihood")
-    if value is not None and not value.value > -10 * math.log(2) * built.splits.train.visible:
-        raise Diverged(
-            f"the test log-likelihood is {value.value:.4g} nats, "
-            "ten times worse than a fair coin per pixel"
-        )
-    return out
-
-
 def run_case(
     job: Job, report: Report, should_stop: Callable[[], bool], started: str = ""
 ) -> tuple[Result, dict[str, np.ndarray]]:
@@ -415,16 +230,17 @@ def run_case(
     case = job.case
     device = pick_device(job.device)
     folder = run_folder(job)
+    _forget_peak_memory()
     hooks = Hooks(report=report, stop=should_stop)
-    built = construct(case, device)
+    built = pipeline.construct(case, device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    progress = train(case, built, folder, hooks)
+    progress = pipeline.train(case, built, folder, hooks)
     weights = {k: v.detach().contiguous().cpu() for k, v in built.model.state_dict().items()}
     folder.mkdir(parents=True, exist_ok=True)
     save_file(weights, folder / "model.safetensors")
     clock = time.monotonic()
-    found = evaluate(case, built, folder, hooks)
+    found = pipeline.evaluate(case, built, folder, hooks)
     seconds = {"train": progress.seconds, "evaluate": time.monotonic() - clock}
     per_point = {
         name: np.asarray(values)
@@ -444,8 +260,7 @@ def run_case(
     if device.type == "cuda":
         peak = torch.cuda.max_memory_allocated(device) / 2**20
     else:
-        scale = 2**20 if sys.platform == "darwin" else 2**10
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
+        peak = _peak_memory()
     curves = {name: curve for name, curve in progress.curves.items() if name != "stage_ends"}
     result = Result(
         case=case,
@@ -478,6 +293,22 @@ def run_case(
         resumed=progress.resumed,
     )
     return result, per_point
+
+
+def _forget_peak_memory() -> None:
+    """Let the peak count from here: a worker runs many cases (Linux; elsewhere it cannot)."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
+
+
+def _peak_memory() -> float:
+    """Return the peak resident memory since `_forget_peak_memory`, in MiB."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
+            if line.startswith("VmHWM"):
+                return int(line.split()[1]) / 2**10
+    scale = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / scale
 
 
 def _finite(values: dict[str, Any]) -> dict[str, Any]:
@@ -518,12 +349,14 @@ def probe(job: Job, report: Report, should_stop: Callable[[], bool]) -> Cost | N
         from hwbench.learner import Checkpoint, Progress
 
         build.allow_plugins(job.plugins)
-        built = construct(job.case, pick_device(job.device))
+        built = pipeline.construct(job.case, pick_device(job.device))
         seconds = 0.0
         for index, raw in enumerate(job.case.train):
+            if should_stop():
+                return None
             if "fit" in raw:
                 continue
-            learner = learner_of(
+            learner = pipeline.learner_of(
                 job.case, built, index, Progress(stage=index), Checkpoint(None), Hooks()
             )
             batch = torch.arange(learner.batch_size, device=built.device)
@@ -532,12 +365,20 @@ def probe(job: Job, report: Report, should_stop: Callable[[], bool]) -> Cost | N
             clock = time.monotonic()
             learner.run_steps(x.expand(3, *x.shape[1:]))
             seconds += (time.monotonic() - clock) / 3 * learner.steps
-        return Cost(seconds, _evaluation_cost(job.case, built))
+        return Cost(seconds, _evaluation_cost(job.case, built, should_stop))
+    except Interrupted:
+        return None
     except Exception:  # whatever it is, the run itself will meet it and report it
         return None
 
 
-def _evaluation_cost(case: Case, built: Built) -> float | None:
+def _evaluation_cost(
+    case: Case, built: pipeline.Built, should_stop: Callable[[], bool]
+) -> float | None:
+    def progress(fraction: float) -> None:
+        if should_stop():
+            raise Interrupted
+
     total = 0.0
     for block in case.evaluate:
         evaluator = build.make("evaluate", block, classes=built.dataset.classes)
@@ -547,7 +388,8 @@ def _evaluation_cost(case: Case, built: Built) -> float | None:
         test: Split = built.splits.test
         points = min(getattr(evaluator, "points", None) or len(test), len(test))
         clock = time.monotonic()
-        evaluator(built.model, cast(TestSplit, test.subset(torch.arange(min(few, points)))), seed=0)
+        some = cast(TestSplit, test.subset(torch.arange(min(few, points))))
+        evaluator(built.model, some, seed=0, progress=progress)
         total += (time.monotonic() - clock) * points / min(few, points)
     return total
 

@@ -1,6 +1,7 @@
 """Training in blocks: a plain loop, exact resumption, divergence, schedules, early stopping."""
 
 import math
+from functools import partial
 
 import pytest
 import torch
@@ -10,6 +11,8 @@ from hwbench.evaluators.importance import Bound
 from hwbench.learner import Checkpoint, Learner, Progress, fit, optimizer_groups
 from hwbench.models.vae import VAE
 from hwbench.numerics import generator, stream
+from hwbench.optimizers.burda import BurdaAdam
+from hwbench.optimizers.ema import EMAMomentum
 from hwbench.protocols import (
     Diverged,
     Evaluation,
@@ -67,12 +70,14 @@ def make(
     hooks=None,
     progress=None,
     every=1e9,
+    optimizer=None,
     **changes,
 ):
     torch.manual_seed(stream(seed, "init"))
     model = VAE(12, latent=2, hidden=[6])
     rule = rule or IWAE(3)
-    optimizer = torch.optim.Adam(optimizer_groups(model, rule, {"lr": 1e-2}), fused=True)
+    make_optimizer = optimizer or partial(torch.optim.Adam, fused=True)
+    optimizer = make_optimizer(optimizer_groups(model, rule, {"lr": 1e-2}))
     checkpoint = Checkpoint(tmp_path / "state.safetensors" if tmp_path else None, every)
     return Learner(
         model,
@@ -155,6 +160,48 @@ def test_a_stopped_run_resumes_to_the_same_parameters(tmp_path, stop_after):
     assert resumed.progress.steps_total == whole.progress.steps_total == 80
 
 
+OPTIMIZERS = {
+    "Adam": torch.optim.Adam,
+    "SGD with momentum": partial(torch.optim.SGD, momentum=0.9),
+    "Adam of Burda et al.": partial(BurdaAdam, gradient_scale=20.0),
+    "EMA momentum": partial(EMAMomentum, momentum=0.95),
+}
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
+@pytest.mark.parametrize("stop_after", [4, 8, 12])
+def test_every_optimizer_and_the_best_model_resume(tmp_path, optimizer, stop_after):
+    """The state of the optimizer and the best parameters so far come back from the file.
+
+    The best epoch is the second, before or after the stop; the last case stops at the very end.
+    """
+    scripted = [-9.0, -2.0, -6.0, -7.0]
+    block = {"validate": {"use": "x"}, "stop": {"patience": 9, "keep": "best"}}
+    whole = make(validator=Scripted(scripted), optimizer=optimizer, **block)
+    fit(whole, CPU)
+    calls = []
+    hooks = Hooks(report=calls.append, stop=lambda: len(calls) >= stop_after)
+    stopped = make(
+        tmp_path, validator=Scripted(scripted), optimizer=optimizer, hooks=hooks, **block
+    )
+    with pytest.raises(Interrupted):
+        fit(stopped, CPU)
+    progress, parts, scalars = Checkpoint(tmp_path / "state.safetensors").load()
+    validated = len(progress.curves.get("validation/log_likelihood", []))
+    resumed = make(
+        validator=Scripted(scripted[validated:]), optimizer=optimizer, progress=progress, **block
+    )
+    with torch.no_grad():
+        for p in resumed.model.parameters():
+            p.zero_()
+    resumed.restore(parts, scalars)
+    fit(resumed, CPU)
+    assert torch.equal(parameters(resumed), parameters(whole))
+    at_best = make(epochs=2, optimizer=optimizer)
+    fit(at_best, CPU)
+    assert torch.equal(parameters(whole), parameters(at_best))
+
+
 def test_a_damaged_checkpoint_is_not_used(tmp_path):
     path = tmp_path / "state.safetensors"
     learner = make(tmp_path)
@@ -197,6 +244,54 @@ def test_methods_see_the_same_order_and_pixels():
 def test_divergence_names_the_step():
     with pytest.raises(Diverged, match="nan at step 16 of stage 1"):
         fit(make(rule=Broken(at=16)), CPU)
+
+
+class Exploding(Rule[VAE]):
+    """Its loss grows a thousandfold at each step, and stays finite."""
+
+    def forward(self, model, x):
+        self.scale = getattr(self, "scale", 1e-3) * 1e3
+        return IWAE(2)(model, x) * self.scale
+
+
+def test_a_loss_beyond_all_bounds_is_divergence():
+    """12 fair coins are 8.3 nats; at a thousand times that for 10 points, a loss is no loss."""
+    with pytest.raises(Diverged, match=r"at step \d of stage 1; beyond ±8\.3e\+04"):
+        fit(make(rule=Exploding()), CPU)
+
+
+def test_stopping_early_needs_validation_points():
+    learner = make(validator=Bound(3))
+    stop = stage(validate={"use": "x"}, stop={"patience": 1})
+    with pytest.raises(ValueError, match="no validation points to stop by"):
+        Learner(
+            learner.model,
+            learner.rule,
+            learner.optimizer_,
+            stop,
+            learner.train_split,
+            None,
+            Bound(3),
+            0,
+            Progress(),
+            Checkpoint(None),
+            Hooks(),
+        )
+
+
+class Errors(Scripted):
+    """A validation number of which less is better."""
+
+    better = "lower"
+
+
+def test_early_stopping_knows_the_direction():
+    values = [0.3, 0.1, 0.2, 0.4, 0.05]
+    block = {"validate": {"use": "x"}, "stop": {"patience": 2, "keep": "best"}, "epochs": 5}
+    learner = make(validator=Errors(values), **block)
+    fit(learner, CPU)
+    assert learner.progress.best_epoch == 1
+    assert len(learner.progress.curves["validation/log_likelihood"]) == 4
 
 
 def test_validation_that_is_not_a_number_is_divergence():

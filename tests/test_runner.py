@@ -3,14 +3,17 @@
 import json
 import math
 import multiprocessing
+import os
+import signal
 import threading
 import time
+from pathlib import Path
 
 import filelock
 import numpy as np
 import pytest
 
-from hwbench import build, runner
+from hwbench import build, learner, pipeline, runner
 from hwbench.protocols import DataMissing, Interrupted
 from hwbench.spec import cases
 from hwbench.store import Store
@@ -77,6 +80,57 @@ def test_interrupted_anywhere_and_resumed_gives_the_same_result(job, folder, sto
     assert runner.work(job, quiet, never).metrics == expected
 
 
+def killed(job, after):
+    """Run a job that saves at every block, and die by SIGKILL at its news number `after`."""
+    learner.Checkpoint.due = property(lambda self: True)
+    pipeline.FileScratch.__init__.__defaults__ = (0.0,)
+    news = []
+
+    def report(item):
+        news.append(item)
+        if len(news) == after:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    runner.work(job, report, never)
+
+
+@pytest.mark.parametrize("after", [2, 3, 5])
+def test_a_killed_run_goes_on_from_its_last_save(job, folder, after):
+    """SIGKILL in training or evaluation loses nothing but what came since the last save."""
+    whole = runner.Job(job.case, folder / "whole", folder / "whole-cache", "cpu")
+    expected = runner.work(whole, quiet, never).metrics
+    process = multiprocessing.get_context("spawn").Process(target=killed, args=(job, after))
+    process.start()
+    process.join(120)
+    assert process.exitcode == -signal.SIGKILL
+    assert Store(job.results).read(job.case) is None
+    assert list(runner.run_folder(job).glob("*"))
+    assert runner.work(job, quiet, never).metrics == expected
+    assert Store(job.results).read(job.case).resumed == 1
+
+
+def test_an_interrupted_evaluation_keeps_what_it_has(tmp_path):
+    """Between the half-minutely saves, what is done is written at the end."""
+    scratch = pipeline.FileScratch(tmp_path)
+    scratch.save("table", {"at": np.array(1)})
+    scratch.save("table", {"at": np.array(2)})
+    assert pipeline.FileScratch(tmp_path).load("table") is None
+    scratch.flush()
+    assert pipeline.FileScratch(tmp_path).load("table")["at"] == 2
+
+
+def test_peak_memory_is_the_case_s_own():
+    """A worker runs many cases: what an earlier one used does not count."""
+    large = np.ones(64 << 20, dtype=np.uint8)  # 64 MiB, touched
+    del large
+    before = runner._peak_memory()
+    runner._forget_peak_memory()
+    after = runner._peak_memory()
+    if not Path("/proc/self/clear_refs").exists():
+        pytest.skip("only Linux can forget a peak")
+    assert after < before - 32
+
+
 def test_checkpoints_go_once_the_result_is_stored(job):
     runner.work(job, quiet, never)
     assert [p.name for p in runner.run_folder(job).iterdir()] == ["model.safetensors"]
@@ -129,7 +183,7 @@ def test_a_likelihood_beyond_all_bounds_is_a_failure(job, monkeypatch):
     monkeypatch.setattr(LogLikelihood, "__call__", lambda *a, **k: absurd)
     outcome = runner.work(job, quiet, never)
     assert outcome.status == "failed"
-    assert "ten times worse than a fair coin" in outcome.message
+    assert "10 times worse than a fair coin" in outcome.message
 
 
 def test_a_second_process_waits_and_finds_the_result(job):
@@ -171,6 +225,10 @@ def test_probe_times_steps_and_points(job):
     assert not list(job.results.rglob("*.json"))
 
 
+def test_probe_ends_when_told_to(job):
+    assert runner.probe(job, quiet, lambda: True) is None
+
+
 def test_stages_run_one_after_the_other(folder, job):
     stage = job.case.train[0]
     two = failing(
@@ -199,7 +257,7 @@ def test_methods_of_a_table_see_the_same_test_points(folder, spec):
     """Rows pair by seed: the same held-out points, although their models differ."""
     found = []
     for case in cases(spec, "full")[:2]:
-        built = runner.construct(case, runner.pick_device("cpu"))
+        built = pipeline.construct(case, runner.pick_device("cpu"))
         found.append(built.splits.test.values)
     assert (found[0] == found[1]).all()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from hwbench import build, runner
+from hwbench import build, pipeline, runner
 from hwbench.compare import compare, parts_of
 from hwbench.spec import (
     PROFILES,
@@ -126,7 +126,7 @@ def test_what_was_published_can_be_judged(name):
 def test_smoke_needs_no_files(name):
     """The preferred data set of every row is in a wheel or generated."""
     for case in cases(spec_of(name), "smoke"):
-        assert runner.dataset_of(case.data).files == (), case.label
+        assert pipeline.dataset_of(case.data).files == (), case.label
 
 
 @specs
