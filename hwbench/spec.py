@@ -472,11 +472,15 @@ class Show(Strict):
 
 
 class Figure(Strict):
-    """A plot of measured numbers: a curve of each result, or one coordinate against the metric."""
+    """A plot of measured numbers: a curve of each result, or one coordinate against the metric.
+
+    `negate` draws minus the curve, as where a table prints NLL and the curve is a log-likelihood.
+    """
 
     title: str
     kind: Literal["curve", "rows"]
     curve: str | None = None
+    negate: bool = False
     x: str | None = None
     series: str | None = None
     metric: str | None = None
@@ -492,6 +496,8 @@ class Figure(Strict):
             raise ValueError("a figure of kind `curve` names its `curve`")
         if self.kind == "rows" and not self.x:
             raise ValueError("a figure of kind `rows` names the coordinate `x`")
+        if self.kind == "rows" and self.negate:
+            raise ValueError("`negate` turns a curve round; a figure of kind `rows` has none")
         return self
 
 

@@ -86,6 +86,7 @@ def line_of(text: str, part: str) -> int:
 
 NEXT = "\nprofiles:"
 WITHIN = "within: {a: {}, b: {}, tolerance: 1.0}"
+FIGURE = "figures: [{title: a, kind: rows, x: method, negate: true}]"
 CALIBRATE = "calibrate: {coordinate: pixel, by: {method: VAE}, tolerance: 1.0}"
 
 
@@ -155,6 +156,7 @@ def test_every_mistake_of_a_file_is_reported_at_once(tmp_path):
         (NEXT, f"\n  - {{id: C1, text: a, {WITHIN}}}{NEXT}", "claims[1].id", "claims[0]"),
         ("  quick: {train", "  quik: {train", "profiles.quik", "'smoke', 'quick' or 'full'"),
         ("seeds: 3", "seed: 3", "profiles.quick.seed", "did you mean seeds?"),
+        (NEXT, f"\n{FIGURE}{NEXT}", "figures[0]", "a figure of kind `rows` has none"),
         ("show: {index: data,", "show: {index: dat,", "show.index", "did you mean data?"),
         (NEXT, f"\n{CALIBRATE}{NEXT}", "calibrate.by.method", "no row has method 'VAE'"),
         (NEXT, f"\n{CALIBRATE}{NEXT}", "calibrate.coordinate", "no coordinate 'pixel'"),

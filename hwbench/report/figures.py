@@ -623,6 +623,7 @@ def _curve_lines(comparison: Comparison, curve: str, wanted: Wanted | None) -> l
         x, y, se = _average(curves)
         if not len(x):
             continue
+        y = -y if wanted and wanted.negate else y
         lead = tables.coordinate(series, o.row.at[series]) if series in o.row.at and series else ""
         rest = tables.row_label(o, [k for k in (group, series) if k])
         name = ", ".join(part for part in (lead, rest) if part)

@@ -104,6 +104,17 @@ def test_a_curve_no_result_has_is_said_to_be_missing(example: Example):
     assert picture.caption == "No result has the curve bias yet."
 
 
+def test_a_negated_curve_is_turned_round_with_the_same_error(example: Example):
+    wanted = Figure(title="NLL against K", kind="curve", curve="k_curve", negate=True)
+    turned = figures._curve_lines(example.comparison, "k_curve", wanted)
+    plain = figures._curve_lines(example.comparison, "k_curve", None)
+    assert len(turned) == len(plain) > 0
+    for a, b in zip(turned, plain, strict=True):
+        assert a.y.tolist() == (-b.y).tolist()
+        assert a.se.tolist() == b.se.tolist()
+    assert turned[0].y[0] > turned[0].y[-1] > 0  # an NLL that falls with K
+
+
 def test_nothing_measured_leaves_the_published_numbers(example: Example):
     rows = [
         replace(o, results=[], profile=None, mean=None, sd=None, difference=None, interval=None)
