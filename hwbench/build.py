@@ -14,6 +14,8 @@ import inspect
 import math
 import typing
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.machinery import PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -378,38 +380,57 @@ def check(spec: Spec) -> list[Problem]:
 
 # --- sources --------------------------------------------------------------------------------------
 
-_INTERFACES = {
-    "protocols",
-    "build",
-    "spec",
-    "store",
-    "__init__",
-}  # they name things; they compute no numbers
+_INTERFACES = ("hwbench", "hwbench.build", "hwbench.spec", "hwbench.store")  # no numbers of theirs
+_PROTOCOLS = "hwbench.protocols"
 
 
-def _source_of(use: str, kind: str) -> Path | None:
-    module = use.rpartition(".")[0]
-    path = PACKAGE / SHELVES[kind] / f"{module}.py"
-    if path.is_file():
-        return path
-    try:
-        found = importlib.util.find_spec(module) if module else None
-    except (ImportError, ValueError):
-        found = None
-    return Path(found.origin) if found and found.origin else None
+@dataclass(frozen=True)
+class _Source:
+    """A source file: its digest, what it imports, and its top-level definitions with theirs.
+
+    Attributes:
+        imports: (module, name) of each import from hwbench or from the file's own package.
+        definitions: by name: digest, and the other definitions of the file that it names.
+    """
+
+    digest: str
+    imports: tuple[tuple[str, str], ...]
+    definitions: dict[str, tuple[str, frozenset[str]]]
 
 
-def _imports(path: Path) -> Iterator[Path]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        names: list[str] = []
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.startswith("hwbench"):
-            names = [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+@functools.cache
+def _read(path: Path, module: str) -> _Source:
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    nodes: dict[str, ast.stmt] = {}
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            nodes[node.name] = node
+        elif isinstance(node, ast.Assign):
+            nodes |= {t.id: node for t in node.targets if isinstance(t, ast.Name)}
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            nodes[node.target.id] = node
+    definitions = {}
+    for name, node in nodes.items():
+        named = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+        definitions[name] = (_digest(node), frozenset(named & nodes.keys()))
+    package = module if path.stem == "__init__" else module.rpartition(".")[0]
+    return _Source(_digest(tree), tuple(_imports(tree, package)), definitions)
+
+
+def _imports(tree: ast.Module, package: str) -> Iterator[tuple[str, str]]:
+    for node in ast.walk(tree):
+        found: list[tuple[str, str]] = []
+        if isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1]
+            parts = [*(above if node.level else []), *filter(None, [node.module])]
+            found = [(".".join(parts), alias.name) for alias in node.names]
         elif isinstance(node, ast.Import):
-            names = [alias.name for alias in node.names if alias.name.startswith("hwbench.")]
-        for name in names:
-            file = PACKAGE.joinpath(*name.split(".")[1:]).with_suffix(".py")
-            if file.is_file() and file.stem not in _INTERFACES:
-                yield file
+            found = [(alias.name, "*") for alias in node.names]
+        yield from (
+            (module, name)
+            for module, name in found
+            if module.split(".")[0] in ("hwbench", package.split(".")[0])
+        )
 
 
 def _shape_of(node: Any) -> Any:
@@ -436,38 +457,99 @@ def _shape_of(node: Any) -> Any:
     return [_shape_of(n) for n in node] if isinstance(node, list) else repr(node)
 
 
-@functools.cache
-def _digest(path: Path) -> str:
-    return hashlib.sha256(
-        repr(_shape_of(ast.parse(path.read_text(encoding="utf-8")))).encode()
-    ).hexdigest()
+def _digest(node: ast.AST) -> str:
+    return hashlib.sha256(repr(_shape_of(node)).encode()).hexdigest()
+
+
+def _file_of(module: str) -> Path | None:
+    """Return a module's source file, without importing it or the packages it lies in."""
+    root, *rest = module.split(".")
+    if root == "hwbench":
+        path = PACKAGE.joinpath(*rest)
+        return next(filter(Path.is_file, (path.with_suffix(".py"), path / "__init__.py")), None)
+    try:
+        found = importlib.util.find_spec(root) if root else None
+    except (ImportError, ValueError):
+        return None
+    for i in range(len(rest)):
+        if found is None:
+            return None
+        name = ".".join([root, *rest[: i + 1]])
+        found = PathFinder.find_spec(name, found.submodule_search_locations or [])
+    origin = Path(found.origin) if found and found.origin else None
+    return origin if origin and origin.suffix == ".py" else None
+
+
+def _uses(value: Any, kind: str) -> Iterator[tuple[str, str]]:
+    """Yield what every `use` names, also those within other blocks, and the key of its block."""
+    if isinstance(value, Mapping):
+        if isinstance(value.get("use"), str):
+            yield value["use"], kind
+        for key, inner in value.items():
+            yield from _uses(inner, str(key))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _uses(inner, kind)
+
+
+def _modules_of(use: str, kind: str) -> list[str]:
+    """Return the modules that may hold a class; a key that is no shelf's may mean any of them."""
+    module, _, name = use.rpartition(".")
+    shelves = [SHELVES[kind]] if kind in SHELVES else sorted(set(SHELVES.values()))
+    own = []
+    for candidate in (f"hwbench.{shelf}.{module}" for shelf in shelves if module):
+        path = _file_of(candidate)
+        if path is not None and name in _read(path, candidate).definitions:
+            own.append(candidate)
+    return own or [module]
+
+
+def _reached(case: Case) -> tuple[dict[str, Path], set[str]]:
+    """Return the sources that decide a case's numbers, by module, and the protocols they name."""
+    content = case.model_dump(include={"data", "model", "train", "evaluate"})
+    todo = [module for use, kind in _uses(content, "") for module in _modules_of(use, kind)]
+    todo.append("hwbench.pipeline")
+    found: dict[str, Path] = {}
+    protocols: set[str] = set()
+    while todo:
+        module = todo.pop()
+        path = _file_of(module)
+        if path is None or module in found or module in _INTERFACES:
+            continue
+        found[module] = path
+        for source, name in _read(path, module).imports:
+            if source == _PROTOCOLS:
+                protocols.add(name)
+            elif f"{source}.{name}" == _PROTOCOLS:
+                protocols.add("*")
+            else:
+                todo += [source, f"{source}.{name}"]
+    return found, protocols
 
 
 def sources(case: Case) -> list[Path]:
-    """Return the sources that decide a case's numbers: what its blocks name and these import."""
-    uses = [(case.data, "data"), (case.model, "model")]
-    for stage in case.train:
-        uses += [
-            (stage[kind], kind)
-            for kind in ("rule", "optimizer", "validate", "fit")
-            if stage.get(kind)
-        ]
-    uses += [(block, "evaluate") for block in case.evaluate]
-    todo = [
-        path for block, kind in uses if (path := _source_of(block.get("use", ""), kind)) is not None
-    ]
-    todo += [PACKAGE / "learner.py"]
-    done: set[Path] = set()
-    while todo:
-        path = todo.pop()
-        if path not in done:
-            done.add(path)
-            if path.is_relative_to(PACKAGE):
-                todo += _imports(path)
-    return sorted(done)
+    """Return the sources that decide a case's numbers: what its blocks name and these import.
+
+    Of the protocols only the classes that these import count; see `fingerprint`.
+    """
+    return sorted(_reached(case)[0].values())
 
 
 def fingerprint(case: Case) -> str:
-    """Return a hash of the code that decides a case's numbers, whatever its comments."""
-    parts = [f"{path.name}:{_digest(path)}" for path in sources(case)]
+    """Return a hash of the code that decides a case's numbers, whatever its comments.
+
+    It covers the files of `sources`, and of protocols.py the definitions that these import by name
+    with those that they name in turn, so that a new protocol leaves it as it is.
+    """
+    found, names = _reached(case)
+    parts = [f"{module}:{_read(path, module).digest}" for module, path in sorted(found.items())]
+    known = _read(PACKAGE / "protocols.py", _PROTOCOLS).definitions
+    todo = list(known if "*" in names else names & known.keys())
+    reached: set[str] = set()
+    while todo:
+        name = todo.pop()
+        if name not in reached:
+            reached.add(name)
+            todo += known[name][1]
+    parts += [f"{_PROTOCOLS}.{name}:{known[name][0]}" for name in sorted(reached)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

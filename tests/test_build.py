@@ -1,5 +1,7 @@
 """Names become classes, arguments are checked against annotations, sources have a fingerprint."""
 
+import shutil
+
 import pytest
 
 from hwbench import build
@@ -100,27 +102,107 @@ def test_sources_are_those_of_the_blocks_and_their_imports(spec):
         "bounds.py",
         "importance.py",
         "synthetic.py",
+        "pipeline.py",
         "learner.py",
         "numerics.py",
     } <= names
     assert not {"cli.py", "runner.py", "store.py", "rbm.py"} & names
 
 
-def test_a_fingerprint_follows_code_but_not_comments(tmp_path, monkeypatch):
-    path = tmp_path / "x.py"
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """A copy of hwbench that a test may edit: `edit(file, old, new)` returns nothing."""
+    copy = tmp_path / "hwbench"
+    shutil.copytree(build.PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(build, "PACKAGE", copy)
 
-    def digest(text):
-        path.write_text(text)
-        build._digest.cache_clear()
-        return build._digest(path)
+    def edit(file, old, new):
+        path = copy / file
+        text = path.read_text()
+        assert old in text
+        path.write_text(text.replace(old, new, 1))
+        build._read.cache_clear()
 
-    plain = digest("def f(x):\n    return x + 1\n")
-    assert (
-        digest('"""Module."""\n\n\ndef f(x):\n    """Doc."""\n    return x + 1  # one more\n')
-        == plain
+    yield edit
+    build._read.cache_clear()
+
+
+def test_a_fingerprint_follows_code_but_not_comments(spec, package):
+    case = cases(spec, "full")[0]
+    before = fingerprint(case)
+    package("rules/bounds.py", "Return −L_k", "Another docstring")
+    package("rules/bounds.py", "class IWAE", "# a comment\nclass IWAE")
+    package("models/rbm.py", "torch", "no_longer_python(")  # no part of the case: never read
+    assert fingerprint(case) == before
+    package("rules/bounds.py", "k: Samples = 5", "k: Samples = 6")
+    assert fingerprint(case) != before
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("x = x / self.scale", "x = x * self.scale"),  # Split, by way of TrainSplit
+        ("loss: Tensor = self(model, x)", "loss: Tensor = 2 * self(model, x)"),  # Rule
+        ("HeldOut = ValidationSplit | TestSplit", "HeldOut = TestSplit"),  # of evaluators
+    ],
+)
+def test_a_fingerprint_follows_the_protocols_that_the_case_uses(spec, package, old, new):
+    case = cases(spec, "full")[0]
+    before = fingerprint(case)
+    package("protocols.py", old, new)
+    assert fingerprint(case) != before
+
+
+def test_a_fingerprint_is_the_same_beside_other_protocols(spec, package):
+    case = cases(spec, "full")[0]
+    before = fingerprint(case)
+    package("protocols.py", "class Mixture(", "class Novel(Model):\n    a = 1\n\n\nclass Mixture(")
+    package("protocols.py", "difference.backward()", "(2 * difference).backward()")  # of an RBM
+    package("protocols.py", "Points to learn from.", "Another docstring.")
+    assert fingerprint(case) == before
+
+
+@pytest.mark.parametrize("file", ["pipeline.py", "learner.py", "numerics.py"])
+def test_a_fingerprint_follows_the_machinery(spec, package, file):
+    case = cases(spec, "full")[0]
+    before = fingerprint(case)
+    package(file, "import torch\n", "import torch\n\nNEW = 1\n")
+    assert fingerprint(case) != before
+
+
+def test_a_rule_within_an_evaluator_is_a_source(spec, package):
+    case = cases(spec, "full")[0]
+    measured = {"use": "variance.GradientVariance", "rule": {"use": "reinforce.REINFORCE"}}
+    case = case.model_copy(update={"evaluate": [measured]})
+    assert {"variance.py", "reinforce.py"} <= {p.name for p in sources(case)}
+    before = fingerprint(case)
+    package("rules/reinforce.py", "class REINFORCE", "DECAY = 0.5\n\n\nclass REINFORCE")
+    assert fingerprint(case) != before
+
+
+def test_a_class_under_a_key_of_its_own_is_found_by_its_name(spec):
+    case = cases(spec, "full")[0]
+    nested = {"use": "importance.Bound", "others": [{"use": "temporal.FrameLogLikelihood"}]}
+    case = case.model_copy(update={"evaluate": [nested]})
+    found = {str(p.relative_to(build.PACKAGE)) for p in sources(case)}
+    assert "evaluators/temporal.py" in found
+    assert "models/temporal.py" not in found
+
+
+def test_sources_of_a_plugin_are_its_own_files_and_what_they_import(spec, tmp_path, monkeypatch):
+    """They are found without importing the plugin."""
+    package = tmp_path / "elsewhere" / "mine"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text("raise RuntimeError('imported')\n")
+    (package / "part.py").write_text("from hwbench.models.layers import linear\n")
+    (package / "models.py").write_text(
+        "from .part import x\nfrom hwbench.models.vae import VAE\nclass Mine(VAE): ...\n"
     )
-    assert digest("def f(x):\n    return x + 2\n") != plain
-    assert digest("def g(x):\n    return x + 1\n") != plain
+    monkeypatch.syspath_prepend(str(package.parent))
+    case = cases(spec, "full")[0]
+    case = case.model_copy(update={"model": {"use": "mine.models.Mine"}})
+    assert {package / "models.py", package / "part.py"} <= set(sources(case))
+    assert {"vae.py", "layers.py"} <= {p.name for p in sources(case)}
 
 
 def test_fingerprints_of_cases_differ_by_model_not_by_seed(spec):
