@@ -1,4 +1,8 @@
-"""results/ as one JSON file per case, with per-point arrays beside it: append, never overwrite."""
+"""results/ as one JSON file per case, with per-point arrays beside it: append, never overwrite.
+
+Files go into git, so they are small: curves and arrays are rounded far below what is known of
+them (`short`, `rounded`); metrics are kept to the last bit.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import io
 import json
 import math
 import os
+import re
 import tempfile
 import threading
 import uuid
@@ -19,11 +24,20 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 import pandas as pd
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_serializer,
+)
 
 from hwbench.spec import Case, UserError
 
 SCHEMA = 1
+DIGITS = 7  # of a curve's numbers: float32 sums are not known to more
+COARSEST = 2.0**-10  # unit: what arrays are rounded to where their spread allows it
 
 
 class StoreError(UserError):
@@ -55,11 +69,15 @@ class StoredMetric(_Record):
 
 
 class StoredCurve(_Record):
-    """See `protocols.Curve`."""
+    """See `protocols.Curve`; numbers are kept to 7 significant digits."""
 
     x: list[Number]
     y: list[Number]
     se: list[Number] = []
+
+    @field_serializer("x", "y", "se")
+    def _short(self, values: list[float]) -> list[float]:
+        return [short(v) for v in values]
 
 
 class Result(_Record):
@@ -112,6 +130,43 @@ def _no_nan(value: Any) -> Any:
     if isinstance(value, dict):
         return {k: _no_nan(v) for k, v in value.items()}
     return [_no_nan(v) for v in value] if isinstance(value, list) else value
+
+
+def short(value: float) -> float:
+    """Return a number to 7 significant digits.
+
+    >>> short(-105.72031784649502)
+    -105.7203
+    """
+    return float(f"{value:.{DIGITS}g}")
+
+
+def rounded(values: np.ndarray) -> np.ndarray:
+    """Return per-point numbers to the nearest multiple of a power of two, which compresses.
+
+    The step is at most `COARSEST` (0.001 nats) and at most 2^-13 of their standard deviation, so
+    that a value moves by at most 0.0005 and 1/16 000 of the deviation. Shape and dtype stay, and
+    so do integers, equal numbers and what is not finite.
+    """
+    if not np.issubdtype(values.dtype, np.floating):
+        return values
+    exact = values.astype(np.float64)
+    finite = exact[np.isfinite(exact)]
+    with np.errstate(over="ignore"):
+        spread = float(finite.std()) if finite.size else 0.0
+    if not 1e-300 < spread < math.inf:
+        return values
+    step = 2.0 ** math.floor(math.log2(min(COARSEST, spread * 2.0**-13)))
+    return (np.rint(exact / step) * step).astype(values.dtype)
+
+
+def _json(record: _Record) -> str:
+    """Return a record as JSON for people, with each array of numbers on one line."""
+    content = _no_nan(record.model_dump(mode="json"))
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+    # a bracket before a line break is never inside a string, where breaks are escaped
+    numbers = re.compile(r"\[\n\s*([^][{}\"]*?)\s*\]")
+    return numbers.sub(lambda m: "[" + re.sub(r"\s+", " ", m[1]) + "]", text) + "\n"
 
 
 def write_atomically(path: Path, data: bytes, *, overwrite: bool = False) -> bool:
@@ -185,6 +240,8 @@ class Store:
     def write(self, result: Result, per_point: dict[str, np.ndarray] | None = None) -> bool:
         """Store a result; False if one was there already, which then stays, with its arrays.
 
+        Arrays are rounded, see `rounded`.
+
         Where the file is there but is no whole result of the case (cut in half, of another
         schema), it is kept under another name. A former failure of the case is removed.
 
@@ -192,9 +249,7 @@ class Store:
             StoreError: the folder cannot be written.
         """
         path = self.path(result.case)
-        text = json.dumps(
-            _no_nan(result.model_dump(mode="json")), indent=1, ensure_ascii=False, allow_nan=False
-        )
+        data = _json(result).encode()
         arrays = path.with_suffix(".npz")
         waiting = arrays.with_name(f".{arrays.name}.{os.getpid()}-{threading.get_ident()}")
         try:
@@ -202,9 +257,9 @@ class Store:
                 per_point
             ):  # whole on disk before the result is, under its name only once the result is ours
                 buffer = io.BytesIO()
-                np.savez_compressed(buffer, allow_pickle=False, **per_point)
+                arrays_ = {name: rounded(values) for name, values in per_point.items()}
+                np.savez_compressed(buffer, allow_pickle=False, **arrays_)
                 write_atomically(waiting, buffer.getvalue(), overwrite=True)
-            data = (text + "\n").encode()
             written = write_atomically(path, data)
             if not written and self.read(result.case) is None:
                 self._set_aside(path, result.case)
@@ -233,8 +288,7 @@ class Store:
 
     def write_failure(self, failure: Failure) -> None:
         """Store why a case has no number; the newest reason replaces an older one."""
-        text = json.dumps(failure.model_dump(mode="json"), indent=1, ensure_ascii=False)
-        write_atomically(self.failed_path(failure.case), (text + "\n").encode(), overwrite=True)
+        write_atomically(self.failed_path(failure.case), _json(failure).encode(), overwrite=True)
 
     def read(self, case: Case) -> Result | None:
         """Return the result of a case, or None if there is none that can be read."""

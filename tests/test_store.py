@@ -21,6 +21,7 @@ from hwbench.store import (
     StoredMetric,
     StoreError,
     frame,
+    rounded,
     write_atomically,
 )
 
@@ -84,6 +85,89 @@ def test_arrays_left_by_a_killed_run_do_not_join_another_result(tmp_path):
         assert {k: v.tolist() for k, v in store.per_point(result).items()} == (
             {"log_px": [1.0, 1.0]} if arrays else {}
         )
+
+
+@pytest.mark.parametrize("scale", [1e-9, 1e-3, 1.0, 30.0, 1e4])
+def test_rounding_an_array_is_bounded_by_its_unit_and_its_spread(scale):
+    exact = np.random.default_rng(0).normal(-3 * scale, scale, 10_000)
+    off = np.abs(rounded(exact) - exact)
+    assert 0 < off.max() <= min(2.0**-11, exact.std() * 2.0**-14)
+    single = exact.astype(np.float32)
+    again = np.abs(rounded(single).astype(np.float64) - single)
+    assert again.max() <= min(2.0**-11, exact.std() * 2.0**-14)
+    assert rounded(single).dtype == np.float32
+    np.testing.assert_array_equal(rounded(rounded(single)), rounded(single))
+
+
+def test_what_cannot_be_rounded_stays():
+    odd = np.array([np.nan, np.inf, -np.inf, 1.23456789, 2.0])
+    np.testing.assert_array_equal(np.isfinite(rounded(odd)), np.isfinite(odd))
+    np.testing.assert_array_equal(rounded(odd)[:3], odd[:3])
+    for values in (
+        np.full(4, 0.1),
+        np.zeros(0),
+        np.full(3, np.nan),
+        np.array([-1e300, 1e300]),
+        np.array([0.0, 5e-324]),
+        np.arange(5),
+        np.array([True, False]),
+    ):
+        np.testing.assert_array_equal(rounded(values), values)
+        assert rounded(values).dtype == values.dtype
+
+
+def test_a_full_result_is_small_and_loses_less_than_is_known(tmp_path):
+    """10 000 test images, 500 epochs (200 of them kept), a K-curve, samples: below 50 kB."""
+    rng = np.random.default_rng(0)
+    store, case = Store(tmp_path), make_case()
+    log_px = rng.normal(-95, 28, 10_000).astype(np.float32)
+    epochs = np.linspace(1, 500, 200).round()
+    learned = (-95 - 40 / epochs + rng.normal(0, 0.05, 200)).tolist()
+    curves = {
+        "train/objective": StoredCurve(x=epochs.tolist(), y=learned),
+        "validation/log_likelihood": StoredCurve(x=epochs.tolist(), y=learned),
+        "k_curve": StoredCurve(x=[1.0, 5.0, 5000.0], y=learned[:3], se=learned[3:6]),
+    }
+    image = np.exp(-((np.mgrid[-14:14, -14:14] ** 2).sum(0)) / 50).ravel()
+    samples = (255 * image * rng.uniform(0.5, 1, (25, 1))).round().astype(np.uint8)
+    result = make_result(case, float(log_px.mean(dtype=float)), curves=curves)
+    store.write(result, {"log_px": log_px, "samples": samples})
+    path = store.path(case)
+    assert path.stat().st_size + path.with_suffix(".npz").stat().st_size < 50_000
+    assert path.read_text().count("\n") < 100  # arrays stand on one line
+    found = store.read(case)
+    assert found is not None
+    assert found.metrics == result.metrics  # to the last bit
+    for name, curve in curves.items():
+        for a, b in zip((curve.x, curve.y, curve.se), vars(found.curves[name]).values()):
+            np.testing.assert_allclose(b, a, rtol=5e-7)
+    kept = store.per_point(found)
+    assert kept["log_px"].dtype == np.float32
+    assert np.abs(kept["log_px"].astype(float) - log_px).max() <= 2.0**-11
+    assert abs(kept["log_px"].mean(dtype=float) - log_px.mean(dtype=float)) < 2e-5
+    np.testing.assert_array_equal(kept["samples"], samples)
+
+
+def test_brackets_and_breaks_in_text_are_left_alone(tmp_path):
+    store, case = Store(tmp_path), make_case(at={"data": "[\n 1,\n 2]", "k": 50})
+    result = make_result(case, warnings=["[\n 1,\n 2 ]", "[", "]"])
+    store.write(result)
+    assert store.read(case) == result
+
+
+def test_files_written_before_are_read(tmp_path):
+    """A number per line, all digits, arrays as they were."""
+    store, case = Store(tmp_path), make_case()
+    curve = {"x": [1.0, 2.0], "y": [-105.72031784649502, -1.0], "se": []}
+    document = {**make_result(case).model_dump(mode="json"), "curves": {"k_curve": curve}}
+    path = store.path(case)
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(document, indent=1) + "\n")
+    np.savez_compressed(path.with_suffix(".npz"), log_px=np.array([0.1], dtype=np.float32))
+    found = store.read(case)
+    assert found is not None
+    assert found.curves["k_curve"].y[0] == -105.72031784649502
+    assert store.per_point(found)["log_px"][0] == np.float32(0.1)
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
