@@ -139,7 +139,9 @@ def test_a_full_result_is_small_and_loses_less_than_is_known(tmp_path):
     assert found is not None
     assert found.metrics == result.metrics  # to the last bit
     for name, curve in curves.items():
-        for a, b in zip((curve.x, curve.y, curve.se), vars(found.curves[name]).values()):
+        for a, b in zip(
+            (curve.x, curve.y, curve.se), vars(found.curves[name]).values(), strict=True
+        ):
             np.testing.assert_allclose(b, a, rtol=5e-7)
     kept = store.per_point(found)
     assert kept["log_px"].dtype == np.float32
