@@ -327,6 +327,8 @@ def _check_fit_together(blocks: Located) -> Iterator[tuple[Path_, str]]:
         users += [
             (kind, (*path, kind), stage[kind]) for kind in ("rule", "validate") if stage.get(kind)
         ]
+    if blocks.get("fit"):
+        users.append(("fit", ("fit",), blocks["fit"]))
     evaluate = blocks["evaluate"]
     for i, block in enumerate(evaluate if isinstance(evaluate, list) else [evaluate]):
         users.append(

@@ -359,7 +359,7 @@ M = TypeVar("M", bound=Model)
 
 
 def _named_protocol(cls: type) -> type[Model]:
-    """Return the M that a class names in `Rule[M]` or `Evaluator[M]`, itself or by a base."""
+    """Return the M that a class names in `Rule[M]`, `Fit[M]` or `Evaluator[M]`, itself or by a base."""
     for base in cls.__mro__:
         for generic in getattr(base, "__orig_bases__", ()):
             for argument in get_args(generic):
@@ -416,6 +416,16 @@ class Rule(nn.Module, ABC, Generic[M]):
 
 class Fit(ABC, Generic[M]):
     """A model that fits itself in one go (EM, k-NN, SVM) instead of by gradient steps."""
+
+    @classmethod
+    def trains(cls) -> type[Model]:
+        """Return the protocol a model must satisfy."""
+        return _named_protocol(cls)
+
+    @classmethod
+    def tiny(cls: type[T]) -> T:
+        """Return an instance for the law tests."""
+        return cls()
 
     @abstractmethod
     def __call__(
