@@ -70,16 +70,25 @@ class IWAE(Rule[HelmholtzMachine]):
         self.weight_kl = weight_kl
         self.register_buffer("points", torch.ones(()))
 
+    def check(self, model: HelmholtzMachine) -> None:
+        """Refuse `weight_kl` where it would be 0.
+
+        Raises:
+            ValueError: the model has no random generative weights.
+        """
+        if self.weight_kl and "generative" not in getattr(model, "random", ()):
+            raise ValueError(
+                f"weight_kl: this {type(model).__name__} has no random generative weights, whose "
+                "KL it is; give the model `random: [generative]`, or leave weight_kl out"
+            )
+
     def begin(self, model: HelmholtzMachine, train: TrainSplit) -> None:
         """Remember the number of training points.
 
         Raises:
-            ValueError: `weight_kl` is asked of a model without random weights.
+            ValueError: see `check`.
         """
-        if self.weight_kl and not hasattr(model, "weight_kl"):
-            raise ValueError(
-                f"{type(model).__name__} has no random weights; weight_kl does not apply"
-            )
+        self.check(model)
         self.points = torch.full((), float(len(train)), device=self.points.device)
 
     def forward(self, model: HelmholtzMachine, x: Float[Tensor, "b d"]) -> Float[Tensor, ""]:

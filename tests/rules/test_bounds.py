@@ -118,6 +118,19 @@ def test_weight_kl_is_added_per_training_point(x):
     torch.testing.assert_close(b - a, model.weight_kl() / 50)
 
 
+@pytest.mark.parametrize("random", [None, ["recognition"]])
+def test_weight_kl_without_random_generative_weights_is_refused(random):
+    """It would be 0 whatever the weights are."""
+    model = VAE(6, latent=2, hidden=[4], random=random)
+    train = TrainSplit(torch.zeros(50, 6, dtype=torch.uint8))
+    rule = IWAE(3, weight_kl=True)
+    for refuse in (lambda: rule.check(model), lambda: rule.begin(model, train)):
+        with pytest.raises(ValueError, match="weight_kl: this VAE has no random generative"):
+            refuse()
+    IWAE(3).begin(model, train)
+    rule.check(VAE(6, latent=2, hidden=[4], random=["generative", "recognition"]))
+
+
 @pytest.mark.statistical
 def test_elbo_of_many_samples_has_the_same_mean_and_less_noise(model, x):
     with torch.no_grad():
