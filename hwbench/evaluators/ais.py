@@ -17,8 +17,9 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
+from hwbench.evaluators.importance import likelihood_metrics
 from hwbench.numerics import effective_sample_size, generator, log_mean_exp, stream
-from hwbench.protocols import Couplings, EnergyModel, Evaluation, Evaluator, HeldOut, Metric
+from hwbench.protocols import Couplings, EnergyModel, Evaluation, Evaluator, HeldOut
 
 Count = Annotated[int, Field(ge=1)]
 Segment = list[int | float]
@@ -80,13 +81,13 @@ def anneal(
 
         softplus(β a) − softplus(β' a) = −log(1 + p (exp(−(β − β') a) − 1)),   p = σ(β a)
 
-    takes p from the sweep; it is used where the exponential cannot overflow.
+    takes p from the sweep. Where the exponential is far from 1, rounding would spoil it.
     """
     weight, b, c = couplings
     weight_t = weight.t().contiguous()
     largest = (c.abs() + weight.abs().sum(0)).max().item()  # of any |c_j + x·W_j|
     x = x.clone()
-    log_w = x.new_zeros(len(x))
+    log_w, zero = x.new_zeros(len(x)), x.new_zeros(())
     a, p, u = (x.new_empty(len(x), len(c)) for _ in range(3))
     logits, v = torch.empty_like(x), torch.empty_like(x)
     path = betas.tolist()
@@ -94,11 +95,12 @@ def anneal(
         step = beta - before
         torch.addmm(c, x, weight, out=a)
         torch.mul(a, beta, out=p).sigmoid_()
-        if abs(step) * largest < 100:
+        if abs(step) * largest < 10:
             torch.mul(a, -step, out=u).exp_().sub_(1).mul_(p).add_(1).log_()
             log_w.sub_(u.sum(1))
         else:
-            log_w.add_((F.softplus(a * beta) - F.softplus(a * before)).sum(1))
+            # F.softplus is linear above 20, which is 2e-9 off
+            log_w.add_((torch.logaddexp(a * beta, zero) - torch.logaddexp(a * before, zero)).sum(1))
         log_w.add_(x @ (b - base), alpha=step)
         if k + 2 < len(path):  # no sweep after the last weight
             torch.lt(u.uniform_(generator=generator), p, out=u)
@@ -207,13 +209,8 @@ class AIS(Evaluator[EnergyModel]):
             )
 
         log_px = self._log_px(double, points, log_z, seed)
-        grey = points.scale != 1.0 and not points.resample
         error = _relative_error(forward) if self.chains > 1 else math.nan
-        se = float(log_px.std(ddof=1) / math.sqrt(len(log_px))) if len(log_px) > 1 else math.nan
-        mean = float(log_px.mean())
-        kind = "score" if grey else "estimate"
-        for name, value in {"log_likelihood": mean, "nll": -mean}.items():
-            out.metrics[name] = Metric(value, se, error, len(log_px), self.chains, kind)  # type: ignore[arg-type]
+        out.metrics = likelihood_metrics(log_px, points, "estimate", error, self.chains)
         out.per_point["log_px"] = log_px.astype(np.float32)
         progress(1.0)
         return out

@@ -9,14 +9,15 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from typing import Annotated
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from hwbench.evaluators.importance import points_of
+from hwbench.evaluators.importance import likelihood_metrics, points_of
 from hwbench.numerics import generator
-from hwbench.protocols import Density, Evaluation, Evaluator, HeldOut, HelmholtzMachine, Metric
+from hwbench.protocols import Density, Evaluation, Evaluator, HeldOut, HelmholtzMachine
 
 Count = Annotated[int, Field(ge=1)]
 ROWS = 4096  # configurations × points in one pass
@@ -62,20 +63,6 @@ def exact_log_prob(
     return total
 
 
-def _summary(log_px: Float[Tensor, " n"], split: HeldOut) -> Evaluation:
-    n = len(log_px)
-    se = float(log_px.std() / math.sqrt(n)) if n > 1 else math.nan
-    grey = split.scale != 1.0 and not split.resample
-    mean, kind = float(log_px.mean()), "score" if grey else "exact"
-    return Evaluation(
-        metrics={
-            "log_likelihood": Metric(mean, se, n=n, kind=kind),  # type: ignore[arg-type]
-            "nll": Metric(-mean, se, n=n, kind=kind),  # type: ignore[arg-type]
-        },
-        per_point={"log_px": log_px.float().cpu().numpy()},
-    )
-
-
 def _over_points(
     log_prob: Callable[[Tensor], Tensor],
     split: HeldOut,
@@ -91,7 +78,10 @@ def _over_points(
     for part in index.split(batch):
         parts.append(log_prob(split.batch(part, pixels)).double())
         progress((int(part[-1]) + 1) / len(split))
-    return _summary(torch.cat(parts), split)
+    log_px = torch.cat(parts).cpu().numpy()
+    return Evaluation(
+        likelihood_metrics(log_px, split, "exact"), {"log_px": log_px.astype(np.float32)}
+    )
 
 
 class ExactLogLikelihood(Evaluator[Density]):

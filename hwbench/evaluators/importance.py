@@ -8,7 +8,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Callable, Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 import torch
@@ -28,6 +28,7 @@ from hwbench.protocols import (
 )
 
 Count = Annotated[int, Field(ge=1)]
+Kind = Literal["exact", "estimate", "lower bound", "upper bound", "score"]
 ROWS = 4096  # samples × points in one pass: about what a core's cache holds of a 784-pixel net
 K_CURVE = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2000, 5000, 10_000, 25_000, 50_000, 100_000)
 
@@ -43,16 +44,21 @@ def evaluating(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
+def in_chunks(draw: Callable[[int], Tensor], k: int, chunk: int) -> Float[Tensor, "k b"]:
+    """Return draw(chunk), draw(chunk), …, one after the other until there are k rows."""
+    return torch.cat([draw(min(chunk, k - start)) for start in range(0, k, chunk)])
+
+
 def log_weights(
     model: HelmholtzMachine, x: Float[Tensor, "b d"], k: int, rows: int = ROWS
 ) -> Float[Tensor, "k b"]:
     """Return k log weights log p(x, h) − log q(h | x) per point, in chunks of about `rows`."""
-    chunk = max(1, min(k, rows // len(x)))
-    parts = []
-    for start in range(0, k, chunk):
-        h, log_q = model.infer(x, min(chunk, k - start))
-        parts.append(model.log_joint(x, h) - log_q)
-    return torch.cat(parts)
+
+    def draw(samples: int) -> Tensor:
+        h, log_q = model.infer(x, samples)
+        return model.log_joint(x, h) - log_q
+
+    return in_chunks(draw, k, max(1, min(k, rows // len(x))))
 
 
 def block_means(log_w: Float[Tensor, "k b"], size: int) -> Float[Tensor, "b"]:
@@ -75,15 +81,54 @@ def points_of(split: HeldOut, points: int | None, seed: int) -> HeldOut:
     return split.subset(torch.randperm(len(split), generator=generator)[:points].sort().values)
 
 
+def mean_metric(
+    values: np.ndarray, kind: Kind, mc_se: float = math.nan, k: int = 0, sign: int = 1
+) -> Metric:
+    """Return ± the mean over points, with its standard error over them (NaN for one point)."""
+    n = len(values)
+    se = float(values.std(ddof=1) / math.sqrt(n)) if n > 1 else math.nan
+    return Metric(sign * float(values.mean()), se, mc_se, n, k, kind)
+
+
+def likelihood_metrics(
+    log_px: np.ndarray, split: HeldOut, kind: Kind, mc_se: float = math.nan, k: int = 0
+) -> dict[str, Metric]:
+    """Return the mean of log p(x) as `log_likelihood`, and with the other sign as `nll`, in nats.
+
+    Args:
+        log_px: at each point.
+        split: the points; where they are grey, both numbers are scores.
+        kind: what `log_likelihood` is otherwise; `nll` of a lower bound is an upper bound.
+        mc_se: Monte Carlo error of the mean.
+        k: samples per point.
+    """
+    opposite: Kind = "upper bound" if kind == "lower bound" else kind
+    if is_grey(split):
+        kind = opposite = "score"
+    return {
+        "log_likelihood": mean_metric(log_px, kind, mc_se, k),
+        "nll": mean_metric(log_px, opposite, mc_se, k, sign=-1),
+    }
+
+
+def is_grey(split: HeldOut) -> bool:
+    """Say whether pixels are between 0 and 1, so that Bernoulli formulas give no likelihood."""
+    return split.scale != 1.0 and not split.resample
+
+
 class LogLikelihood(Evaluator[HelmholtzMachine]):
     """log p(x) ≈ log (1/K) Σ_k p(x, h_k) / q(h_k | x), h_k ~ q.
 
     A lower bound in expectation, tight as K → ∞. Gives per point the estimate, the effective sample
     size and the Pareto k̂ of its weights, and over points the mean, its standard error, the Monte
     Carlo error, the K-curve, the ELBO and, where the model has `log_prior`, its split into
-    reconstruction and KL. The Monte Carlo error is the standard deviation over `repeats`
-    evaluations; for one evaluation it is the delta method's √Σ_n (1/ESS_n − 1/K) / N, which is too
-    small where k̂ is above 0.7.
+    reconstruction and KL. `looseness` is log_likelihood − elbo, what K samples gain over one: 0
+    where q is the posterior, and the flatter the K-curve the less.
+
+    The Monte Carlo error is the standard error over `repeats` evaluations. For one evaluation it is
+    the delta method's √Σ_n (1/ESS_n − 1/K) / N. That is too small where the weights have heavy
+    tails, so it is NaN where more than a tenth of the sum comes from points with k̂ above 0.7 (or
+    unknown: below 25 samples); `repeats` tells the error there too.
 
     Args:
         k: samples per point.
@@ -152,9 +197,10 @@ class LogLikelihood(Evaluator[HelmholtzMachine]):
             index = torch.arange(start, min(start + group, n), device=split.values.device)
             at_means = p == self.repeats
             context: Any = model.mean_weights() if at_means else contextlib.nullcontext()  # type: ignore[operator]
-            purpose = stream(seed, "evaluate", "means" if at_means else p, start)
-            with evaluating(purpose, index.device), context:
-                x = split.batch(index)
+            with evaluating(stream(seed, "evaluate", 0, start), index.device), context:
+                x = split.batch(index)  # every pass sees the same draw of the pixels
+                if p > 0:
+                    torch.manual_seed(stream(seed, "evaluate", "means" if at_means else p, start))
                 log_w = log_weights(model, x, self.k)
                 table[p, start : start + group] = self._columns(
                     model, x, log_w, with_prior and p == 0
@@ -197,27 +243,18 @@ class LogLikelihood(Evaluator[HelmholtzMachine]):
         runs = table[: self.repeats]
         at = columns.index
         log_px = runs[:, :, at("log_px")].mean(0)
-        ess = runs[0, :, at("ess")]
+        elbo, ess, k_hat = (runs[0, :, at(name)] for name in ("elbo", "ess", "pareto_k"))
         if self.repeats > 1:
             mc_se = float(runs[:, :, at("log_px")].mean(1).std(ddof=1) / math.sqrt(self.repeats))
         else:
-            mc_se = math.sqrt(float(np.clip(1 / ess - 1 / self.k, 0, None).sum())) / n
-        grey = split.scale != 1.0 and not split.resample
-        kind = "score" if grey else "lower bound"
-
-        def metric(
-            values: np.ndarray, sign: float = 1.0, mc: float = math.nan, k: int = self.k
-        ) -> Metric:
-            se = float(values.std(ddof=1) / math.sqrt(n)) if n > 1 else math.nan
-            own = kind if sign > 0 or grey else "upper bound"
-            return Metric(sign * float(values.mean()), se, mc, n, k, own)  # type: ignore[arg-type]
-
-        elbo = runs[0, :, at("elbo")]
+            mc_se = self._delta_error(ess, k_hat)
+        bound: Kind = "score" if is_grey(split) else "lower bound"
+        estimate: Kind = "score" if is_grey(split) else "estimate"
         out = Evaluation(
             metrics={
-                "log_likelihood": metric(log_px, mc=mc_se),
-                "nll": metric(log_px, -1.0, mc=mc_se),
-                "elbo": metric(elbo, k=1),
+                **likelihood_metrics(log_px, split, "lower bound", mc_se, self.k),
+                "elbo": mean_metric(elbo, bound, k=1),
+                "looseness": mean_metric(log_px - elbo, estimate, k=self.k),
             },
             per_point={"log_px": log_px.astype(np.float32)},
             curves={
@@ -231,9 +268,8 @@ class LogLikelihood(Evaluator[HelmholtzMachine]):
         )
         if prior:
             kl = runs[0, :, at("kl")]
-            out.metrics["kl"] = metric(kl, k=1)
-            out.metrics["reconstruction"] = metric(elbo + kl, k=1)
-        k_hat = runs[0, :, at("pareto_k")]
+            out.metrics["kl"] = mean_metric(kl, "estimate", k=1)
+            out.metrics["reconstruction"] = mean_metric(elbo + kl, estimate, k=1)
         if np.isfinite(k_hat).any():
             bad = float((k_hat > 0.7).mean())
             out.diagnostics |= {
@@ -247,9 +283,17 @@ class LogLikelihood(Evaluator[HelmholtzMachine]):
                 )
         if random:
             means = table[self.repeats, :, at("log_px")]
-            out.metrics["log_likelihood_mean_weights"] = metric(means)
+            out.metrics["log_likelihood_mean_weights"] = mean_metric(means, bound, k=self.k)
             out.per_point["log_px_mean_weights"] = means.astype(np.float32)
         return out
+
+    def _delta_error(self, ess: np.ndarray, k_hat: np.ndarray) -> float:
+        """Return the Monte Carlo error of the mean of one evaluation, NaN where it is not known."""
+        variance = np.clip(1 / ess - 1 / self.k, 0, None)
+        unreliable = variance[~(k_hat <= 0.7)].sum()
+        if unreliable > 0.1 * variance.sum():
+            return math.nan
+        return math.sqrt(float(variance.sum())) / len(ess)
 
 
 class Bound(Evaluator[HelmholtzMachine]):
@@ -286,7 +330,6 @@ class Bound(Evaluator[HelmholtzMachine]):
             with evaluating(stream(seed, "evaluate", start), index.device):
                 values.append(log_mean_exp(log_weights(model, split.batch(index), self.k).double()))
             progress(min(1.0, (start + group) / len(split)))
-        bound = torch.cat(values)
-        se = float(bound.std() / math.sqrt(len(bound))) if len(bound) > 1 else math.nan
-        metric = Metric(float(bound.mean()), se, n=len(bound), k=self.k, kind="lower bound")
-        return Evaluation(metrics={"log_likelihood": metric})
+        bound = torch.cat(values).cpu().numpy()
+        metrics = likelihood_metrics(bound, split, "lower bound", k=self.k)
+        return Evaluation(metrics={"log_likelihood": metrics["log_likelihood"]})

@@ -14,9 +14,16 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from hwbench.evaluators.importance import K_CURVE, block_means, evaluating, points_of
+from hwbench.evaluators.importance import (
+    K_CURVE,
+    block_means,
+    evaluating,
+    in_chunks,
+    likelihood_metrics,
+    points_of,
+)
 from hwbench.numerics import effective_sample_size, generator, log_mean_exp, stream
-from hwbench.protocols import Curve, Evaluation, Evaluator, HeldOut, HelmholtzMachine, Metric
+from hwbench.protocols import Curve, Evaluation, Evaluator, HeldOut, HelmholtzMachine
 
 Count = Annotated[int, Field(ge=1)]
 CHUNK = 250  # samples, and points, in one pass
@@ -84,28 +91,23 @@ class NaiveLogLikelihood(Evaluator[HelmholtzMachine]):
 
     def _log_weights(self, model: HelmholtzMachine, x: Tensor) -> Float[Tensor, "k b"]:
         """Return log p(x | h_k); the random stream gives each group of points the same h_k."""
-        parts = []
-        for start in range(0, self.k, CHUNK):
-            _, h = model.dream(min(CHUNK, self.k - start))
-            parts.append(model.log_likelihood(x, [h_l[:, None] for h_l in h]))  # type: ignore[operator]
-        return torch.cat(parts).double()
+
+        def draw(samples: int) -> Tensor:
+            _, h = model.dream(samples)
+            log_p: Tensor = model.log_likelihood(x, [h_l[:, None] for h_l in h])  # type: ignore[operator]
+            return log_p
+
+        return in_chunks(draw, self.k, CHUNK).double()
 
     def _summary(self, runs: Tensor, ess: Tensor, curve: Tensor, split: HeldOut) -> Evaluation:
-        log_px, n = runs.mean(0), len(split)
-        mean, several = log_px.mean().item(), self.repeats > 1
+        log_px, several = runs.mean(0).numpy(), self.repeats > 1
         mc_se = runs.mean(1).std().item() / math.sqrt(self.repeats) if several else math.nan
-        se = log_px.std().item() / math.sqrt(n) if n > 1 else math.nan
-        grey = split.scale != 1.0 and not split.resample
-        metrics = {}
-        for name, sign, kind in [("log_likelihood", 1, "lower bound"), ("nll", -1, "upper bound")]:
-            kind = "score" if grey else kind
-            metrics[name] = Metric(sign * mean, se, mc_se, n, self.k, kind)  # type: ignore[arg-type]
         diagnostics = {"ess_mean": ess.mean().item(), "ess_min": ess.min().item()}
         if several:
             diagnostics["variance_per_point"] = runs.var(0).mean().item()
         return Evaluation(
-            metrics=metrics,
-            per_point={"log_px": log_px.numpy().astype(np.float32)},
+            metrics=likelihood_metrics(log_px, split, "lower bound", mc_se, self.k),
+            per_point={"log_px": log_px.astype(np.float32)},
             curves={"k_curve": Curve([float(k) for k in self.curve], curve.mean(0).cpu().tolist())},
             diagnostics=diagnostics,
         )

@@ -168,6 +168,10 @@ class BinaryHelmholtzMachine(HelmholtzMachine):
             log_q = log_q + layer(below).log_prob(above)
         return log_q
 
+    def log_likelihood(self, x: Float[Tensor, "*b d"], h: Latents) -> Float[Tensor, "*k b"]:
+        """Return log p(x | h_1); latents [K, 1, units] are shared by all points x [B, D]."""
+        return cast(BinaryUnits, self.generative[0](h[0])).log_prob(x)
+
     def log_joint(self, x: Float[Tensor, "*b d"], h: Latents) -> Float[Tensor, "*k b"]:
         """Return log p(x, h) = log p(h_L) + Σ_l log p(h_{l−1} | h_l)."""
         *layers, top = self.generative

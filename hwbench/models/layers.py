@@ -50,9 +50,14 @@ def clamp_logits(logits: Float[Tensor, "*s d"]) -> Float[Tensor, "*s d"]:
 def log_bernoulli(x: Float[Tensor, "*s d"], logits: Float[Tensor, "*t d"]) -> Float[Tensor, "*u"]:
     """Return Σ_d log Bern(x_d; σ(a_d)) at logits a, in nats; x and a broadcast.
 
+    Samples shared by all points, a [K, 1, D] with x [B, D], take a matrix product and not [K, B, D]
+    numbers.
+
     >>> log_bernoulli(torch.ones(5, 3), torch.zeros(3)).exp().tolist()
     [0.125, 0.125, 0.125, 0.125, 0.125]
     """
+    if x.ndim == 2 and logits.ndim == 3 and logits.shape[1] == 1 < len(x):
+        return logits[:, 0] @ x.t() - F.softplus(logits).sum(-1)
     x, logits = torch.broadcast_tensors(x, logits)
     return -F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(-1)
 

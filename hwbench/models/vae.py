@@ -17,6 +17,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
+from hwbench.models.layers import log_bernoulli
 from hwbench.protocols import HelmholtzMachine, Inferred, Latents, TrainSplit
 
 Size = Annotated[int, Field(ge=1)]
@@ -290,11 +291,11 @@ class VAE(HelmholtzMachine):
         return log_p
 
     def log_likelihood(self, x: Float[Tensor, "*b d"], h: Latents) -> Float[Tensor, "*k b"]:
-        """Return log p(x | h) = Σ_d x_d log f_d + (1 − x_d) log(1 − f_d)."""
-        logits = self.generative[0](h[0], h[0].shape[0])
-        return -F.binary_cross_entropy_with_logits(
-            logits, x.expand_as(logits), reduction="none"
-        ).sum(-1)
+        """Return log p(x | h) = Σ_d x_d log f_d + (1 − x_d) log(1 − f_d).
+
+        Latents [K, 1, Z] are shared by all points x [B, D], and so is then a draw of the weights.
+        """
+        return log_bernoulli(x, self.generative[0](h[0], h[0].shape[0]))
 
     def log_joint(self, x: Float[Tensor, "*b d"], h: Latents) -> Float[Tensor, "*k b"]:
         """Return log p(x, h) = log p(h) + log p(x | h)."""

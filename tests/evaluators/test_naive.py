@@ -5,9 +5,12 @@ import numpy as np
 import pytest
 import torch
 
+from hwbench.evaluators.exact import EnumeratedLogLikelihood
 from hwbench.evaluators.importance import LogLikelihood
 from hwbench.evaluators.naive import NaiveLogLikelihood
+from hwbench.models.helmholtz import BinaryHelmholtzMachine
 from hwbench.models.smooth import SmoothHelmholtzMachine
+from hwbench.models.vae import VAE
 from hwbench.protocols import TestSplit
 from hwbench.rules.backprop import StochasticBackpropagation
 
@@ -78,6 +81,41 @@ def test_importance_sampling_beats_it_at_equal_k(model):
     assert sampled.value - naive.value > 5 * math.hypot(sampled.mc_se, naive.mc_se)
     assert sampled.value < exact + 5 * sampled.mc_se
     assert sampled.mc_se < 0.5 * naive.mc_se
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("random", [False, True])
+def test_it_measures_a_vae(random):
+    """Against quadrature; random weights, all but known, change nothing. 5 Monte Carlo errors."""
+    torch.manual_seed(0)
+    nets = ["generative"] if random else None
+    vae = VAE(4, latent=1, hidden=[5], random=nets, weight_log_var=-20.0)
+    with torch.no_grad():
+        for p in vae.generative.parameters():
+            if p.min() > -19:
+                p.mul_(2)
+    found = NaiveLogLikelihood(k=5000, repeats=8)(vae, TestSplit(EVERY.byte()), seed=0)
+    grid = torch.linspace(-9, 9, 2000)
+    with torch.no_grad(), vae.mean_weights():
+        log_p = vae.log_joint(EVERY, [grid[:, None, None].expand(-1, 16, 1)]).double()
+    exact = (log_p + math.log(grid[1] - grid[0])).logsumexp(0).mean().item()
+    metric = found.metrics["log_likelihood"]
+    assert abs(metric.value - exact) < 5 * metric.mc_se < 0.02
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("kind", ["sbn", "ar-sbn", "nade", "dsbn"])
+def test_it_measures_binary_nets(kind):
+    """Against enumeration, within 5 Monte Carlo errors of the mean over points."""
+    torch.manual_seed(0)
+    net = BinaryHelmholtzMachine(4, [3, 2], generative=kind)
+    with torch.no_grad():
+        for p in net.parameters():
+            p.normal_(0, 0.7)
+    points = TestSplit(EVERY.byte())
+    metric = NaiveLogLikelihood(k=5000, repeats=8)(net, points, seed=0).metrics["log_likelihood"]
+    exact = EnumeratedLogLikelihood()(net, points, seed=0).metrics["log_likelihood"].value
+    assert abs(metric.value - exact) < 5 * metric.mc_se < 0.05
 
 
 def test_groups_of_points_share_their_samples(model):

@@ -46,17 +46,3 @@ def away(points_for) -> Callable[[type[Model]], Model]:
         return tiny
 
     return model
-
-
-# part of a test's id: a violation that is known and not mended yet; once it is, the line must go
-KNOWN = {
-    "test_grey_pixels_give_a_score[importance.Bound-": "Bound calls grey pixels' value a bound",
-    "[naive.NaiveLogLikelihood-vae.VAE]": "the VAE's log p(x | h) wants h for each point",
-}
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        for part, why in KNOWN.items():
-            if "tests/laws/" in item.nodeid and part in item.nodeid:
-                item.add_marker(pytest.mark.xfail(reason=why, strict=True))

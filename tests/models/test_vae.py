@@ -241,3 +241,20 @@ def test_every_setting_builds_and_samples(activation, scale):
 def test_hidden_lists_must_match_the_stochastic_layers():
     with pytest.raises(ValueError, match="hidden has 3 lists for 2 stochastic layers"):
         VAE(6, latent=[3, 2], hidden=[[5], [4], [3]])
+
+
+@pytest.mark.parametrize("latent", [[3], [3, 2]])
+def test_log_likelihood_broadcasts_latents_that_points_share(latent):
+    """log p(x_b | h_k) for every pair, Π_d f^x (1 − f)^(1 − x), for h [K, 1, Z] and [K, B, Z]."""
+    model = trained(VAE(5, latent=latent, hidden=[4])).double()
+    x = torch.rand(6, 5).round().double()
+    h = [torch.randn(7, 1, size).double() for size in latent]
+    f = model.generative[0](h[0], 7).sigmoid()  # [7, 1, 5]
+    expected = torch.where(x == 1, f, 1 - f).prod(-1).log()
+    each = [h_l.expand(-1, 6, -1) for h_l in h]
+    torch.testing.assert_close(model.log_likelihood(x, h), expected)
+    torch.testing.assert_close(model.log_likelihood(x, each), expected)
+    torch.testing.assert_close(model.log_likelihood(x.expand(7, 6, 5), each), expected)
+    torch.testing.assert_close(model.log_likelihood(x[:1], h), expected[:, :1])
+    torch.testing.assert_close(model.log_joint(x, h), model.log_prior(h) + expected)
+    torch.testing.assert_close(model.log_joint(x, each), model.log_joint(x, h))
