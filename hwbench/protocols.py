@@ -359,7 +359,7 @@ M = TypeVar("M", bound=Model)
 
 
 def _named_protocol(cls: type) -> type[Model]:
-    """Return the M that a class names in `Rule[M]`, `Fit[M]` or `Evaluator[M]`, itself or by a base."""
+    """Return the M that a class or its base names, in `Rule[M]`, `Fit[M]` or `Evaluator[M]`."""
     for base in cls.__mro__:
         for generic in getattr(base, "__orig_bases__", ()):
             for argument in get_args(generic):
