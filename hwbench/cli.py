@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -314,10 +315,17 @@ def make_executor(name: str, jobs: int, threads: int) -> Any:
 
 @contextmanager
 def interruptible(executor: Any) -> Iterator[None]:
-    """First Ctrl-C (or TERM): running cases save their state and end. Second: at once."""
+    """First Ctrl-C (or TERM): running cases save their state and end. Second: at once.
+
+    Outside the main thread signals are left alone: Python takes them only there.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
 
     def stop(number: int, frame: Any) -> None:
         if executor.stopping:
+            executor.kill()
             raise KeyboardInterrupt
         err.print(
             "\nstopping: running cases save their state; press Ctrl-C again to end at once",

@@ -1,6 +1,11 @@
 """hwbench from Python: load, run, results; and what a person sees while cases run."""
 
 import io
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -31,6 +36,30 @@ def test_load_run_and_results(folder, inline):
     values = table[table.metric == "log_likelihood"].value
     assert list(values) == [r.metrics["log_likelihood"].value for r in found]
     assert set(table.method) == {"IWAE"}
+
+
+def test_run_in_a_plain_script(folder):
+    """Without `if __name__ == "__main__"`: workers do not import the script again."""
+    script = folder / "script.py"
+    script.write_text(
+        "import hwbench\n"
+        "found = hwbench.run('tiny', 'smoke', [{'method': 'IWAE'}], seeds=1, device='cpu')\n"
+        "print([r.case.label for r in found])\n"
+    )
+    package = str(Path(hwbench.__file__).parents[1])
+    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
+    ended = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, timeout=200, cwd=folder,
+        env=os.environ | {"PYTHONPATH": path},
+    )  # fmt: skip
+    assert ended.stdout == "['tiny/table IWAE seed 0']\n", ended.stderr
+
+
+def test_run_outside_the_main_thread(folder, inline):
+    """Where Python takes no signals."""
+    with ThreadPoolExecutor(1) as pool:
+        future = pool.submit(hwbench.run, "tiny", "smoke", [{"method": "IWAE"}], 1, "cpu")
+        assert len(future.result()) == 1
 
 
 def test_a_failed_case_is_an_exception(folder, inline):

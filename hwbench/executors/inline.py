@@ -19,6 +19,10 @@ class InlineExecutor:
         """Ask the running item to save what it has and end."""
         self.stopping = True
 
+    def kill(self) -> None:
+        """Do as `stop` does: there is no other process to end."""
+        self.stop()
+
     def map(
         self,
         function: str,

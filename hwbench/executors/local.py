@@ -1,7 +1,8 @@
 """Map a function over items in worker processes on this machine.
 
 Workers are spawned fresh (no forked thread pools), stay for many items, ignore Ctrl-C (the parent
-tells them to stop), and a worker that dies takes only its own item with it.
+tells them to stop), and a worker that dies takes only its own item with it. They do not import the
+caller's `__main__`, so a script needs no `if __name__ == "__main__"`.
 """
 
 from __future__ import annotations
@@ -11,14 +12,17 @@ import importlib
 import multiprocessing as mp
 import os
 import signal
-import threading
+import sys
+import time
 import traceback
+import types
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-GRACE = 60.0  # seconds a worker gets to save its state once it is told to stop
+GRACE = 60.0  # seconds that all workers together get to save their state once told to stop
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass(frozen=True)
@@ -49,8 +53,9 @@ def call(
 
 
 def _work(name: str, pipe: Connection, stop: Any) -> None:
-    for number in (signal.SIGINT, signal.SIGTERM):  # the parent tells workers when to stop
+    for number in SIGNALS:  # the parent tells workers when to stop
         signal.signal(number, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
     def report(news: Any) -> None:
         pipe.send(("news", news))
@@ -64,24 +69,26 @@ def _work(name: str, pipe: Connection, stop: Any) -> None:
 
 
 @contextlib.contextmanager
-def _deaf() -> Iterator[None]:
-    """Ignore signals to the process group, and let what is started meanwhile inherit that."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = {s: signal.signal(s, signal.SIG_IGN) for s in (signal.SIGINT, signal.SIGTERM)}
+def _starting() -> Iterator[None]:
+    """Let a process that is started meanwhile be deaf to signals and know no `__main__` of ours.
+
+    Signals to this process wait; none is lost.
+    """
+    blocked = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")  # without a file to import
     try:
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+        sys.modules["__main__"] = main
+        signal.pthread_sigmask(signal.SIG_SETMASK, blocked)
 
 
 class _Worker:
     def __init__(self, context: Any, name: str, stop: Any) -> None:
         self.pipe, child = context.Pipe()
         self.process = context.Process(target=_work, args=(name, child, stop), daemon=True)
-        with _deaf():
+        with _starting():
             self.process.start()
         child.close()
         self.item: int | None = None
@@ -90,15 +97,36 @@ class _Worker:
         self.item = index
         self.pipe.send((index, item))
 
-    def end(self) -> None:
-        try:
+    def dismiss(self) -> None:
+        """Let it end after the item it has; what it still says is read by `drain`."""
+        with contextlib.suppress(OSError):
             self.pipe.send(None)
-        except (BrokenPipeError, OSError):
-            return
-        finally:
-            self.process.join(5)
-            if self.process.is_alive():
-                self.process.kill()
+
+    def drain(self) -> None:
+        with contextlib.suppress(EOFError, OSError):
+            while self.pipe.poll():
+                self.pipe.recv()
+
+
+def _end(workers: Sequence[_Worker], grace: float) -> None:
+    """Let workers end by themselves within `grace` seconds in all, then kill those that have not.
+
+    Their pipes are emptied meanwhile: a worker that cannot speak cannot save.
+    """
+    deadline = time.monotonic() + grace
+    for worker in workers:
+        worker.dismiss()
+    running = list(workers)
+    while running and (left := deadline - time.monotonic()) > 0:
+        wait([w.process.sentinel for w in running], timeout=min(left, 0.1))
+        for worker in running:
+            worker.drain()
+        running = [w for w in running if w.process.is_alive()]
+    for worker in running:
+        worker.process.kill()
+    for worker in workers:
+        worker.process.join()
+        worker.pipe.close()
 
 
 class LocalExecutor:
@@ -114,11 +142,18 @@ class LocalExecutor:
         self._context = mp.get_context("spawn")
         self._stop = self._context.Event()
         self._asked = False
+        self._workers: list[_Worker] = []
 
     def stop(self) -> None:
         """Ask the running items to save what they have and end."""
         self._asked = True
         self._stop.set()
+
+    def kill(self) -> None:
+        """End the workers at once, whatever they are doing; what is on disk is whole and stays."""
+        self.stop()
+        for worker in self._workers:
+            worker.process.kill()
 
     @property
     def stopping(self) -> bool:
@@ -146,7 +181,7 @@ class LocalExecutor:
         before = {k: os.environ.get(k) for k in environment}
         os.environ.update(environment)
         waiting = list(enumerate(items))[::-1]
-        workers: list[_Worker] = []
+        workers = self._workers
         try:
             while waiting or any(w.item is not None for w in workers):
                 if self.stopping:
@@ -173,13 +208,11 @@ class LocalExecutor:
                         continue
                     index, worker.item = worker.item, None
                     yield Done(index, error=_death(worker.process.exitcode))
-                workers = [w for w in workers if w.process.is_alive()]
+                workers[:] = [w for w in workers if w.process.is_alive()]
         finally:
             self._stop.set()
-            for worker in workers:
-                if worker.item is not None:
-                    worker.process.join(GRACE)
-                worker.end()
+            _end(workers, GRACE)
+            workers.clear()
             self._stop.clear()
             for key, value in before.items():
                 if value is None:

@@ -60,10 +60,17 @@ class RayExecutor:
         self.jobs = jobs
         self.threads = threads
         self.stopping = False
+        self._running: dict[Any, int] = {}
 
     def stop(self) -> None:
         """Ask the running items to save what they have and end."""
         self.stopping = True
+
+    def kill(self) -> None:
+        """End the running tasks at once; what is on disk is whole and stays."""
+        self.stop()
+        for reference in list(self._running):
+            self._ray.cancel(reference, force=True)
 
     def map(
         self,
@@ -83,7 +90,7 @@ class RayExecutor:
         )(_task)
         board = ray.remote(_Board).remote()
         waiting = list(enumerate(items))[::-1]
-        running: dict[Any, int] = {}
+        running = self._running
         told = False
         while waiting or running:
             if self.stopping:

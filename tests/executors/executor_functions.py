@@ -2,7 +2,9 @@
 
 import os
 import signal
+import sys
 import time
+from pathlib import Path
 
 
 def square(item, report, should_stop):
@@ -38,3 +40,22 @@ def until_stopped(item, report, should_stop):
             return "never told"
         time.sleep(0.01)
     return "stopped"
+
+
+def never_stop(item, report, should_stop):
+    report({"running": os.getpid()})
+    time.sleep(600)
+
+
+def talk_until_stopped(item, report, should_stop):
+    """Says more than a pipe holds before it looks up."""
+    report("started")
+    while not should_stop():
+        time.sleep(0.01)
+    for _ in range(100):
+        report("x" * 10_000)
+    Path(item).write_text("saved")
+
+
+def main_module(item, report, should_stop):
+    return sorted(n for n in ("__main__", "__mp_main__") if hasattr(sys.modules.get(n), item))

@@ -1,11 +1,15 @@
 """Worker processes: outcomes, news, errors, a worker that dies, and stopping."""
 
 import os
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 
+from hwbench.executors import local
 from hwbench.executors.local import LocalExecutor
 
 HERE = "executor_functions"
@@ -64,3 +68,125 @@ def test_stopping_ends_running_items_and_starts_no_more():
         found.append(done)
     assert [d.outcome for d in found] == ["stopped"]
     assert time.monotonic() - started < 20
+
+
+def alive(pid):
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def first_news(executor, function, items, number):
+    """Start items; return the generator and what `number` of them said first."""
+    told = []
+
+    def listen(index, news):
+        told.append(news)
+        if len(told) == number:
+            raise Enough
+
+    outcomes = executor.map(f"{HERE}:{function}", items, listen)
+    return outcomes, told
+
+
+class Enough(Exception):
+    pass
+
+
+def test_all_workers_together_have_one_grace(monkeypatch):
+    """Three that never end are killed after one grace, not three."""
+    monkeypatch.setattr(local, "GRACE", 2.0)
+    outcomes, told = first_news(LocalExecutor(3), "never_stop", range(3), 3)
+    ended = []
+    monkeypatch.setattr(local, "_end", lambda *a, end=local._end: ended.append(timed(end, *a)))
+    with pytest.raises(Enough):
+        next(outcomes)
+    assert 2.0 <= ended[0] < 4.0
+    assert not any(alive(news["running"]) for news in told)
+
+
+def timed(function, *arguments):
+    started = time.monotonic()
+    function(*arguments)
+    return time.monotonic() - started
+
+
+def test_a_worker_that_saves_its_state_is_heard_out_and_not_waited_for(monkeypatch, tmp_path):
+    """What it says after the stop exceeds what a pipe holds; it ends long before the grace."""
+    items = [str(tmp_path / name) for name in ("a", "b")]
+    outcomes, _ = first_news(LocalExecutor(2), "talk_until_stopped", items, 2)
+    ended = []
+    monkeypatch.setattr(local, "_end", lambda *a, end=local._end: ended.append(timed(end, *a)))
+    with pytest.raises(Enough):
+        next(outcomes)
+    assert ended[0] < local.GRACE / 3
+    assert [Path(item).read_text() for item in items] == ["saved", "saved"]
+
+
+SCRIPT = """
+import sys
+from hwbench import cli
+from hwbench.executors.local import LocalExecutor
+
+executor = LocalExecutor(2)
+
+def listen(index, news):
+    print(news["running"], flush=True)
+
+with cli.interruptible(executor):
+    for done in executor.map("executor_functions:never_stop", range(2), listen):
+        print("done", done)
+"""
+
+
+def test_a_second_ctrl_c_ends_at_once(tmp_path):
+    """Real signals to a real process: the first waits for the workers, the second kills them."""
+    path = tmp_path / "script.py"
+    path.write_text(SCRIPT)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    process = subprocess.Popen(
+        [sys.executable, str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env=environment,
+    )  # fmt: skip
+    pids = [int(process.stdout.readline()) for _ in range(2)]
+    process.send_signal(signal.SIGINT)
+    time.sleep(2)
+    assert process.poll() is None
+    started = time.monotonic()
+    process.send_signal(signal.SIGINT)
+    _, error = process.communicate(timeout=30)
+    assert time.monotonic() - started < 10
+    assert process.returncode != 0
+    assert "KeyboardInterrupt" in error
+    assert not any(alive(pid) for pid in pids)
+
+
+PLAIN = """
+from hwbench.executors.local import LocalExecutor
+
+MARK = print("once")
+found = [d.outcome for d in LocalExecutor(1).map("executor_functions:main_module", ["MARK"])]
+print(found)
+"""
+
+
+@pytest.mark.parametrize("way", ["script", "typed"])
+def test_a_script_without_a_main_guard_is_not_imported_by_workers(tmp_path, way):
+    """Nor is what is typed into an interpreter."""
+    path = tmp_path / "script.py"
+    path.write_text(PLAIN)
+    given = {"args": [sys.executable, str(path)]}
+    if way == "typed":
+        given = {"args": [sys.executable, "-iq"], "input": PLAIN}
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    ended = subprocess.run(**given, capture_output=True, text=True, timeout=120, env=environment)
+    assert ended.stdout.split() == ["once", "[[]]"], ended.stderr
+
+
+def test_this_process_keeps_its_main():
+    main = sys.modules["__main__"]
+    run("square", [1])
+    assert sys.modules["__main__"] is main
+    assert signal.pthread_sigmask(signal.SIG_BLOCK, ()) == set()
