@@ -17,7 +17,7 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from hwbench.evaluators.importance import likelihood_metrics
+from hwbench.evaluators.points import likelihood_metrics
 from hwbench.numerics import effective_sample_size, generator, log_mean_exp, stream
 from hwbench.protocols import Couplings, EnergyModel, Evaluation, Evaluator, HeldOut
 

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from hwbench.evaluators.importance import likelihood_metrics, points_of
+from hwbench.evaluators.points import likelihood_metrics, points_of
 from hwbench.numerics import generator
 from hwbench.protocols import Density, Evaluation, Evaluator, HeldOut, HelmholtzMachine
 

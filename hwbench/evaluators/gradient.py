@@ -14,7 +14,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from hwbench.evaluators.importance import points_of
+from hwbench.evaluators.points import points_of
 from hwbench.numerics import stream
 from hwbench.protocols import Curve, Evaluation, Evaluator, HeldOut, HelmholtzMachine, Metric
 

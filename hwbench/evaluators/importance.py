@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Callable, Iterator
-from typing import Annotated, Any, Literal
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import numpy as np
 import torch
@@ -16,6 +16,14 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
+from hwbench.evaluators.points import (
+    Kind,
+    evaluating,
+    is_grey,
+    likelihood_metrics,
+    mean_metric,
+    points_of,
+)
 from hwbench.numerics import effective_sample_size, log_mean_exp, pareto_k, stream
 from hwbench.protocols import (
     Curve,
@@ -23,25 +31,12 @@ from hwbench.protocols import (
     Evaluator,
     HeldOut,
     HelmholtzMachine,
-    Metric,
     Scratch,
 )
 
 Count = Annotated[int, Field(ge=1)]
-Kind = Literal["exact", "estimate", "lower bound", "upper bound", "score"]
 ROWS = 4096  # samples × points in one pass: about what a core's cache holds of a 784-pixel net
 K_CURVE = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2000, 5000, 10_000, 25_000, 50_000, 100_000)
-
-
-@contextlib.contextmanager
-def evaluating(seed: int, device: torch.device) -> Iterator[None]:
-    """No gradients, and torch's random stream set for the block and restored after it."""
-    with (
-        torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
-        torch.inference_mode(),
-    ):
-        torch.manual_seed(seed)
-        yield
 
 
 def in_chunks(draw: Callable[[int], Tensor], k: int, chunk: int) -> Float[Tensor, "k b"]:
@@ -68,52 +63,6 @@ def block_means(log_w: Float[Tensor, "k b"], size: int) -> Float[Tensor, "b"]:
     """
     blocks = log_w.shape[0] // size
     return log_mean_exp(log_w[: blocks * size].view(blocks, size, -1), 1).mean(0)
-
-
-def points_of(split: HeldOut, points: int | None, seed: int) -> HeldOut:
-    """Return a random subset, the same for every method.
-
-    Never the top: some test files are in class order.
-    """
-    if points is None or points >= len(split):
-        return split
-    generator = torch.Generator().manual_seed(stream(seed, "evaluate", "points"))
-    return split.subset(torch.randperm(len(split), generator=generator)[:points].sort().values)
-
-
-def mean_metric(
-    values: np.ndarray, kind: Kind, mc_se: float = math.nan, k: int = 0, sign: int = 1
-) -> Metric:
-    """Return ± the mean over points, with its standard error over them (NaN for one point)."""
-    n = len(values)
-    se = float(values.std(ddof=1) / math.sqrt(n)) if n > 1 else math.nan
-    return Metric(sign * float(values.mean()), se, mc_se, n, k, kind)
-
-
-def likelihood_metrics(
-    log_px: np.ndarray, split: HeldOut, kind: Kind, mc_se: float = math.nan, k: int = 0
-) -> dict[str, Metric]:
-    """Return the mean of log p(x) as `log_likelihood`, and with the other sign as `nll`, in nats.
-
-    Args:
-        log_px: at each point.
-        split: the points; where they are grey, both numbers are scores.
-        kind: what `log_likelihood` is otherwise; `nll` of a lower bound is an upper bound.
-        mc_se: Monte Carlo error of the mean.
-        k: samples per point.
-    """
-    opposite: Kind = "upper bound" if kind == "lower bound" else kind
-    if is_grey(split):
-        kind = opposite = "score"
-    return {
-        "log_likelihood": mean_metric(log_px, kind, mc_se, k),
-        "nll": mean_metric(log_px, opposite, mc_se, k, sign=-1),
-    }
-
-
-def is_grey(split: HeldOut) -> bool:
-    """Say whether pixels are between 0 and 1, so that Bernoulli formulas give no likelihood."""
-    return split.scale != 1.0 and not split.resample
 
 
 class LogLikelihood(Evaluator[HelmholtzMachine]):

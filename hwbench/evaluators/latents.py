@@ -8,7 +8,7 @@ from typing import Annotated
 import torch
 from pydantic import Field
 
-from hwbench.evaluators.importance import evaluating, points_of
+from hwbench.evaluators.points import evaluating, points_of
 from hwbench.numerics import stream
 from hwbench.protocols import Evaluation, Evaluator, HeldOut, HelmholtzMachine, Metric
 

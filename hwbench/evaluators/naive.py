@@ -14,14 +14,8 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from hwbench.evaluators.importance import (
-    K_CURVE,
-    block_means,
-    evaluating,
-    in_chunks,
-    likelihood_metrics,
-    points_of,
-)
+from hwbench.evaluators.importance import K_CURVE, block_means, in_chunks
+from hwbench.evaluators.points import evaluating, likelihood_metrics, points_of
 from hwbench.numerics import effective_sample_size, generator, log_mean_exp, stream
 from hwbench.protocols import Curve, Evaluation, Evaluator, HeldOut, HelmholtzMachine
 

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from pydantic import Field
 
-from hwbench.evaluators.importance import ROWS, evaluating, points_of
+from hwbench.evaluators.importance import ROWS
+from hwbench.evaluators.points import evaluating, points_of
 from hwbench.numerics import generator, log_mean_exp, stream
 from hwbench.protocols import Density, Evaluation, Evaluator, HeldOut, Metric, SequenceModel
 

@@ -14,7 +14,7 @@ from pydantic import Field
 from torch import Tensor
 
 from hwbench.build import make
-from hwbench.evaluators.importance import points_of
+from hwbench.evaluators.points import points_of
 from hwbench.numerics import generator, stream
 from hwbench.protocols import (
     Evaluation,

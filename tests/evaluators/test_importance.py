@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from hwbench.evaluators.importance import Bound, LogLikelihood, block_means, log_weights, points_of
+from hwbench.evaluators.importance import Bound, LogLikelihood, block_means, log_weights
 from hwbench.evaluators.latents import ActiveUnits
+from hwbench.evaluators.points import points_of
 from hwbench.models.vae import VAE
 from hwbench.numerics import effective_sample_size, log_mean_exp, pareto_k
 from hwbench.protocols import Scratch, TestSplit
