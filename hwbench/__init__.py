@@ -55,16 +55,18 @@ def run(
         results: folder of results.
 
     Raises:
+        hwbench.spec.UserError: an argument is wrong, or a folder cannot be written.
         RuntimeError: a case failed, or its data could not be had.
         KeyboardInterrupt: the run was stopped; the same call goes on from there.
     """
     from hwbench import build, cli
     from hwbench.store import Store
 
-    specs = cli.load_specs([name], cli.benchmarks_folder())
     wanted = [",".join(f"{k}={v}" for k, v in row.items()) for row in rows or []]
     settings = cli.Settings(profile, wanted or None, seeds, device, jobs, results=Path(results))
     settings.plugins = build.plugins()
+    settings.check()
+    specs = cli.load_specs([name], cli.benchmarks_folder())
     plan = cli.make_plan(specs, settings)
     outcomes, left, stopped = cli.run_plan(plan, specs, settings)
     if stopped:

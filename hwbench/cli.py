@@ -231,7 +231,7 @@ def open_store(folder: Path, *, write: bool = False) -> Store:
 
 @dataclass
 class Settings:
-    """What the options of a run say."""
+    """What the options of a run say; with `dry_run` nothing is written, nor downloaded."""
 
     profile: str = "auto"
     rows: list[str] | None = None
@@ -244,6 +244,25 @@ class Settings:
     plugins: Sequence[str] = ()
     retry_failed: bool = False
     dry_run: bool = False
+
+    def check(self) -> None:
+        """Refuse what cannot work, before any work or output.
+
+        Raises:
+            UserError: an unknown profile, device, executor or plugin, or a folder that cannot be
+                written.
+        """
+        from hwbench import runner
+        from hwbench.store import check_writable
+
+        if self.profile != "auto":
+            profile_named(self.profile)
+        runner.pick_device(self.device)
+        make_executor(self.executor, 1, self.threads)  # it may need a package that is not here
+        build.allow_plugins(self.plugins)
+        if not self.dry_run:
+            open_store(self.results, write=True)
+            check_writable(runner.cache_folder(), "the cache folder ($HWBENCH_CACHE)")
 
 
 @dataclass
@@ -271,7 +290,7 @@ def make_plan(specs: Sequence[Spec], settings: Settings) -> Plan:
     def have(block: dict[str, Any]) -> bool:
         key = json.dumps(block, sort_keys=True)
         if key not in known:
-            known[key] = runner.have(block)
+            known[key] = runner.have(block, download=not settings.dry_run)
         return known[key]
 
     def cases_at(at: Profile) -> list[Case]:
@@ -348,7 +367,7 @@ def run_plan(
     from hwbench import runner
     from hwbench.progress import Display
 
-    store = open_store(settings.results, write=not settings.dry_run)
+    store = open_store(settings.results)
     cache = runner.cache_folder()
     plugins = tuple(settings.plugins)
     jobs_at_once = settings.jobs or default_jobs(settings.device)
@@ -400,10 +419,13 @@ def cost_key(case: Case) -> str:
 
 
 def estimate(jobs: Sequence[Job], executor: Any) -> dict[str, Cost]:
-    """Time a few steps of each kind of case on the spot."""
+    """Time a few steps of each kind of case on the spot, where its data are on this machine."""
+    from hwbench import runner
+
     kinds: dict[str, Job] = {}
     for job in jobs:
         kinds.setdefault(cost_key(job.case), job)
+    kinds = {key: job for key, job in kinds.items() if runner.is_here(job.case.data)}
     costs: dict[str, Cost] = {}
     keys = list(kinds)
     with err.status(f"timing a few steps of {len(keys)} kinds of case …"):
@@ -612,7 +634,7 @@ def run(
         retry_failed,
         dry_run,
     )
-    build.allow_plugins(settings.plugins)
+    settings.check()
     specs = load_specs(names, benchmarks_folder(benchmarks))
     code = end_of_run(*run_plan(make_plan(specs, settings), specs, settings))
     raise typer.Exit(code)
@@ -638,6 +660,7 @@ def compare(
     [bold]hwbench compare table1 --require agrees,better[/]
     """
     build.allow_plugins(plugin or [])
+    verdicts = verdicts_named(require)
     found = comparisons(names, profile, results, benchmarks_folder(benchmarks), against)
     if as_json:
         from hwbench.report.terminal import to_json
@@ -648,7 +671,7 @@ def compare(
 
         for c in found:
             print_comparison(out, c)
-    code = judge(found, require, strict)
+    code = judge(found, verdicts, strict)
     if code:
         raise typer.Exit(code)
 
@@ -673,16 +696,39 @@ def comparisons(
     ]
 
 
-def judge(found: Sequence[Any], require: str | None, strict: bool = False) -> int:
-    """Return 1 where a required verdict or an unchanged code is not met, printing which."""
+def verdicts_named(text: str | None) -> set[str]:
+    """Return the verdicts of --require; none for None.
+
+    Raises:
+        SpecError: there is no such verdict.
+    """
     from hwbench.compare import Verdict
 
-    wanted = {v.strip() for v in (require or "").split(",") if v.strip()}
-    known = set(get_args(Verdict))
-    for verdict in wanted - known:
-        raise SpecError(
-            f"--require: no verdict {verdict!r}{spec.did_you_mean(verdict, sorted(known))}"
-        )
+    if text is None:
+        return set()
+    wanted, known = {v.strip() for v in text.split(",")}, get_args(Verdict)
+    for verdict in sorted(wanted - set(known)):
+        raise SpecError(f"--require: no verdict {verdict!r}{spec.did_you_mean(verdict, known)}")
+    return wanted
+
+
+def formats_named(text: str) -> list[str]:
+    """Return the formats of --format.
+
+    Raises:
+        SpecError: there is no such format.
+    """
+    from hwbench.report import FORMATS
+
+    wanted = [f.strip() for f in text.split(",")]
+    for f in wanted:
+        if f not in FORMATS:
+            raise SpecError(f"--format: no format {f!r}{spec.did_you_mean(f, FORMATS)}")
+    return wanted
+
+
+def judge(found: Sequence[Any], wanted: set[str], strict: bool = False) -> int:
+    """Return 1 where a required verdict or an unchanged code is not met, printing which."""
     code = DONE
     for c in found:
         for row in c.rows:
@@ -712,26 +758,25 @@ def report(
 
     Examples: [bold]hwbench report[/], [bold]hwbench report table1 --format html[/]
     """
+    from hwbench.store import check_writable
+
+    kinds = formats_named(formats)
+    check_writable(reports, "the reports folder")
     folder = benchmarks_folder(benchmarks)
-    write_report(
-        comparisons(names, profile, results, folder, against), results, reports, formats, folder
-    )
+    found = comparisons(names, profile, results, folder, against)
+    write_report(found, results, reports, kinds, folder)
 
 
 def write_report(
-    found: Sequence[Any], results: Path, reports: Path, formats: str, folder: Path
+    found: Sequence[Any], results: Path, reports: Path, formats: Sequence[str], folder: Path
 ) -> None:
     """Render and say where."""
     from hwbench.report import render
 
-    wanted = [f.strip() for f in formats.split(",") if f.strip()]
-    for f in wanted:
-        if f not in ("html", "pdf"):
-            raise SpecError(f"--format: no format {f!r}{spec.did_you_mean(f, ['html', 'pdf'])}")
     papers = (
         spec.read_yaml(folder / "papers.yaml")[0] if (folder / "papers.yaml").is_file() else None
     )
-    for path in render(list(found), open_store(results), reports, wanted, papers):
+    for path in render(list(found), open_store(results), reports, formats, papers):
         err.print(f"wrote {spec.display_path(path)}", markup=False)
 
 
@@ -759,6 +804,8 @@ def reproduce(
     Examples: [bold]hwbench reproduce table1[/],
     [bold]hwbench reproduce table1 --profile full --device cuda[/]
     """
+    from hwbench.store import check_writable
+
     settings = Settings(
         profile,
         rows,
@@ -772,7 +819,10 @@ def reproduce(
         retry_failed,
         dry_run,
     )
-    build.allow_plugins(settings.plugins)
+    verdicts, kinds = verdicts_named(require), formats_named(formats)
+    settings.check()
+    if not dry_run:
+        check_writable(reports, "the reports folder")
     folder = benchmarks_folder(benchmarks)
     specs = load_specs(names, folder)
     plan = make_plan(specs, settings)
@@ -785,8 +835,8 @@ def reproduce(
     found = comparisons([s.file for s in specs], plan.profile, results, folder)
     for c in found:
         print_comparison(out, c)
-    write_report(found, results, reports, formats, folder)
-    raise typer.Exit(code or judge(found, require))
+    write_report(found, results, reports, kinds, folder)
+    raise typer.Exit(code or judge(found, verdicts))
 
 
 @app.command()
@@ -849,9 +899,11 @@ def why(
     """For each case: on file, stale, missing or failed, and what a run would do."""
     from hwbench.store import Result
 
+    settings = Settings(profile, rows, seeds, executor="inline", results=results, dry_run=True)
+    settings.check()
     specs = load_specs(names, benchmarks_folder(benchmarks))
     store = open_store(results)
-    plan = make_plan(specs, Settings(profile, rows, seeds, results=results))
+    plan = make_plan(specs, settings)
     lines: list[dict[str, Any]] = []
     stored: dict[tuple[str, str, str, int], list[Result]] = {}
     for s in specs:

@@ -75,14 +75,22 @@ def pick_device(name: str = "auto") -> torch.device:
     return torch.device("cuda", device.index or 0) if device.type == "cuda" else device
 
 
-def have(block: Block) -> bool:
-    """Say whether a data block's files are on this machine or can be fetched."""
+def have(block: Block, download: bool = True) -> bool:
+    """Say whether a data block's files are here or can be had; fetches them unless told not to."""
     from hwbench.datasets import files
 
     try:
-        return files.available(pipeline.dataset_of(block).files)
+        names = pipeline.dataset_of(block).files
     except build.BuildError:
         return False
+    return files.available(names) if download else files.obtainable(names)
+
+
+def is_here(block: Block) -> bool:
+    """Say whether a data block's files are on this machine."""
+    from hwbench.datasets import files
+
+    return files.available(pipeline.dataset_of(block).files, download=False)
 
 
 def machine(device: torch.device) -> dict[str, Any]:

@@ -169,6 +169,16 @@ def _json(record: _Record) -> str:
     return numbers.sub(lambda m: "[" + re.sub(r"\s+", " ", m[1]) + "]", text) + "\n"
 
 
+def check_writable(folder: Path, name: str) -> None:
+    """Raise StoreError, with the folder's name for people, where it cannot be written or made."""
+    try:
+        nearest = next((p for p in (folder, *folder.absolute().parents) if p.exists()), folder)
+        with tempfile.TemporaryFile(dir=nearest):
+            pass
+    except OSError as error:
+        raise StoreError(f"{name} {folder} cannot be written: {error.strerror or error}") from None
+
+
 def write_atomically(path: Path, data: bytes, *, overwrite: bool = False) -> bool:
     """Write a whole file or nothing; returns False where there is a file already, which stays.
 
@@ -220,14 +230,7 @@ class Store:
 
     def check_writable(self) -> None:
         """Raise StoreError where the folder cannot be written, before anything long starts."""
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=self.folder):
-                pass
-        except OSError as error:
-            raise StoreError(
-                f"the results folder {self.folder} cannot be written: {error.strerror or error}"
-            ) from None
+        check_writable(self.folder, "the results folder")
 
     def path(self, case: Case) -> Path:
         """Return the file of a case's result."""

@@ -70,15 +70,22 @@ def files(folder):
         (["run", "tiny", "--seeds", "0"], "greater than or equal to 1"),
         (["compare", "tiny", "--require", "agree"], "no verdict 'agree'; did you mean agrees?"),
         (["report", "tiny", "--format", "docx"], "no format 'docx'"),
+        (["reproduce", "tiny", "--require", "agree"], "no verdict 'agree'; did you mean agrees?"),
+        (["reproduce", "tiny", "--require", ""], "no verdict ''"),
+        (["reproduce", "tiny", "--format", "html,docx"], "no format 'docx'"),
+        (["reproduce", "tiny", "--executor", "slurm"], "no executor 'slurm'"),
         (["gate", "--baseline", "nowhere"], "no such folder"),
         (["data", "verify", "mnits"], "did you mean mnist?"),
         (["frobnicate"], "No such command"),
     ],
 )
-def test_wrong_arguments(folder, capsys, arguments, message):
+def test_wrong_arguments(folder, capsys, monkeypatch, arguments, message):
     before = files(folder)
+    monkeypatch.setattr(cli, "run_plan", lambda *a: pytest.fail("something ran"))
     assert run(*arguments) == 2
-    assert message in capsys.readouterr().err
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert printed.out == ""
     assert files(folder) == before
 
 
@@ -147,6 +154,46 @@ def test_an_unwritable_results_folder_is_told_before_anything_runs(folder, capsy
     (folder / "results").write_text("a file, not a folder")
     assert run("run", "tiny", "--profile", "smoke") == 2
     assert "cannot be written" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["run", "reproduce"])
+def test_an_unwritable_cache_folder_is_told_before_anything_runs(
+    folder, capsys, monkeypatch, command
+):
+    (folder / "taken").write_text("a file, not a folder")
+    monkeypatch.setenv("HWBENCH_CACHE", str(folder / "taken"))
+    before = files(folder)
+    assert run(command, "tiny", "--profile", "smoke") == 2
+    (message,) = capsys.readouterr().err.splitlines()
+    assert message.startswith("the cache folder ($HWBENCH_CACHE)")
+    assert "cannot be written" in message
+    assert files(folder) == before
+
+
+def test_unwritable_reports_are_told_before_anything_runs(folder, capsys):
+    (folder / "reports").write_text("a file, not a folder")
+    before = files(folder)
+    assert run("reproduce", "tiny", "--profile", "smoke") == 2
+    assert "the reports folder reports cannot be written" in capsys.readouterr().err
+    assert files(folder) == before
+
+
+def test_a_plan_downloads_nothing(folder, capsys, monkeypatch):
+    """Neither `why` nor a dry run, nor do they fall back where the address answers."""
+    edit(folder, "use: synthetic.Bars, pixels: fixed", "use: mnist.MNIST, pixels: fixed")
+    monkeypatch.delenv("HWBENCH_DATA", raising=False)
+    monkeypatch.setattr("hwbench.datasets.files._answers", lambda address: True)
+    monkeypatch.setattr("hwbench.datasets.files._download", lambda f: pytest.fail("downloaded"))
+    before = files(folder)
+    assert run("why", "tiny", "--json") == 0
+    lines = json.loads(capsys.readouterr().out)
+    assert {line["run would"] for line in lines} == {"run it"}
+    assert not any(line["profile"] == "smoke" for line in lines)
+    assert run("run", "tiny", "--dry-run", "--device", "cpu", *INLINE) == 0
+    printed = capsys.readouterr()
+    assert "SMOKE" not in printed.err
+    assert "tiny/table IWAE" in printed.out
+    assert files(folder) == before
 
 
 def test_code_from_outside_must_be_asked_for(folder, capsys, monkeypatch):

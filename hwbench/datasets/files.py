@@ -248,6 +248,18 @@ def available(names: Iterable[str], download: bool = True) -> bool:
         return False
 
 
+def obtainable(names: Iterable[str]) -> bool:
+    """Say whether all these files lie here or at an address that answers; downloads nothing.
+
+    Raises:
+        DataCorrupt: a file in a folder of the user's has another checksum.
+    """
+    try:
+        return all(locate(name) or _reachable(_get(name).addresses) for name in names)
+    except ImportError:  # nothing to download with
+        return False
+
+
 def either(*alternatives: tuple[str, ...]) -> tuple[str, ...]:
     """Return the first group of files that all lie on this machine; the first if none does."""
     found = (group for group in alternatives if available(group, download=False))

@@ -288,6 +288,21 @@ def test_available_and_either(alone, declare):
     assert files.available(["a/1", "a/2", "b/3"], download=False)
 
 
+def test_obtainable_downloads_nothing(alone, declare, monkeypatch):
+    """A file is here, or its address answers."""
+    declare("a/1", b"1", addresses=("https://example.org/1",))
+    monkeypatch.setattr(files, "_download", lambda file: pytest.fail("downloaded"))
+    monkeypatch.setattr(files, "_answers", lambda address: False)
+    assert files.obtainable([])
+    assert not files.obtainable(["a/1"])
+    put(alone / "data", b"1", "a/1")
+    assert files.obtainable(["a/1"])
+    (alone / "data" / "a" / "1").unlink()
+    files.forget()
+    monkeypatch.setattr(files, "_answers", lambda address: True)
+    assert files.obtainable(["a/1"])
+
+
 def test_a_hanging_network_fails_fast_and_once(alone, declare, monkeypatch):
     """A name lookup can hang beyond any timeout: it must not hold us, nor be tried again."""
     declare(
