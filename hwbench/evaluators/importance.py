@@ -36,6 +36,7 @@ from hwbench.protocols import (
 
 Count = Annotated[int, Field(ge=1)]
 ROWS = 4096  # samples × points in one pass: about what a core's cache holds of a 784-pixel net
+BLOCKS = 10  # of samples, whose spread tells the variance of an estimate
 K_CURVE = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2000, 5000, 10_000, 25_000, 50_000, 100_000)
 
 
@@ -56,13 +57,36 @@ def log_weights(
     return in_chunks(draw, k, max(1, min(k, rows // len(x))))
 
 
+def block_estimates(log_w: Float[Tensor, "k b"], size: int) -> Float[Tensor, "n b"]:
+    """Return log (1/size) Σ w of disjoint blocks of `size` samples: independent estimates."""
+    blocks = log_w.shape[0] // size
+    return log_mean_exp(log_w[: blocks * size].view(blocks, size, -1), 1)
+
+
 def block_means(log_w: Float[Tensor, "k b"], size: int) -> Float[Tensor, "b"]:
     """Return the average over disjoint blocks of `size` samples of log (1/size) Σ w.
 
     The averages are nested, so they rise with size.
     """
-    blocks = log_w.shape[0] // size
-    return log_mean_exp(log_w[: blocks * size].view(blocks, size, -1), 1).mean(0)
+    return block_estimates(log_w, size).mean(0)
+
+
+def block_variance(log_w: Float[Tensor, "k b"]) -> Float[Tensor, "b"]:
+    """Return the variance of log p̂(x) from max(1, ⌊K / 10⌋) samples, over blocks; NaN for K = 1.
+
+    Between blocks as between evaluations: without bias, and for nothing.
+    """
+    k = log_w.shape[0]
+    if k < 2:
+        return torch.full_like(log_w[0], math.nan)
+    return block_estimates(log_w, max(1, k // BLOCKS)).var(0)
+
+
+def variance_metric(variance: np.ndarray, k: int) -> dict[str, Metric]:
+    """Return the mean of `block_variance` over the points as `estimator_variance`, for K ≥ 2."""
+    if k < 2:
+        return {}
+    return {"estimator_variance": mean_metric(variance, "estimate", k=max(1, k // BLOCKS))}
 
 
 class LogLikelihood(Evaluator[HelmholtzMachine]):
@@ -72,7 +96,8 @@ class LogLikelihood(Evaluator[HelmholtzMachine]):
     size and the Pareto k̂ of its weights, and over points the mean, its standard error, the Monte
     Carlo error, the K-curve, the ELBO and, where the model has `log_prior`, its split into
     reconstruction and KL. `looseness` is log_likelihood − elbo, what K samples gain over one: 0
-    where q is the posterior, and the flatter the K-curve the less.
+    where q is the posterior, and the flatter the K-curve the less. `estimator_variance` is the
+    variance of a point's estimate from K / 10 samples, over 10 blocks of them.
 
     The Monte Carlo error is the standard error over `repeats` evaluations. For one evaluation it is
     the delta method's √Σ_n (1/ESS_n − 1/K) / N. That is too small where the weights have heavy
@@ -134,9 +159,12 @@ class LogLikelihood(Evaluator[HelmholtzMachine]):
         random_weights = self.mean_weights and bool(getattr(model, "random", None))
         with_prior = hasattr(model, "log_prior")
         passes = self.repeats + random_weights
-        columns = ["log_px", "elbo", "ess", "pareto_k", "kl"]
+        columns = ["log_px", "elbo", "ess", "pareto_k", "variance", "kl"]
+        table = np.full((passes, n, len(columns)), np.nan)
         done = (scratch.load("importance") if scratch else None) or {}
-        table = done.get("table", np.full((passes, n, len(columns)), np.nan))
+        if "table" in done and done["table"].shape != table.shape:
+            done = {}  # from another version
+        table = done.get("table", table)
         curve = done.get("curve", np.zeros((n, len(self.curve))))
         at = int(done["at"]) if "at" in done else 0
         group = max(1, ROWS // self.k)
@@ -170,14 +198,16 @@ class LogLikelihood(Evaluator[HelmholtzMachine]):
         if with_prior:
             h, log_q = model.infer(x, min(self.k, 64))
             kl = (log_q - model.log_prior(h)).mean(0)  # type: ignore[operator]
+        wide = log_w.double()
         parts = [
-            log_mean_exp(log_w.double()),
-            log_w.double().mean(0),
-            effective_sample_size(log_w.double()),
+            log_mean_exp(wide),
+            wide.mean(0),
+            effective_sample_size(wide),
+            pareto_k(log_w),
+            block_variance(wide),
+            kl,
         ]
-        return torch.stack(
-            [*(v.cpu() for v in parts), pareto_k(log_w).cpu().double(), kl.cpu().double()], 1
-        ).numpy()
+        return torch.stack([v.cpu().double() for v in parts], 1).numpy()
 
     def _summary(
         self,
@@ -204,6 +234,7 @@ class LogLikelihood(Evaluator[HelmholtzMachine]):
                 **likelihood_metrics(log_px, split, "lower bound", mc_se, self.k),
                 "elbo": mean_metric(elbo, bound, k=1),
                 "looseness": mean_metric(log_px - elbo, estimate, k=self.k),
+                **variance_metric(runs[0, :, at("variance")], self.k),
             },
             per_point={"log_px": log_px.astype(np.float32)},
             curves={

@@ -14,7 +14,13 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from hwbench.evaluators.importance import K_CURVE, block_means, in_chunks
+from hwbench.evaluators.importance import (
+    K_CURVE,
+    block_means,
+    block_variance,
+    in_chunks,
+    variance_metric,
+)
 from hwbench.evaluators.points import evaluating, likelihood_metrics, points_of
 from hwbench.numerics import effective_sample_size, generator, log_mean_exp, stream
 from hwbench.protocols import Curve, Evaluation, Evaluator, HeldOut, HelmholtzMachine
@@ -28,7 +34,8 @@ class NaiveLogLikelihood(Evaluator[HelmholtzMachine]):
 
     It is what importance sampling would be with the prior for q. All points share the K samples, so
     their errors go together; the Monte Carlo error is that of the mean over points, from `repeats`
-    independent evaluations whose average is reported (NaN for one).
+    independent evaluations whose average is reported (NaN for one). `estimator_variance` is the
+    variance of a point's estimate from K / 10 samples, as in `LogLikelihood`.
 
     Args:
         k: samples.
@@ -66,7 +73,7 @@ class NaiveLogLikelihood(Evaluator[HelmholtzMachine]):
             )
         split = points_of(points, self.points, seed)
         groups = torch.arange(len(split), device=split.values.device).split(CHUNK)
-        runs, ess, curve = [], [], []
+        runs, ess, variance, curve = [], [], [], []
         for r in range(self.repeats):
             parts = []
             for i, index in enumerate(groups):
@@ -78,10 +85,13 @@ class NaiveLogLikelihood(Evaluator[HelmholtzMachine]):
                 parts.append(log_mean_exp(log_w))
                 if r == 0:
                     ess.append(effective_sample_size(log_w))
+                    variance.append(block_variance(log_w))
                     curve.append(torch.stack([block_means(log_w, n) for n in self.curve], 1))
                 progress((r * len(groups) + i + 1) / (self.repeats * len(groups)))
             runs.append(torch.cat(parts))
-        return self._summary(torch.stack(runs).cpu(), torch.cat(ess), torch.cat(curve), split)
+        return self._summary(
+            torch.stack(runs).cpu(), torch.cat(ess), torch.cat(variance), torch.cat(curve), split
+        )
 
     def _log_weights(self, model: HelmholtzMachine, x: Tensor) -> Float[Tensor, "k b"]:
         """Return log p(x | h_k); the random stream gives each group of points the same h_k."""
@@ -93,15 +103,19 @@ class NaiveLogLikelihood(Evaluator[HelmholtzMachine]):
 
         return in_chunks(draw, self.k, CHUNK).double()
 
-    def _summary(self, runs: Tensor, ess: Tensor, curve: Tensor, split: HeldOut) -> Evaluation:
-        log_px, several = runs.mean(0).numpy(), self.repeats > 1
-        mc_se = runs.mean(1).std().item() / math.sqrt(self.repeats) if several else math.nan
-        diagnostics = {"ess_mean": ess.mean().item(), "ess_min": ess.min().item()}
-        if several:
-            diagnostics["variance_per_point"] = runs.var(0).mean().item()
+    def _summary(
+        self, runs: Tensor, ess: Tensor, variance: Tensor, curve: Tensor, split: HeldOut
+    ) -> Evaluation:
+        log_px = runs.mean(0).numpy()
+        mc_se = (
+            runs.mean(1).std().item() / math.sqrt(self.repeats) if self.repeats > 1 else math.nan
+        )
         return Evaluation(
-            metrics=likelihood_metrics(log_px, split, "lower bound", mc_se, self.k),
+            metrics={
+                **likelihood_metrics(log_px, split, "lower bound", mc_se, self.k),
+                **variance_metric(variance.cpu().numpy(), self.k),
+            },
             per_point={"log_px": log_px.astype(np.float32)},
             curves={"k_curve": Curve([float(k) for k in self.curve], curve.mean(0).cpu().tolist())},
-            diagnostics=diagnostics,
+            diagnostics={"ess_mean": ess.mean().item(), "ess_min": ess.min().item()},
         )

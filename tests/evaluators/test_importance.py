@@ -125,7 +125,9 @@ def test_the_error_of_one_run_needs_a_tail_and_most_of_the_variance_from_good_on
     assert exact == 0.0  # all weights are alike
 
 
-METRICS = ["log_likelihood", "nll", "elbo", "looseness", "kl", "reconstruction"]
+METRICS = [
+    "log_likelihood", "nll", "elbo", "looseness", "estimator_variance", "kl", "reconstruction"
+]  # fmt: skip
 
 
 def test_metrics_say_what_they_are(model, points):
@@ -133,13 +135,35 @@ def test_metrics_say_what_they_are(model, points):
     found = LogLikelihood(k=64)(model, points, seed=0).metrics
     assert list(found) == METRICS
     assert [found[name].kind for name in METRICS] == [
-        "lower bound", "upper bound", "lower bound", "estimate", "estimate", "estimate"
+        "lower bound", "upper bound", "lower bound", *["estimate"] * 4
     ]  # fmt: skip
     assert Bound(k=8)(model, points, seed=0).metrics["log_likelihood"].kind == "lower bound"
     grey = TestSplit(torch.full((5, 4), 100, dtype=torch.uint8), None, 255.0)
     found = LogLikelihood(k=64)(model, grey, seed=0).metrics
-    assert {name for name in METRICS if found[name].kind != "score"} == {"kl"}
+    assert {name for name in METRICS if found[name].kind != "score"} == {"kl", "estimator_variance"}
     assert Bound(k=8)(model, grey, seed=0).metrics["log_likelihood"].kind == "score"
+
+
+@pytest.mark.statistical
+def test_estimator_variance_is_that_of_smaller_evaluations(model, points):
+    """Ten blocks of 20 in one evaluation, 50 times, against 500 evaluations with 20 samples."""
+    blocks = [LogLikelihood(k=200)(model, points, seed=s) for s in range(50)]
+    found = np.array([run.metrics["estimator_variance"].value for run in blocks])
+    assert blocks[0].metrics["estimator_variance"].k == 20
+    small = np.stack(
+        [LogLikelihood(k=20)(model, points, seed=s).per_point["log_px"] for s in range(500)]
+    ).astype(np.float64)
+    each = ((small - small.mean(0)) ** 2).mean(1) * 500 / 499  # mean over points, by evaluation
+    error = math.hypot(found.std(ddof=1) / math.sqrt(50), each.std(ddof=1) / math.sqrt(500))
+    assert abs(found.mean() - each.mean()) < SIGMA * error < 0.3 * each.mean()
+    assert "estimator_variance" not in LogLikelihood(k=1)(model, points, seed=0).metrics
+
+
+def test_a_table_from_another_version_is_not_gone_on_with(model, points):
+    memory = Memory()
+    memory.save("importance", {"table": np.zeros((1, 16, 3)), "at": np.array(1)})
+    found = LogLikelihood(k=50)(model, points, seed=0, scratch=memory)
+    assert bits(found) == bits(LogLikelihood(k=50)(model, points, seed=0))
 
 
 @pytest.mark.statistical

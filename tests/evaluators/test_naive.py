@@ -74,13 +74,35 @@ def test_importance_sampling_beats_it_at_equal_k(model):
         optimizer.zero_grad()
         rule.backward(model, EVERY)
         optimizer.step()
-    points = TestSplit(EVERY.byte())
+    points, name = TestSplit(EVERY.byte()), "estimator_variance"
     naive = NaiveLogLikelihood(k=5, repeats=400)(model, points, seed=0).metrics["log_likelihood"]
     sampled = LogLikelihood(k=5, repeats=100)(model, points, seed=0).metrics["log_likelihood"]
+    variances = [
+        np.mean([evaluator(k=50)(model, points, seed=s).metrics[name].value for s in range(20)])
+        for evaluator in (LogLikelihood, NaiveLogLikelihood)
+    ]
     exact = log_px(model, EVERY).mean().item()
     assert sampled.value - naive.value > 5 * math.hypot(sampled.mc_se, naive.mc_se)
     assert sampled.value < exact + 5 * sampled.mc_se
     assert sampled.mc_se < 0.5 * naive.mc_se
+    assert variances[0] < 0.5 * variances[1]
+
+
+@pytest.mark.statistical
+def test_estimator_variance_is_that_between_runs(model):
+    """Blocks of 30 in runs of 300, against runs of 30; 5 standard errors."""
+    points = TestSplit(EVERY.byte())
+    blocks = [NaiveLogLikelihood(k=300, repeats=1)(model, points, seed=s) for s in range(100)]
+    found = np.array([run.metrics["estimator_variance"].value for run in blocks])
+    small = np.stack(
+        [
+            NaiveLogLikelihood(k=30, repeats=1)(model, points, seed=s).per_point["log_px"]
+            for s in range(500)
+        ]
+    ).astype(np.float64)
+    each = ((small - small.mean(0)) ** 2).mean(1) * 500 / 499
+    error = math.hypot(found.std(ddof=1) / 10, each.std(ddof=1) / math.sqrt(500))
+    assert abs(found.mean() - each.mean()) < 5 * error < 0.5 * each.mean()
 
 
 @pytest.mark.statistical
