@@ -62,8 +62,8 @@ baselines: $(STAMP) ## take tests/baselines anew, from 5 seeds of every spec
 	$(BIN)/hwbench run $(SPECS) --profile smoke --seeds 5 --results build/baselines $(ARGS)
 	$(BIN)/hwbench gate $(SPECS) --update --baseline tests/baselines --results build/baselines
 
-speed: $(STAMP) ## time the hot paths
-	$(PYTEST) tests/speed --benchmark-only $(ARGS)
+speed: $(STAMP) ## time the hot paths, without the checks of shapes that tests have
+	JAXTYPING_DISABLE=1 $(PYTEST) tests/speed --benchmark-only $(ARGS)
 
 check: $(STAMP) ## ruff, mypy, import rules, and every spec
 	$(BIN)/ruff check .
