@@ -36,8 +36,11 @@ class GradientVariance(Evaluator[HelmholtzMachine]):
     times the trace of its covariance is the mean over points of what one point would have. Metrics,
     for the parameters φ of the recognition net and θ of the generative one:
 
-        gradient_variance, gradient_variance_generative          tr Cov
-        gradient_signal_to_noise                                 ‖E g‖² / tr Cov, of φ, per point
+        gradient_variance, gradient_variance_generative   tr Cov
+        log_gradient_variance                             log tr Cov, of φ: what grows as a power of
+                                                          the net's size grows evenly in its log
+        gradient_variance_per_parameter                   tr Cov / number of parameters, of φ
+        gradient_signal_to_noise                          ‖E g‖² / tr Cov, of φ, per point
 
     Args:
         rule: a `use` block, as in a training stage.
@@ -101,9 +104,17 @@ class GradientVariance(Evaluator[HelmholtzMachine]):
             error = values.std().item() / math.sqrt(GROUPS)
             value = values.mean().item()
             out.metrics[f"gradient_variance{name}"] = Metric(value, mc_se=error, n=len(x))
+        whole = out.metrics["gradient_variance"]
+        variance, error = whole.value, whole.mc_se
+        if variance > 0:
+            log = Metric(math.log(variance), mc_se=error / variance, n=len(x))
+            out.metrics["log_gradient_variance"] = log
+        size = sum(p.numel() for p in model.recognition.parameters())
+        mean = Metric(variance / size, mc_se=error / size, n=len(x))
+        out.metrics["gradient_variance_per_parameter"] = mean
         # the mean's square holds 1/R of the variance, which is taken off
-        noise = traces[""].mean().item() / len(x) / (self.repeats // GROUPS * GROUPS)
-        ratio = (squares - noise) / traces[""].mean().item()
+        noise = variance / len(x) / (self.repeats // GROUPS * GROUPS)
+        ratio = (squares - noise) / variance
         out.metrics["gradient_signal_to_noise"] = Metric(ratio, n=len(x))
         return out
 
