@@ -854,6 +854,13 @@ def gate(
     update: Annotated[
         bool, typer.Option("--update", help="Take the results on file as the new baseline.")
     ] = False,
+    elsewhere: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --update: results of some of the same seeds under other kernels, which "
+            "measure what rounding does."
+        ),
+    ] = None,
     results: ResultsOption = RESULTS,
     benchmarks: BenchmarksOption = None,
     as_json: JsonOption = False,
@@ -867,8 +874,12 @@ def gate(
     chosen = cast(Profile, profile_named(profile))
     specs = load_specs(names, benchmarks_folder(benchmarks), blocks=False)
     store = open_store(results)
+    if elsewhere is not None and not (update and elsewhere.is_dir()):
+        why = "no such folder" if update else "only --update takes it"
+        raise SpecError(f"--elsewhere {elsewhere}: {why}")
     if update:
-        for path in gate_.update(specs, store, baseline, chosen):
+        other = open_store(elsewhere) if elsewhere else None
+        for path in gate_.update(specs, store, baseline, chosen, other):
             err.print(f"wrote {spec.display_path(path)}", markup=False)
         return
     if not baseline.is_dir():

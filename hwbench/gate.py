@@ -1,9 +1,17 @@
 """The regression gate: has a metric left its tolerance against a committed baseline?
 
-A likelihood that is suddenly better is most often a bug, so both directions fail. The tolerance is
-not a number that somebody chose but a prediction interval: the mean of the new seeds must lie where
-the mean of so many seeds would lie if nothing had changed, judged by the spread of the baseline's
-seeds, at the level 99.9 %.
+A likelihood that is suddenly better is most often a bug, so both directions fail. No tolerance is
+a number that somebody chose:
+
+- A seed that the baseline holds must come back as it was, but for rounding. What another
+  processor's rounding does is measured: the baseline also holds values of the same seeds under
+  other kernels (`elsewhere`). Rounding moves most runs by 1e-8 of their value, but it can flip a
+  draw, and from there on a run goes its own way. So a row fails where all its seeds moved beyond
+  `rounding_of`, as a bug moves them, or one of them beyond the seed interval, or where more runs
+  of the spec moved than rounding explains (`chance`).
+- Seeds that it does not hold, those of another kind of device, and baselines without `elsewhere`
+  are judged by a prediction interval: the mean of the new seeds must lie where the mean of so many
+  seeds would lie if nothing had changed, at the level 99.9 %.
 """
 
 from __future__ import annotations
@@ -11,13 +19,13 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 from xml.etree import ElementTree as ET
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from rich.console import Console
 from rich.table import Table
 
@@ -25,16 +33,41 @@ from hwbench.spec import Profile, Spec, SpecError, display_path, variants
 from hwbench.store import Result, Store, write_atomically
 
 LEVEL = 0.999
-ROUNDING = 1e-5  # relative: float32 sums differ by so much between processors
+ROUNDING = 1e-5  # relative: what rounding may always explain
+KEY = 16  # characters kept of a hash
+BEYOND = 10.0  # times the largest difference measured between kernels
+WITHIN = "within tolerance"
+ANEW = "if the code was meant to change the draws, take the baseline anew: make baselines"
 
 
 class BaselineRow(BaseModel):
-    """One row's values by seed; `keys` are the cases' hashes, to notice a spec that has changed."""
+    """One row's values by seed.
+
+    Attributes:
+        keys: the beginnings of the cases' hashes, to notice a spec that has changed.
+        elsewhere: values of some of these seeds under other kernels.
+    """
 
     model_config = ConfigDict(extra="forbid")
 
     keys: dict[str, str]
     values: dict[str, float]
+    elsewhere: dict[str, float] = {}
+
+    @model_validator(mode="after")
+    def _known_seeds(self) -> BaselineRow:
+        if not self.elsewhere.keys() <= self.values.keys():
+            raise ValueError("elsewhere has a seed that values has not")
+        return self
+
+    @property
+    def sd(self) -> float:
+        """Return the standard deviation over seeds."""
+        return statistics.stdev(self.values.values()) if len(self.values) > 1 else 0.0
+
+    def differences(self) -> list[float]:
+        """Return how far each seed moved under the other kernels."""
+        return [abs(value - self.values[seed]) for seed, value in self.elsewhere.items()]
 
 
 class Baseline(BaseModel):
@@ -48,6 +81,16 @@ class Baseline(BaseModel):
     commit: str | None
     machine: str
     rows: Annotated[dict[str, BaselineRow], Field(min_length=1)]
+
+    @property
+    def device(self) -> str:
+        """Return the kind of device that it was taken on."""
+        return kind_of_device(self.machine)
+
+
+def kind_of_device(name: str) -> str:
+    """Return 'CPU' or 'GPU' of a device's name; draws differ between the two."""
+    return "CPU" if name.startswith("CPU") else "GPU"
 
 
 @dataclass(frozen=True)
@@ -114,7 +157,73 @@ def tolerance(values: Sequence[float], n: int) -> float:
     return max(half, ROUNDING * abs(mean))
 
 
-def judge_row(spec: Spec, name: str, base: BaselineRow | None, now: dict[int, Result]) -> Finding:
+def rounding_of(row: BaselineRow, rows: Iterable[BaselineRow]) -> float | None:
+    """Return how far rounding may move a seed of `row`; None where it has not been measured.
+
+    That is `BEYOND` times the largest difference between kernels among the spec's `rows`, each in
+    units of its row's standard deviation over seeds (a run that has parted moves on that scale);
+    at least `ROUNDING` of the value, and at most the interval of one new seed. By exchangeability,
+    a run exceeds the largest of N differences with probability 1/(N + 1), without the factor.
+    """
+    found = [(d, other.sd) for other in rows for d in other.differences()]
+    if not found:
+        return None
+    largest = max((d / sd for d, sd in found if sd > 0), default=0.0)
+    least = ROUNDING * abs(statistics.fmean(row.values.values()))
+    return max(least, min(BEYOND * largest * row.sd, tolerance(list(row.values.values()), 1)))
+
+
+def chance(moved: int, runs: int, elsewhere: int) -> float:
+    """Return the probability that `moved` of `runs` all exceed the largest of `elsewhere` others.
+
+    Were they exchangeable, the largest `moved` of all would have to be among the runs:
+    Π_i (runs − i) / (runs + elsewhere − i).
+
+    >>> chance(2, 2, 14)  # 2/16 · 1/15
+    0.008333333333333333
+    """
+    return math.prod(((runs - i) / (runs + elsewhere - i) for i in range(moved)), start=1.0)
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """How far a row's seeds moved from their own values in the baseline, and what is allowed."""
+
+    moved: dict[int, float]
+    rounding: float
+    interval: float
+
+    @property
+    def beyond(self) -> dict[int, float]:
+        """Return the seeds that rounding does not explain."""
+        return {seed: d for seed, d in self.moved.items() if not abs(d) <= self.rounding}
+
+    def passed(self) -> bool:
+        """Say whether some seed came back, and none left the interval of the seeds."""
+        limit = max(self.rounding, self.interval)
+        return len(self.beyond) < len(self.moved) and all(
+            abs(d) <= limit for d in self.moved.values()
+        )
+
+
+def seeds_of_row(
+    base: Baseline, row: BaselineRow, metric: str, now: Mapping[int, Result]
+) -> Seeds | None:
+    """Return the row's seeds that can be judged one by one; None where none can."""
+    rounding = rounding_of(row, base.rows.values())
+    moved = {
+        seed: r.metrics[metric].value - row.values[str(seed)]
+        for seed, r in sorted(now.items())
+        if str(seed) in row.values
+        and metric in r.metrics
+        and kind_of_device(str(r.machine.get("device", ""))) == base.device
+    }
+    if rounding is None or not moved:
+        return None
+    return Seeds(moved, rounding, tolerance(list(row.values.values()), 1))
+
+
+def judge_row(spec: Spec, name: str, base: Baseline | None, now: Mapping[int, Result]) -> Finding:
     """Judge one row."""
 
     def finding(
@@ -126,28 +235,63 @@ def judge_row(spec: Spec, name: str, base: BaselineRow | None, now: dict[int, Re
     ) -> Finding:
         return Finding(spec.id, name, spec.metric, b, m, t, passed, reason)
 
-    if base is None:
+    row = base.rows.get(name) if base else None
+    if base is None or row is None:
         return finding("the baseline has no such row: take it anew with --update")
-    if len(base.values) < 2:
+    if len(row.values) < 2:
         return finding("a baseline needs at least 2 seeds (5 or more tell something)")
-    values = [r.metrics[spec.metric].value for r in now.values() if spec.metric in r.metrics]
+    values = {s: r.metrics[spec.metric].value for s, r in now.items() if spec.metric in r.metrics}
     if not values:
         return finding("no result on file: run the spec first")
-    stale = [seed for seed, r in now.items() if base.keys.get(str(seed), r.key) != r.key]
-    if stale:
+    if any(not r.key.startswith(row.keys.get(str(seed), "")) for seed, r in now.items()):
         return finding(
             "the spec has changed since the baseline was taken: take it anew with --update"
         )
-    expected = statistics.fmean(base.values.values())
-    measured = statistics.fmean(values)
-    allowed = tolerance(list(base.values.values()), len(values))
+    sign = 1 if spec.better == "higher" else -1
+    found = seeds_of_row(base, row, spec.metric, now)
+    if found is not None:
+        expected = statistics.fmean(row.values[str(seed)] for seed in found.moved)
+        measured = statistics.fmean(values[seed] for seed in found.moved)
+        numbers = (expected, measured, found.rounding)
+        far = ", ".join(f"seed {seed} by {d:+.3g}" for seed, d in found.beyond.items())
+        explained = f"moved, where rounding explains {found.rounding:.2g}"
+        if not found.passed():
+            direction = "better" if sign * sum(found.beyond.values()) > 0 else "worse"
+            return finding(f"{direction}: {far} {explained}; {ANEW}", False, *numbers)
+        values = {seed: v for seed, v in values.items() if seed not in found.moved}
+        if not values:
+            words = f"{far} {explained}; the others came back" if far else WITHIN
+            return finding(words, True, *numbers)
+    expected = statistics.fmean(row.values.values())
+    measured = statistics.fmean(values.values())
+    allowed = tolerance(list(row.values.values()), len(values))
     off = measured - expected
     if abs(off) <= allowed:
-        return finding("within tolerance", True, expected, measured, allowed)
-    direction = "better" if (off > 0) == (spec.better == "higher") else "worse"
-    return finding(
-        f"{direction} than the baseline by {abs(off):.3g}", False, expected, measured, allowed
-    )
+        return finding(WITHIN, True, expected, measured, allowed)
+    direction = "better" if sign * off > 0 else "worse"
+    why = f"{direction} than the baseline by {abs(off):.3g}, beyond the spread of its seeds; {ANEW}"
+    return finding(why, False, expected, measured, allowed)
+
+
+def judge_spec(
+    spec: Spec, base: Baseline, now: Mapping[str, Mapping[int, Result]]
+) -> Finding | None:
+    """Return a failure where too many runs of a spec moved, though no row lost all its seeds.
+
+    Too many is what rounding alone would do in less than 1 of 1000 gates on other processors.
+    """
+    rows = [
+        seeds_of_row(base, row, spec.metric, now[name])
+        for name, row in base.rows.items()
+        if name in now
+    ]
+    judged = [row for row in rows if row is not None]
+    moved, runs = sum(len(r.beyond) for r in judged), sum(len(r.moved) for r in judged)
+    elsewhere = sum(len(row.elsewhere) for row in base.rows.values())
+    if not moved or chance(moved, runs, elsewhere) > 1 - LEVEL:
+        return None
+    why = f"{moved} of {runs} seeds moved beyond what {elsewhere} did under other kernels; {ANEW}"
+    return Finding(spec.id, "all rows", spec.metric, None, None, None, False, why)
 
 
 def gate(specs: Sequence[Spec], store: Store, folder: Path, profile: Profile) -> list[Finding]:
@@ -159,9 +303,10 @@ def gate(specs: Sequence[Spec], store: Store, folder: Path, profile: Profile) ->
         rows = base.rows if base else {}
         for row in spec.rows:
             if row.name in rows or row.name in now:
-                findings.append(
-                    judge_row(spec, row.name, rows.get(row.name), now.get(row.name, {}))
-                )
+                findings.append(judge_row(spec, row.name, base, now.get(row.name, {})))
+        if base and all(f.passed for f in findings if f.spec == spec.id):
+            together = judge_spec(spec, base, now)
+            findings += [together] if together else []
         gone = set(rows) - {row.name for row in spec.rows}
         findings += [
             Finding(
@@ -179,13 +324,26 @@ def gate(specs: Sequence[Spec], store: Store, folder: Path, profile: Profile) ->
     return findings
 
 
-def update(specs: Sequence[Spec], store: Store, folder: Path, profile: Profile) -> list[Path]:
-    """Take the results on file as the new baseline; returns the files written."""
+def update(
+    specs: Sequence[Spec],
+    store: Store,
+    folder: Path,
+    profile: Profile,
+    elsewhere: Store | None = None,
+) -> list[Path]:
+    """Take the results on file as the new baseline; returns the files written.
+
+    `elsewhere` holds results of some of the same seeds and the same code under other kernels.
+
+    Raises:
+        SpecError: `elsewhere` has no result of a row, or one of other code.
+    """
     written = []
     for spec in specs:
         now = current(spec, store, profile)
         if not now:
             continue
+        there = current(spec, elsewhere, profile) if elsewhere else {}
         results = [r for by_seed in now.values() for r in by_seed.values()]
         base = Baseline(
             spec=spec.id,
@@ -195,25 +353,45 @@ def update(specs: Sequence[Spec], store: Store, folder: Path, profile: Profile) 
             machine=str(results[0].machine.get("device", "")),
             rows={
                 name: BaselineRow(
-                    keys={str(seed): r.key for seed, r in sorted(by_seed.items())},
-                    values={
-                        str(seed): r.metrics[spec.metric].value
-                        for seed, r in sorted(by_seed.items())
-                    },
+                    keys={str(seed): r.key[:KEY] for seed, r in sorted(by_seed.items())},
+                    values=_values(spec, by_seed),
+                    elsewhere=_values(spec, _again(by_seed, there.get(name, {})))
+                    if elsewhere
+                    else {},
                 )
                 for name, by_seed in now.items()
             },
         )
         path = baseline_path(folder, spec, profile)
-        write_atomically(
-            path, (json.dumps(base.model_dump(), indent=1) + "\n").encode(), overwrite=True
-        )
+        text = json.dumps(base.model_dump(exclude_defaults=True), indent=1) + "\n"
+        write_atomically(path, text.encode(), overwrite=True)
         written.append(path)
     return written
 
 
+def _values(spec: Spec, results: Mapping[int, Result]) -> dict[str, float]:
+    """Return the metric by seed, to 10 digits: far below what rounding does."""
+    return {
+        str(seed): float(f"{r.metrics[spec.metric].value:.10g}")
+        for seed, r in sorted(results.items())
+    }
+
+
+def _again(here: Mapping[int, Result], there: Mapping[int, Result]) -> dict[int, Result]:
+    """Return what ran under other kernels, checked to be the same cases and code."""
+    case = next(iter(here.values())).case
+    where = f"--elsewhere: {case.spec} {'/'.join(map(str, case.at.values()))}"
+    again = {seed: r for seed, r in there.items() if seed in here}
+    if not again:
+        raise SpecError(f"{where}: no result of any of its seeds")
+    for seed, r in again.items():
+        if (r.key, r.fingerprint) != (here[seed].key, here[seed].fingerprint):
+            raise SpecError(f"{where} seed {seed}: not the code or data of the other results")
+    return again
+
+
 def print_findings(console: Console, findings: Sequence[Finding]) -> None:
-    """Print failures in full and the rest as a count per spec."""
+    """Print failures and what else is worth a word, and the rest as a count per spec."""
     table = Table(
         "spec",
         "row",
@@ -230,7 +408,7 @@ def print_findings(console: Console, findings: Sequence[Finding]) -> None:
         return "" if value is None else f"{value:.4g}"
 
     for f in findings:
-        if not f.passed:
+        if f.reason != WITHIN:
             cells = [
                 f.spec,
                 f.row,
@@ -240,7 +418,7 @@ def print_findings(console: Console, findings: Sequence[Finding]) -> None:
                 number(f.tolerance),
                 f.reason,
             ]
-            table.add_row(*cells, style="red")
+            table.add_row(*cells, style="yellow" if f.passed else "red")
     if table.row_count:
         console.print(table)
     for spec in dict.fromkeys(f.spec for f in findings):
