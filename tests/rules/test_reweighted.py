@@ -76,7 +76,7 @@ def one_layer(kind="sbn", q="sbn"):
 
 @pytest.mark.statistical
 @pytest.mark.parametrize("k", [1, 2, 5])
-@pytest.mark.parametrize("net", [("sbn", "sbn"), ("ar-sbn", "nade")], ids=str)
+@pytest.mark.parametrize("net", [("sbn", "sbn"), ("ar-sbn", "nade"), ("dsbn", "sbn")], ids=str)
 def test_the_mean_gradient_is_the_exact_expectation(net, k):
     """θ and φ, wake phase, each coordinate within 5 standard errors over 6000 points."""
     model, rule = one_layer(*net), ReweightedWakeSleep(k=k, sleep=False)
@@ -86,6 +86,28 @@ def test_the_mean_gradient_is_the_exact_expectation(net, k):
     copies = x.expand(100, 3)  # the gradient of a batch is the mean over its independent points
     g = torch.stack([-gradient(rule(model, copies), model) for _ in range(60)])
     assert_mean(g, torch.cat([exact_p, exact_q]))
+
+
+@pytest.mark.parametrize("kind", ["sbn", "ar-sbn", "nade", "dsbn"])
+@pytest.mark.parametrize("layers", [[3], [2, 2]], ids=str)
+def test_the_limit_of_the_wake_gradient_is_that_of_the_likelihood(kind, layers):
+    """Σ_h p(h | x) ∇ log p(x, h), all that RWS tends to, against finite differences of log p(x)."""
+    model = randomised(BinaryHelmholtzMachine(3, layers, kind), scale=0.7)
+    x, step = torch.tensor([[1.0, 0.0, 1.0]]).double(), 1e-5
+    limit = Enumerated(model, x)
+    differences = []
+    for p in model.generative.parameters():
+        for i in range(p.numel()):
+            value = p.data.view(-1)[i].item()
+            ends = []
+            for end in (value + step, value - step):
+                p.data.view(-1)[i] = end
+                ends.append(exact_log_prob(model, x, layers).item())
+            p.data.view(-1)[i] = value
+            differences.append((ends[0] - ends[1]) / (2 * step))
+    expected = torch.tensor(differences).double()
+    torch.testing.assert_close(limit.posterior @ limit.grad_p, expected, atol=1e-8, rtol=1e-6)
+    assert (expected.abs() > 1e-6).sum() > 0.5 * len(expected)
 
 
 def test_bias_falls_like_one_over_k():
@@ -394,7 +416,8 @@ def test_reweighted_q_covers_both_modes_where_an_elbo_locks_on_one():
 
 
 @pytest.mark.parametrize(
-    "nets", [("sbn", "sbn"), ("nade", "ar-sbn"), ("ar-sbn", "nade"), ("sbn", "dsbn")]
+    "nets",
+    [("sbn", "sbn"), ("nade", "ar-sbn"), ("ar-sbn", "nade"), ("sbn", "dsbn"), ("dsbn", "sbn")],
 )
 def test_training_raises_the_exact_likelihood(nets):
     """Two images, judged by enumeration: −log 2 is the best, −log 16 that of independent pixels."""
