@@ -457,24 +457,20 @@ def print_estimate(
         return
     from rich.table import Table
 
-    from hwbench.compare import smallest_difference
+    from hwbench.compare import OnFile, foreseen
 
     table = Table(
         "row", "cases", "train", "evaluate", "these seeds can tell", box=None, header_style="bold"
     )
     for s in specs:
+        on_file = OnFile(s, store)
         for row in s.rows:
             mine = [j.case for j in jobs if j.case.spec == s.id and j.case.row == row.name]
             if not mine:
                 continue
             cost = costs.get(cost_key(mine[0]))
-            sds = _known_spread(store, s, row.name)
-            published = s.judged(row)
-            tell = "(no spread on file yet)"
-            if sds is not None and len(mine) > 1:
-                error = published.error if published else None
-                rounding = published.rounding if published else 0.0
-                tell = f"{smallest_difference(sds, len(mine), error, rounding):.2g} {s.unit}"
+            told = foreseen(on_file, row, mine, build.fingerprint)
+            tell = "(not known yet)" if told is None else f"{told:.2g} {s.unit}"
             parts = (
                 [clock(cost.train), "?" if cost.evaluate is None else clock(cost.evaluate)]
                 if cost
@@ -484,22 +480,6 @@ def print_estimate(
                 f"{s.id} {'/'.join(map(str, row.at.values()))}", str(len(mine)), *parts, tell
             )
     out.print(table)
-
-
-def _known_spread(store: Store, s: Spec, row: str) -> float | None:
-    """Return the standard deviation over seeds of a row's results, from its fullest profile."""
-    import statistics
-
-    found, _ = store.results(s.id)
-    for profile in reversed(PROFILES):
-        values = [
-            r.metrics[s.metric].value
-            for r in found
-            if r.case.row == row and r.case.profile == profile and s.metric in r.metrics
-        ]
-        if len(values) > 1:
-            return statistics.stdev(values)
-    return None
 
 
 def end_of_run(outcomes: Sequence[Outcome], left: Sequence[Case], stopped: bool) -> int:

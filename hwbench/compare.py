@@ -266,6 +266,37 @@ def smallest_difference(
     return prediction(0.0, sd, n, published_error, rounding, trials).half_width(level)
 
 
+def foreseen(
+    on_file: OnFile, row: Row, planned: Sequence[Case], fingerprint: Fingerprint
+) -> float | None:
+    """Return the smallest difference from print that a row can tell once the planned cases ran.
+
+    Seeds on file at their profile count with them. The spread is that of the fullest profile with
+    at least two results that today's spec and code gave on the same data set. None where there is
+    no such spread, nothing printed, or one seed.
+    """
+    spec, published = on_file.spec, on_file.spec.judged(row)
+    use, at = planned[0].data.get("use"), planned[0].profile
+    spreads = []
+    seeds = {case.seed for case in planned}
+    for profile in BEST_FIRST:
+        groups = on_file.at(row, profile).measured(spec.metric)
+        same = [
+            result
+            for result in itertools.chain(*groups)
+            if result.case.data.get("use") == use and result.fingerprint == fingerprint(result.case)
+        ]
+        spreads.append(mean_and_sd(list(_values(same, spec.metric).values()))[1] if same else None)
+        if profile == at:
+            seeds |= {result.case.seed for result in same}
+    sd = next((sd for sd in spreads if sd is not None), None)
+    if sd is None or published is None or len(seeds) < 2:
+        return None
+    return smallest_difference(
+        sd, len(seeds), published.error, published.rounding, trials=spec.trials(row)
+    )
+
+
 def holm(p: Sequence[float]) -> list[float]:
     """Return p values adjusted for their number m: the running maximum of (m − rank) p.
 

@@ -139,6 +139,54 @@ def test_one_trial_gives_its_printed_error_no_degrees_of_freedom():
     assert cp.prediction(0.0, 0.0, 5, 0.1, trials=1).df == math.inf
 
 
+def test_a_plan_foresees_what_its_verdicts_will_tell(tmp_path):
+    """Seeds on file and planned make the interval that `compare` then finds, trials included."""
+    bench = Bench(tmp_path, "{at: {m: A}, published: -90.0 ± 0.1, trials: 3}")
+    bench.put(0, spread(-90.2, 0.2, 3))
+
+    def plan(seeds, profile="full"):
+        cases = [bench.case(0, seed, profile) for seed in seeds]
+        on_file = cp.OnFile(bench.spec, bench.store)
+        return cp.foreseen(on_file, bench.spec.rows[0], cases, lambda case: "now")
+
+    assert plan([3, 4]) == pytest.approx(cp.smallest_difference(0.2, 5, 0.1, 0.05, trials=3))
+    assert plan([3, 4]) != pytest.approx(cp.smallest_difference(0.2, 5, 0.1, 0.05))
+    assert plan([0, 1], "quick") == pytest.approx(
+        cp.smallest_difference(0.2, 2, 0.1, 0.05, trials=3)
+    )
+    assert plan([0], "quick") is None
+    bench.put(0, [-90.2], seeds=[3])
+    bench.put(0, [-90.2], seeds=[4])
+    found = bench.row()
+    assert found.sd is not None
+    expected = cp.smallest_difference(found.sd, 5, 0.1, 0.05, trials=3)
+    assert plan([4]) == pytest.approx(expected) == pytest.approx(found.smallest)
+
+
+def test_a_plan_learns_nothing_from_other_code_other_data_or_an_older_spec(tmp_path):
+    bench = Bench(tmp_path, ONE)
+
+    def plan(profile="quick"):
+        on_file = cp.OnFile(bench.spec, bench.store)
+        cases = [bench.case(0, seed, profile) for seed in (3, 4)]
+        return cp.foreseen(on_file, bench.spec.rows[0], cases, lambda case: "now")
+
+    bench.put(0, spread(-90, 9.0, 3), fingerprint="before")
+    assert plan() is None
+    bench.put(0, spread(-90, 0.5, 3), "quick", variant=1)  # on the stand-in
+    assert plan() is None
+    bench.put(0, spread(-90, 0.5, 3), "quick")
+    expected = cp.smallest_difference(0.5, 5, rounding=0.05)
+    assert plan() == pytest.approx(expected)
+    older = bench.spec
+    bench.spec = make_spec(tmp_path, ONE.replace("}, p", "}, train: {epochs: 7}, p"))
+    assert bench.spec != older
+    bench.put(0, spread(-90, 0.1, 3))
+    assert plan("full") == pytest.approx(cp.smallest_difference(0.1, 5, rounding=0.05))
+    bench.spec = older
+    assert plan() == pytest.approx(expected)  # those with 7 epochs are stale
+
+
 def test_limits_of_the_smallest_difference():
     assert cp.smallest_difference(0.2, 1) == math.inf
     assert cp.smallest_difference(0.0, 5) == 0.0
