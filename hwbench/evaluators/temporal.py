@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Annotated
 
@@ -13,9 +12,16 @@ import torch
 from pydantic import Field
 
 from hwbench.evaluators.importance import ROWS
-from hwbench.evaluators.points import evaluating, points_of
+from hwbench.evaluators.points import (
+    Kind,
+    evaluating,
+    is_grey,
+    likelihood_metrics,
+    mean_metric,
+    points_of,
+)
 from hwbench.numerics import generator, log_mean_exp, stream
-from hwbench.protocols import Density, Evaluation, Evaluator, HeldOut, Metric, SequenceModel
+from hwbench.protocols import Density, Evaluation, Evaluator, HeldOut, SequenceModel
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -62,27 +68,15 @@ class FrameLogLikelihood(Evaluator[SequenceModel]):
                 estimates.append(log_mean_exp(log_w).mean(-1))
                 bounds.append(log_w.mean((0, 2)))
             progress(min(1.0, (start + group) / n))
-        grey = split.scale != 1.0 and not split.resample
         exact = isinstance(model, Density)
-
-        def metric(values: torch.Tensor, sign: int, k: int) -> Metric:
-            kind = "exact" if exact else "lower bound" if sign > 0 else "upper bound"
-            se = values.std().item() / math.sqrt(n) if n > 1 else math.nan
-            return Metric(
-                sign * values.mean().item(),
-                se,
-                n=n,
-                k=0 if exact else k,
-                kind="score" if grey else kind,  # type: ignore[arg-type]
-            )
-
-        log_px, elbo = torch.cat(estimates).cpu(), torch.cat(bounds).cpu()
+        bound: Kind = "exact" if exact else "lower bound"
+        log_px, elbo = (torch.cat(parts).cpu().numpy() for parts in (estimates, bounds))
+        one_sample: Kind = "score" if is_grey(split) else bound
         return Evaluation(
             metrics={
-                "log_likelihood": metric(log_px, 1, self.k),
-                "nll": metric(log_px, -1, self.k),
-                "elbo": metric(elbo, 1, 1),
+                **likelihood_metrics(log_px, split, bound, k=0 if exact else self.k),
+                "elbo": mean_metric(elbo, one_sample, k=0 if exact else 1),
             },
-            per_point={"log_px": log_px.numpy().astype(np.float32)},
+            per_point={"log_px": log_px.astype(np.float32)},
             diagnostics={"frames": float(model.frames)},
         )

@@ -91,6 +91,15 @@ def test_sums_over_frames_are_the_whole():
     assert [h_l.shape for h_l in h] == [(5, 10, 6), (5, 10, 3)]
 
 
+def test_the_bound_of_the_rule_is_the_sum_over_frames():
+    """F(x) = −Σ_t E_q [log p(x_t, h_t | z_t) − log q(h_t | x_t, z_t)], at the same samples."""
+    model, x = machine(layers=(2, 1)), EVERY[::7].double()
+    torch.manual_seed(0)
+    loss = ELBO(k=5)(model, x)
+    torch.manual_seed(0)
+    torch.testing.assert_close(loss, -model.frame_log_weights(x, 5).sum(-1).mean())
+
+
 def test_without_lstm_frames_are_smooth_helmholtz_machines():
     model = machine(layers=(2, 1), recurrent=0)
     plain = SmoothHelmholtzMachine(2, [2, 1], covariance="network").double()
