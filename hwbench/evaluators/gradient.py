@@ -15,7 +15,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from hwbench.evaluators.points import points_of
-from hwbench.numerics import stream
+from hwbench.numerics import generator, stream
 from hwbench.protocols import Curve, Evaluation, Evaluator, HeldOut, HelmholtzMachine, Metric
 
 Count = Annotated[int, Field(ge=1)]
@@ -108,7 +108,8 @@ class GradientBias(Evaluator[HelmholtzMachine]):
         """
         split = points_of(points, self.points, seed)
         device = split.values.device
-        x = split.batch(torch.arange(len(split), device=device))
+        pixels = generator(seed, "evaluate", "pixels", device=device)
+        x = split.batch(torch.arange(len(split), device=device), pixels)
         sizes = [sum(p.numel() for p in self._parameters(model, net)) for net in NETS]
         draws = [torch.zeros(len(self.k) + 1, self.repeats, size, device=device) for size in sizes]
         devices = [device] if device.type == "cuda" else []

@@ -117,3 +117,15 @@ def test_a_single_k_needs_no_suffix():
         small(), Points(X.to(torch.uint8)), seed=0
     )
     assert {"bias_generative", "spread_recognition", "norm_generative"} <= found.metrics.keys()
+
+
+def test_dynamic_pixels_are_drawn_by_the_seed():
+    """Whatever torch's own stream is at, and leaving it there."""
+    grey = Points(torch.full((30, 3), 128, dtype=torch.uint8), None, 255.0, resample=True)
+    model, found = small(), []
+    for seed, own in [(0, 1), (0, 2), (1, 1)]:
+        torch.manual_seed(own)
+        state = torch.get_rng_state()
+        found.append(repr(GradientBias.tiny()(model, grey, seed=seed).metrics))
+        assert torch.equal(state, torch.get_rng_state())
+    assert found[0] == found[1] != found[2]
