@@ -637,6 +637,11 @@ def _verdict(
         return "incomparable", row.incomparable
     away = _number(difference, estimate.half_width() if estimate else None, sign=True)
     away = f"{away} {spec.unit} from print"
+    if of.profile != "full" and of.stand_in:
+        return (
+            "reduced",
+            f"run at {of.profile} on other data ({of.stand_in}), so no distance counts",
+        )
     if of.profile != "full":
         return "reduced", f"run at {of.profile}, not by the published protocol; {away}"
     if of.stand_in:

@@ -637,7 +637,8 @@ def _rows(comparison: Comparison) -> tuple[list[RowView], list[str]]:
     for outcome, fact, printed, number in zip(
         comparison.rows, all_facts, published, measured, strict=True
     ):
-        interval = outcome.interval
+        away = on_other_data(outcome)  # a distance from print would mean nothing
+        interval = None if away else outcome.interval
         margin = spec.margin(outcome.row)
         half = None if interval is None else (interval.high - interval.low) / 2
         flags = [clean(f) for f in outcome.flags]
@@ -658,13 +659,13 @@ def _rows(comparison: Comparison) -> tuple[list[RowView], list[str]]:
                     v for k, v in fact.items() if usual.get(k) != v and str(k) not in outcome.row.at
                 ],
                 difference=difference_text(
-                    outcome.difference, interval, decimals(outcome.se_points, 2)
+                    None if away else outcome.difference, interval, decimals(outcome.se_points, 2)
                 ),
                 interval=interval_text(interval),
                 level=percent(interval.level) if interval else "",
                 margin="" if margin is None or outcome.published is None else f"± {margin:g}",
                 smallest=""
-                if outcome.smallest is None
+                if away or outcome.smallest is None
                 else fixed(outcome.smallest, decimals(half)),
                 verdict=outcome.verdict,
                 reason=sentence(outcome.reason),

@@ -215,6 +215,17 @@ def test_warnings_of_a_kind_are_one_with_their_rows_seeds_and_range(example: Exa
     ]
 
 
+def test_a_row_on_a_stand_in_shows_no_distance_from_print(example: Example):
+    rows = list(example.comparison.rows)
+    assert tables.section(example.comparison).rows[1].difference == "−0.67"
+    case = rows[1].results[0].case.model_copy(update={"stands_in_for": "mnist.MNIST"})
+    other = [r.model_copy(update={"case": case}) for r in rows[1].results]
+    rows[1] = replace(rows[1], results=other)
+    view = tables.section(replace(example.comparison, rows=rows)).rows[1]
+    assert (view.difference, view.interval, view.smallest) == (tables.NONE, "", "")
+    assert view.measured.startswith("−95.014")
+
+
 def test_what_every_measured_row_warns_of_names_none(example: Example):
     rows = [
         replace(o, results=[r.model_copy(update={"warnings": ["no"]}) for r in o.results])
