@@ -223,7 +223,7 @@ def test_a_row_on_a_stand_in_shows_no_distance_from_print(example: Example):
     rows[1] = replace(rows[1], results=other)
     view = tables.section(replace(example.comparison, rows=rows)).rows[1]
     assert (view.difference, view.interval, view.smallest) == (tables.NONE, "", "")
-    assert view.measured.startswith("−95.014")
+    assert "95.014" in view.measured
 
 
 def test_what_every_measured_row_warns_of_names_none(example: Example):
