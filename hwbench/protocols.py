@@ -249,6 +249,94 @@ class EnergyModel(GenerativeModel):
         return difference.detach()
 
 
+class Stack(Model):
+    """Layers x = h_0, h_1, …, h_L that can be learned greedily, one pair of neighbours at a time.
+
+    Attributes:
+        layers: units of h_1, …, h_L.
+    """
+
+    layers: list[int]
+
+    @abstractmethod
+    def pair(self, layer: int) -> EnergyModel:
+        """Return the RBM that pretraining learns between h_{layer−1} and h_layer, 1 ≤ layer ≤ L.
+
+        Its parameters are the stack's own: to train it is to train the stack.
+        """
+
+    @abstractmethod
+    def ascend(self, x: Float[Tensor, "b d"], layer: int) -> Float[Tensor, "b h"]:
+        """Return the means of h_layer that pretraining gives to the next pair, detached.
+
+        For layer 0 they are x.
+        """
+
+
+class DeepBoltzmannMachine(Stack, GenerativeModel):
+    """Binary units in layers x = h_0, h_1, …, h_L, each coupled with its neighbours only.
+
+        −E(x, h) = Σ_l b_l·h_l + Σ_l h_{l−1} W_l h_l,   p(x, h) ∝ exp(−E(x, h))
+
+    Given the even layers (x, h_2, …) the odd ones are independent, and the other way round: a state
+    of the chain is [N, E], the even layers side by side. `Latents` with x in front are all layers.
+
+    Attributes:
+        data_means: [D], the mean of every observed unit in the training data, kept by `adapt`.
+    """
+
+    data_means: Tensor
+
+    @abstractmethod
+    def couplings(self) -> Couplings:
+        """Return the parameters as those of an RBM: even layers visible, odd layers hidden."""
+
+    @abstractmethod
+    def energy(self, states: Latents) -> Float[Tensor, "b"]:
+        """Return E of all layers; units may be anything from 0 to 1 (means of independent ones)."""
+
+    @abstractmethod
+    def inputs(self, states: Latents) -> Latents:
+        """Return the log odds of h_1, …, h_L, each given its neighbours in `states`."""
+
+    @abstractmethod
+    def mean_field(
+        self,
+        x: Float[Tensor, "b d"],
+        iterations: int,
+        tolerance: float = 0.0,
+        damping: float | None = None,
+    ) -> Latents:
+        """Return the means μ_1, …, μ_L of a factorised q(h | x), detached.
+
+        Args:
+            x: points.
+            iterations: at most this many sweeps.
+            tolerance: stop once the units move by less than this, on average; 0 never looks.
+            damping: None updates odd and even layers in turn, and no sweep lowers the bound; a
+                number d updates all layers at once, to d times the old plus 1 − d the new means.
+        """
+
+    @abstractmethod
+    def bound(self, x: Float[Tensor, "b d"], means: Latents) -> Float[Tensor, "b"]:
+        """Return E_q[−E(x, h)] + H(q) ≤ log p(x) + log Z, in nats."""
+
+    @abstractmethod
+    def gibbs(self, even: Float[Tensor, "n e"], k: int) -> Float[Tensor, "n e"]:
+        """Return the even layers after k sweeps (odd given even, even given odd), detached."""
+
+    @abstractmethod
+    def complete(self, even: Float[Tensor, "n e"]) -> Latents:
+        """Return all layers, the odd ones at their means given the even ones, detached."""
+
+    @abstractmethod
+    def contrast(self, positive: Latents, negative: Latents) -> Float[Tensor, ""]:
+        """Add the gradient of mean E(positive) − mean E(negative) to `.grad`; return it, detached.
+
+        Both are all layers, x in front.
+        """
+
+
 class Inferred(NamedTuple):
     """Latents drawn from q(h | x).
 

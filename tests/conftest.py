@@ -1,8 +1,11 @@
-"""A benchmarks folder of one tiny spec, and a cache of the test's own."""
+"""A benchmarks folder of one tiny spec with a cache of its own; small machines, enumerated."""
 
+import itertools
 import textwrap
+from types import SimpleNamespace
 
 import pytest
+import torch
 
 TINY = """
 id: tiny/table
@@ -57,3 +60,42 @@ def spec(folder):
     from hwbench.spec import load
 
     return load(folder / "benchmarks" / "tiny" / "table.yaml")
+
+
+@pytest.fixture(scope="session")
+def all_binary():
+    """all_binary(d): every binary vector [2^d, d] in float64, the first unit varying slowest."""
+    return lambda d: torch.tensor(list(itertools.product([0.0, 1.0], repeat=d))).double()
+
+
+@pytest.fixture(scope="session")
+def random_dbm():
+    """random_dbm(seed): a DBM in float64 with every parameter drawn from N(0, scale²)."""
+    from hwbench.models.dbm import DBM
+
+    def model(seed, visible=5, layers=(4, 3), scale=0.8):
+        torch.manual_seed(seed)
+        dbm = DBM(visible, layers=list(layers)).double()
+        with torch.no_grad():
+            for p in dbm.parameters():
+                p.normal_(0, scale)
+        return dbm
+
+    return model
+
+
+@pytest.fixture(scope="session")
+def enumerated(all_binary):
+    """enumerated(dbm): its `states` (x in front), `log_joint` [2^D, 2^H], `log_z` and `log_px`."""
+
+    def exact(dbm):
+        sizes = [dbm.visible, *dbm.layers]
+        states = list(all_binary(sum(sizes)).split(sizes, 1))
+        minus = -dbm.energy(states)
+        log_z = minus.logsumexp(0)
+        log_joint = (minus - log_z).view(2**dbm.visible, -1)
+        return SimpleNamespace(
+            states=states, log_z=log_z, log_joint=log_joint, log_px=log_joint.logsumexp(1)
+        )
+
+    return exact
