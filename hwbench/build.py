@@ -11,18 +11,21 @@ import hashlib
 import importlib
 import importlib.util
 import inspect
+import json
 import math
 import typing
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from importlib.machinery import PathFinder
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import PydanticSchemaGenerationError, TypeAdapter, ValidationError
+from pydantic import Field, PydanticSchemaGenerationError, TypeAdapter, ValidationError
 
 from hwbench.spec import (
     PROFILES,
+    UNKNOWN,
     Block,
     Case,
     Located,
@@ -33,6 +36,7 @@ from hwbench.spec import (
     Stage,
     UserError,
     did_you_mean,
+    dotted,
     resolve,
     runs_at,
     validation_problems,
@@ -57,6 +61,31 @@ BASES = {
     "validate": "Evaluator",
 }
 CONTEXT = ("visible", "classes", "shape")  # what a constructor may ask of the runner by naming it
+
+Rate = Annotated[float, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+Amount = Annotated[float, Field(ge=0)]
+RATES = ("lr_generative", "lr_recognition")  # of one net each; the learner's, not the optimizer's
+_RANGES: dict[str, Any] = {  # torch.optim says no more than `float`
+    "lr": Rate,
+    "betas": tuple[Share, Share],
+    "momentum": Share,
+    "alpha": Share,
+    "rho": Share,
+    "dampening": Share,
+    "weight_decay": Amount,
+    "lr_decay": Amount,
+    "momentum_decay": Amount,
+    "initial_accumulator_value": Amount,
+    "eps": Amount,
+}
+_NOT_IN_A_SPEC = ("foreach", "capturable", "differentiable", "maximize")
+_NOT_DRIVEN = {
+    "LBFGS": "it evaluates the loss again and again within a step",
+    "SparseAdam": "it takes sparse gradients only",
+    "Muon": "it takes matrices only, and models have biases",
+    "Optimizer": "it is the base of the others",
+}
 
 _plugins: set[str] = set()
 
@@ -125,9 +154,14 @@ def find_class(kind: str, use: str) -> type:
     module_name, _, class_name = use.rpartition(".")
     if kind == "optimizer" and not module_name:
         optim = importlib.import_module("torch.optim")
-        if isinstance(getattr(optim, class_name, None), type):
+        known = [n for n in dir(optim) if n[0].isupper() and n not in _NOT_DRIVEN]
+        if class_name in known:
             return typing.cast(type, getattr(optim, class_name))
-        known = [n for n in dir(optim) if n[0].isupper()] + list(shelf(kind))
+        known += shelf(kind)
+        if class_name in _NOT_DRIVEN:
+            raise BuildError(
+                f"{use} cannot be used here: {_NOT_DRIVEN[use]}; allowed: {', '.join(known)}"
+            )
         raise BuildError(f"torch.optim has no {use!r}{did_you_mean(use, known)}")
     if not all(part.isidentifier() for part in use.split(".")):
         raise BuildError(f"{use!r} is not the name of a class, as module.Class")
@@ -155,17 +189,44 @@ def find_class(kind: str, use: str) -> type:
 
 @functools.cache
 def _parameters(cls: Any) -> dict[str, tuple[inspect.Parameter, Any]]:
+    """Return what a block may say of a class, by name, each with its annotation."""
     try:
         hints = typing.get_type_hints(cls.__init__, include_extras=True)
     except Exception:  # a hint of a foreign class that cannot be evaluated is not checked
         hints = {}
     signature = inspect.signature(cls.__init__)
-    return {n: (p, hints.get(n, Any)) for n, p in list(signature.parameters.items())[1:]}
+    found = {n: (p, hints.get(n, Any)) for n, p in list(signature.parameters.items())[1:]}
+    if _is_optimizer(cls):
+        del found["params"]
+        for name in RATES:
+            found[name] = (inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=0), Rate)
+    if cls.__module__.startswith("torch."):
+        for name, (parameter, hint) in list(found.items()):
+            if name in _NOT_IN_A_SPEC:
+                del found[name]
+            elif name == "betas" or typing.get_origin(hint) is not tuple:
+                found[name] = (parameter, _RANGES.get(name, hint))
+    return found
+
+
+def _is_optimizer(cls: type) -> bool:
+    return any(
+        f"{c.__module__}.{c.__name__}" == "torch.optim.optimizer.Optimizer" for c in cls.__mro__
+    )
 
 
 @functools.cache
 def _adapter(cls: type, name: str) -> Any:
     return TypeAdapter(_parameters(cls)[name][1], config={"arbitrary_types_allowed": True})
+
+
+def _read_value(adapter: Any, value: Any) -> Any:
+    """Return a value as its annotation reads it; a tuple is a list in YAML, as in JSON."""
+    try:
+        text = json.dumps(value)
+    except (TypeError, ValueError):
+        return adapter.validate_python(value, strict=True)
+    return adapter.validate_json(text, strict=True)
 
 
 def _validated(
@@ -177,12 +238,14 @@ def _validated(
     parameters = _parameters(cls)
     open_ended = any(p.kind is p.VAR_KEYWORD for p, _ in parameters.values())
     own = [
-        n
-        for n, (p, _) in parameters.items()
-        if n not in context and n != "params" and p.kind is not p.VAR_KEYWORD
+        n for n, (p, _) in parameters.items() if n not in context and p.kind is not p.VAR_KEYWORD
     ]
     for name, value in arguments.items():
         values[name] = value
+        if name in _NOT_IN_A_SPEC and _is_optimizer(cls):
+            message = f"{name!r} makes no sense here; allowed: {', '.join(sorted(own))}"
+            errors.append(BuildError(message, (name,)))
+            continue
         if name not in own:
             if not open_ended:
                 errors.append(
@@ -192,7 +255,7 @@ def _validated(
                 )
             continue
         try:
-            values[name] = _adapter(cls, name).validate_python(value, strict=True)
+            values[name] = _read_value(_adapter(cls, name), value)
         except PydanticSchemaGenerationError:
             continue
         except ValidationError as error:
@@ -221,8 +284,7 @@ def check_arguments(
 def arguments(cls: type, block: Block) -> dict[str, Any]:
     """Return a block's arguments as the constructor of `cls` takes them: 20 for a float is 20.0.
 
-    `use` is left out. For an optimizer call this on what its constructor takes, without
-    `lr_generative` and `lr_recognition`.
+    `use` is left out. Those of an optimizer may hold `RATES`, which its constructor does not take.
 
     Raises:
         BuildError: an argument is unknown, missing, of the wrong type or out of range.
@@ -267,117 +329,174 @@ def _check_block(kind: str, block: Any, path: Path_) -> Iterator[tuple[Path_, st
         yield (*path, *error.path), str(error)
         return
     arguments = {k: v for k, v in block.items() if k != "use"}
-    if kind == "optimizer":
-        arguments = {
-            k: v for k, v in arguments.items() if k not in ("lr_generative", "lr_recognition")
-        }
     for wrong in check_arguments(cls, arguments):
         yield (*path, *wrong.path), str(wrong)
 
 
-def _check_row(spec: Spec, row: Row, blocks: Located) -> Iterator[tuple[Path_, str]]:
-    plain_case = {"data": None, "model": None}
-    for kind in plain_case:
-        yield from _check_block(kind, blocks.get(kind, {}), (kind,))
-    stages = blocks.get("train") or []
-    for i, stage in enumerate(stages if isinstance(stages, list) else [stages]):
-        path: Path_ = ("train", i) if isinstance(stages, list) else ("train",)
+def _listed(blocks: Located, key: str) -> list[tuple[Path_, Any]]:
+    """Return what stands under a key, which may be one thing or a list, each with its place."""
+    value = blocks.get(key) or []
+    return (
+        [((key, i), v) for i, v in enumerate(value)]
+        if isinstance(value, list)
+        else [((key,), value)]
+    )
+
+
+def _parts(blocks: Located) -> Iterator[tuple[str, Path_, Any]]:
+    """Yield each block of a row with its kind and place; what the row lacks is left out."""
+    for kind in ("data", "model", "fit"):
+        if blocks.get(kind):
+            yield kind, (kind,), blocks[kind]
+    for path, stage in _listed(blocks, "train"):
+        for kind in ("rule", "optimizer", "validate"):
+            if isinstance(stage, Mapping) and isinstance(stage.get(kind), Mapping):
+                yield kind, (*path, kind), stage[kind]
+    for path, block in _listed(blocks, "evaluate"):
+        yield "evaluate", path, block
+
+
+@dataclass
+class _Checked:
+    """A row at a profile: its mistakes, and the names its numbers will have (None: not known)."""
+
+    row: Row
+    mistakes: list[tuple[Path_, str]]
+    metrics: set[str] | None = None
+    curves: set[str] | None = None
+
+
+def _check_row(row: Row, blocks: Located) -> _Checked:
+    """Check each block by itself, then build what can be built and see that it fits together."""
+    out = _Checked(row, [])
+    for path, stage in _listed(blocks, "train"):
         try:
             Stage.model_validate(stage)
         except ValidationError as error:
             for problem in validation_problems(error, "", blocks, Stage):
-                yield (*path, *problem.field.split(".")), problem.message
-            continue
-        for kind in ("rule", "optimizer", "validate"):
-            if stage.get(kind):
-                yield from _check_block(kind, stage[kind], (*path, kind))
-    if blocks.get("fit"):
-        yield from _check_block("fit", blocks["fit"], ("fit",))
-    evaluate = blocks.get("evaluate") or []
-    for i, block in enumerate(evaluate if isinstance(evaluate, list) else [evaluate]):
-        path = ("evaluate", i) if isinstance(evaluate, list) else ("evaluate",)
-        yield from _check_block("evaluate", block, path)
-
-
-def _check_fit_together(blocks: Located) -> Iterator[tuple[Path_, str]]:
-    """Build the row's model (on no data) and see that its rule and evaluators can work with it."""
+                out.mistakes.append(((*path, *problem.field.split(".")), problem.message))
+    sound = []
+    for kind, path, block in _parts(blocks):
+        mistakes = list(_check_block(kind, block, path))
+        out.mistakes += mistakes
+        if not mistakes and kind != "optimizer":
+            sound.append((kind, path, block))
+    made: dict[Path_, tuple[str, Any]] = {}
+    context: dict[str, Any] = {}
     torch = importlib.import_module("torch")  # only here: compare and report do without it
-
-    try:
-        data = make("data", blocks["data"])
-    except BuildError as error:
-        yield ("data", *error.path), str(error)
-        return
-    try:
-        with torch.device("meta"):
-            model = make(
-                "model",
-                blocks["model"],
-                visible=math.prod(data.shape),
-                classes=data.classes,
-                shape=data.shape,
-            )
-    except BuildError as error:
-        yield ("model", *error.path), str(error)
-        return
-    stages = blocks.get("train") or []
-    users: list[tuple[str, Path_, Any]] = []
-    for i, stage in enumerate(stages if isinstance(stages, list) else [stages]):
-        path: Path_ = ("train", i) if isinstance(stages, list) else ("train",)
-        users += [
-            (kind, (*path, kind), stage[kind]) for kind in ("rule", "validate") if stage.get(kind)
-        ]
-    if blocks.get("fit"):
-        users.append(("fit", ("fit",), blocks["fit"]))
-    evaluate = blocks["evaluate"]
-    for i, block in enumerate(evaluate if isinstance(evaluate, list) else [evaluate]):
-        users.append(
-            ("evaluate", ("evaluate", i) if isinstance(evaluate, list) else ("evaluate",), block)
-        )
-    for kind, path, block in users:
+    for kind, path, block in sound:  # the data come first, then the model
+        if kind == "model" and not context:
+            continue
         try:
-            user = make(kind, block)
+            with torch.device("meta" if kind == "model" else "cpu"):
+                made[path] = (kind, make(kind, block, **context))
         except BuildError as error:
-            yield (*path, *error.path), str(error)
+            out.mistakes.append(((*path, *error.path), str(error)))
+            continue
+        if kind == "data":
+            data = made[path][1]
+            visible = math.prod(data.shape)
+            context = {"visible": visible, "classes": data.classes, "shape": data.shape}
+    if ("model",) in made:
+        out.mistakes += _check_together(made, blocks)
+    if len(made) == sum(kind != "optimizer" for kind, _, _ in _parts(blocks)):
+        out.metrics, out.curves = _names(made.values())
+    return out
+
+
+def _check_together(
+    made: Mapping[Path_, tuple[str, Any]], blocks: Located
+) -> Iterator[tuple[Path_, str]]:
+    """Yield which rules, fits and evaluators cannot work with the model."""
+    model = made[("model",)][1]
+    for path, (kind, user) in made.items():
+        if kind in ("data", "model"):
             continue
         wanted = user.trains()
+        use = functools.reduce(lambda here, step: here[step], path, typing.cast(Any, blocks))["use"]
         if not isinstance(model, wanted):
-            yield (
-                (*path, "use"),
-                f"{block['use']} works on a {wanted.__name__}; {blocks['model']['use']} is none",
-            )
+            message = f"{use} works on a {wanted.__name__}; {blocks['model']['use']} is none"
+            yield (*path, "use"), message
         elif kind == "rule":
             try:
                 user.check(model)
             except ValueError as error:
-                yield path, f"{block['use']}: {error}"
+                yield path, f"{use}: {error}"
+
+
+def _names(made: Iterable[tuple[str, Any]]) -> tuple[set[str] | None, set[str] | None]:
+    """Return patterns of the metrics and curves of a result; None where a class declares none."""
+    metrics: set[str] = set()
+    curves: set[str] = set()
+    open_metrics = open_curves = False
+    for kind, user in made:
+        if kind == "rule":
+            curves.add("train/objective")
+        elif kind == "fit":
+            curves |= set(user.curves)
+            open_curves |= not user.curves
+        elif kind == "validate":
+            curves |= {f"validation/{name}" for name in user.metrics[:1]}
+            open_curves |= not user.metrics
+        elif kind == "evaluate":
+            metrics |= set(user.metrics)
+            curves |= set(user.curves)
+            open_metrics |= not user.metrics
+            open_curves |= not user.metrics
+    return None if open_metrics else metrics, None if open_curves else curves
 
 
 def check(spec: Spec) -> list[Problem]:
     """Return every mistake in a spec's names and arguments, at every profile; builds each model."""
     found: dict[tuple[int, str, str], Problem] = {}
+
+    def note(line: int, field: str, message: str, where: str = "") -> None:
+        found.setdefault((line, field, message), Problem(spec.file, line, where + field, message))
+
     for profile in PROFILES:
-        for i, row in enumerate(spec.rows):
+        rows = []
+        for row in spec.rows:
             if not runs_at(spec, row, profile) and profile != "full":
                 continue
             blocks = resolve(spec, row, profile)
-            mistakes = list(_check_row(spec, row, blocks)) or list(_check_fit_together(blocks))
-            for path, message in mistakes:
-                line = blocks.line_at(path)
-                field = ".".join(map(str, path))
-                key = (line, field, message)
-                where = f"row {'/'.join(map(str, row.at.values()))}, {field}"
-                found.setdefault(key, Problem(spec.file, line, where, message))
+            rows.append(_check_row(row, blocks))
+            where = f"row {'/'.join(map(str, row.at.values()))}, "
+            for path, message in rows[-1].mistakes:
+                note(blocks.line_at(path), ".".join(map(str, path)), message, where)
             for name in {n for names in (blocks.get("stand_ins") or {}).values() for n in names}:
                 try:
                     find_class("data", name)
                 except BuildError as error:
-                    line = blocks.line_at(("stand_ins",))
-                    found.setdefault(
-                        (line, name, ""), Problem(spec.file, line, "stand_ins", str(error))
-                    )
-            del i
+                    note(blocks.line_at(("stand_ins",)), "stand_ins", str(error))
+        for path, message in _check_names(spec, rows):
+            note(spec.document.line_at(path), dotted(path), message)
     return list(found.values())
+
+
+def _check_names(spec: Spec, rows: Sequence[_Checked]) -> Iterator[tuple[Path_, str]]:
+    """Yield metrics and curves asked for that no evaluator of the rows concerned gives."""
+
+    def ask(
+        path: Path_, name: str | None, what: str, concerned: Sequence[_Checked]
+    ) -> Iterator[tuple[Path_, str]]:
+        given = [row.metrics if what == "metric" else row.curves for row in concerned]
+        known = sorted(set().union(*(names for names in given if names is not None)))
+        if not name or name == UNKNOWN or not given or None in given:
+            return
+        if not any(fnmatchcase(name, pattern) for pattern in known):
+            yield path, f"no {what} {name!r}{did_you_mean(name, known)}"
+
+    for row in rows:
+        yield from ask(("metric",), spec.metric, "metric", [row])
+        for name in row.row.also or {}:
+            yield from ask(("rows", spec.rows.index(row.row), "also", name), name, "metric", [row])
+    for i, claim in enumerate(spec.claims):
+        concerned = [r for r in rows if r.row.matches(claim.where)]
+        yield from ask(("claims", i, "metric"), claim.metric, "metric", concerned)
+    for i, figure in enumerate(spec.figures):
+        concerned = [r for r in rows if r.row.matches(figure.where)]
+        yield from ask(("figures", i, "metric"), figure.metric, "metric", concerned)
+        yield from ask(("figures", i, "curve"), figure.curve, "curve", concerned)
 
 
 # --- sources --------------------------------------------------------------------------------------

@@ -161,7 +161,7 @@ def load_specs(names: Sequence[str] | None, folder: Path, *, blocks: bool = True
         problems += mistakes
         if found is not None:
             specs.append(found)
-            if blocks and not mistakes:
+            if blocks:
                 problems += build.check(found)
     if problems:
         raise SpecError(problems)

@@ -114,10 +114,9 @@ def learner_of(
     rule = rule.to(built.device)
     rule.check(built.model)
     rule.begin(built.model, built.splits.train)
-    options = {k: v for k, v in stage.optimizer.items() if k != "use"}
     optimizer_class = build.find_class("optimizer", stage.optimizer["use"])
-    own = {k: v for k, v in options.items() if k not in ("lr_generative", "lr_recognition")}
-    own = build.arguments(optimizer_class, own)
+    options = build.arguments(optimizer_class, stage.optimizer)
+    own = {k: v for k, v in options.items() if k not in build.RATES}
     if optimizer_class in (torch.optim.Adam, torch.optim.AdamW, torch.optim.SGD):
         own.setdefault("fused", True)
     optimizer = optimizer_class(optimizer_groups(built.model, rule, options), **own)

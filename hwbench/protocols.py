@@ -503,7 +503,13 @@ class Rule(nn.Module, ABC, Generic[M]):
 
 
 class Fit(ABC, Generic[M]):
-    """A model that fits itself in one go (EM, k-NN, SVM) instead of by gradient steps."""
+    """A model that fits itself in one go (EM, k-NN, SVM) instead of by gradient steps.
+
+    Attributes:
+        curves: names of its curves; without any, a spec may ask for what it likes.
+    """
+
+    curves: tuple[str, ...] = ()
 
     @classmethod
     def trains(cls) -> type[Model]:
@@ -590,10 +596,15 @@ class Evaluator(ABC, Generic[M]):
     An evaluator that sets `resumable` is also given `scratch`, where it keeps what it has so far.
 
     Attributes:
+        metrics: names of what it measures, so that a spec that asks for another is told; `*` and
+            `[1-9]` stand for what depends on the model. Without any, nothing is checked.
+        curves: names of its curves, where `metrics` are given.
         better: which direction of its first metric is better, the one that early stopping watches.
     """
 
     resumable = False
+    metrics: tuple[str, ...] = ()
+    curves: tuple[str, ...] = ()
     better: Literal["higher", "lower"] = "higher"
 
     @classmethod

@@ -879,12 +879,14 @@ def _completeness(spec: Spec, document: Located, file: str) -> Iterator[Problem]
             )
 
 
+UNKNOWN = "?"  # stands for a name that was refused, so that nobody looks for it
 _HARMLESS: dict[str, Any] = {
-    "id": "x/x", "title": "", "source": "", "metric": "", "better": "higher", "show": {"index": []},
+    "id": "x/x", "title": "", "source": "", "metric": UNKNOWN, "better": "higher",
+    "show": {"index": []},
 }  # fmt: skip
 
 
-def _salvage(document: Located, error: ValidationError) -> tuple[Spec, Located] | None:
+def _salvage(document: Located, error: ValidationError, file: str) -> tuple[Spec, Located] | None:
     """Return a spec without the values refused, to find other mistakes in, if it can stand."""
     out = copy.deepcopy(document)
     for item in error.errors():
@@ -896,7 +898,7 @@ def _salvage(document: Located, error: ValidationError) -> tuple[Spec, Located] 
                     "gap": {"better": {}, "worse": {}},
                 }
             case ("figures", int(i), *_):
-                out["figures"][i] = {"title": "", "kind": "curve", "curve": "x"}
+                out["figures"][i] = {"title": "", "kind": "curve", "curve": UNKNOWN}
             case ("rows", int(i), str(key), *_) if key != "at":
                 out["rows"][i].pop(key, None)
             case ("defaults" | "profiles" as part, str(key), *_):
@@ -905,6 +907,7 @@ def _salvage(document: Located, error: ValidationError) -> tuple[Spec, Located] 
                 out[key] = _HARMLESS[key]
             case (str(key), *_) if key != "rows":
                 out.pop(key, None)
+    out |= {"file": file, "document": out}
     try:
         return Spec.model_validate(out), out
     except ValidationError:
@@ -931,7 +934,11 @@ def _shared_profiles(path: Path) -> tuple[Located, list[Problem]]:
 
 
 def parse(path: Path) -> tuple[Spec | None, Located, list[Problem]]:
-    """Read one spec file; returns the Spec (if it stands), the document, and every mistake."""
+    """Read one spec file; returns the Spec, the document, and every mistake.
+
+    Where there are mistakes the Spec is what stands without the values refused, to find others in;
+    None where nothing does.
+    """
     document, problems = read_yaml(path)
     file = display_path(path)
     for own in ("file", "document"):  # fields of ours, not keys of a file
@@ -956,10 +963,11 @@ def parse(path: Path) -> tuple[Spec | None, Located, list[Problem]]:
         spec = Spec.model_validate({**merged, "file": file, "document": merged})
     except ValidationError as error:
         problems += validation_problems(error, file, merged, Spec)
-        rest = _salvage(merged, error)
-        if rest is not None:
-            problems += _references(*rest, file)
-        return None, document, problems
+        rest = _salvage(merged, error, file)
+        if rest is None:
+            return None, document, problems
+        problems += _references(*rest, file)
+        return rest[0], document, problems
     problems += _references(spec, merged, file)
     problems += _completeness(spec, merged, file)
     return spec, merged, problems

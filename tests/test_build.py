@@ -3,10 +3,12 @@
 import shutil
 
 import pytest
+import torch
+import yaml
 
-from hwbench import build
+from hwbench import build, cli
 from hwbench.build import BuildError, check_arguments, find_class, fingerprint, make, sources
-from hwbench.spec import cases
+from hwbench.spec import SpecError, cases
 
 
 @pytest.mark.parametrize(
@@ -240,3 +242,168 @@ def test_a_rule_may_refuse_a_model_of_the_right_protocol(folder, monkeypatch):
     assert problem.message == "bounds.ELBO: VAE is not to its taste"
     assert problem.field == "row VAE, train.rule"
     assert "VAE" in (folder / problem.file).read_text().splitlines()[problem.line - 1]
+
+
+def problems_after(folder, *changes):
+    """Return what loading the tiny spec reports after some replacements in it."""
+    path = folder / "benchmarks" / "tiny" / "table.yaml"
+    text = path.read_text()
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new, 1)
+    path.write_text(text)
+    try:
+        cli.load_specs(["tiny"], folder / "benchmarks")
+    except SpecError as error:
+        return error.problems
+    return []
+
+
+ADAM = "optimizer: {use: Adam, lr: 1e-2}"
+FIGURES = "figures:\n  - {title: t, kind: curve, curve: %s}\nshow: {"
+WRONG_NAMES = [
+    ("metric: log_likelihood", "metric: log_likelihod", "metric", "log_likelihood"),
+    ("order: {", "metric: nl, order: {", "claims[0].metric", "nll"),
+    ("published: -6.0", "published: -6.0, also: {elbow: 1.0}", "rows[1].also.elbow", "elbo"),
+    ("show: {", FIGURES % "k_curv", "figures[0].curve", "k_curve"),
+    ("show: {", FIGURES % "train/objectiv", "figures[0].curve", "train/objective"),
+    (
+        "show: {",
+        FIGURES % "validation/log_likelihod",
+        "figures[0].curve",
+        "validation/log_likelihood",
+    ),
+    (
+        "show: {",
+        "figures:\n  - {title: t, kind: rows, x: method, metric: nlll}\nshow: {",
+        "figures[0].metric",
+        "nll",
+    ),
+]
+
+
+@pytest.mark.parametrize(("old", "new", "field", "nearest"), WRONG_NAMES)
+def test_a_metric_or_curve_that_nobody_gives(folder, old, new, field, nearest):
+    (problem,) = problems_after(folder, (old, new))
+    assert problem.field == field
+    assert problem.message.endswith(f"did you mean {nearest}?")
+    line = (folder / problem.file).read_text().splitlines()[problem.line - 1]
+    assert field.rpartition(".")[2].split("[")[0] in line
+
+
+@pytest.mark.parametrize(("old", "new", "field", "nearest"), WRONG_NAMES)
+def test_a_metric_or_curve_that_somebody_gives(folder, old, new, field, nearest):
+    wrong = new.replace("log_likelihod", "log_likelihood").replace("k_curv}", "k_curve}")
+    wrong = wrong.replace("objectiv}", "objective}").replace("nlll", "nll").replace("elbow", "elbo")
+    assert problems_after(folder, (old, wrong.replace("metric: nl,", "metric: nll,"))) == []
+
+
+def test_an_evaluator_that_declares_nothing_may_give_anything(folder, monkeypatch):
+    from hwbench.evaluators.importance import LogLikelihood
+
+    monkeypatch.setattr(LogLikelihood, "metrics", ())
+    assert problems_after(folder, ("metric: log_likelihood", "metric: novelty")) == []
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "message"),
+    [
+        ("{use: Adam, lr: 0}", "greater than 0"),
+        ("{use: SGD, lr: -0.1}", "greater than 0"),
+        ("{use: SGD, lr: 0.1, momentum: 1.0}", "less than 1"),
+        ("{use: AdamW, weight_decay: -1}", "greater than or equal to 0"),
+        ("{use: Adam, betas: [0.9, 1.5]}", "less than 1"),
+        ("{use: Adam, betas: 0.9}", "valid array"),
+        ("{use: Adam, lr_generative: -1e-3}", "greater than 0"),
+        ("{use: Adam, lr_generativ: 1e-3}", "did you mean lr_generative?"),
+        ("{use: LBFGS}", "LBFGS cannot be used here: it evaluates the loss again"),
+        ("{use: SparseAdam}", "SparseAdam cannot be used here"),
+        ("{use: Optimizer}", "Optimizer cannot be used here"),
+        ("{use: Adam, maximize: true}", "'maximize' makes no sense here; allowed: amsgrad, betas"),
+        ("{use: SGD, foreach: true}", "'foreach' makes no sense here; allowed: dampening"),
+        ("{use: burda.BurdaAdam, lr_recognition: 0}", "greater than 0"),
+    ],
+)
+def test_an_optimizer_that_makes_no_sense(folder, optimizer, message):
+    (problem,) = problems_after(folder, (ADAM, f"optimizer: {optimizer}"))
+    assert message in problem.message
+    assert "train.optimizer" in problem.field
+    assert problem.line == 14
+
+
+@pytest.mark.parametrize(
+    "optimizer",
+    [
+        "{use: Adam, betas: [0.9, 0.99], amsgrad: true, lr_generative: 1e-3, lr_recognition: 1}",
+        "{use: RMSprop, alpha: 0.9, momentum: 0.5, centered: true}",
+        "{use: SGD, lr: 1, momentum: 0.9, nesterov: true, weight_decay: 1e-4}",
+        "{use: Adafactor, eps: [null, 1e-3]}",
+        "{use: Rprop, etas: [0.5, 1.2]}",
+    ],
+)
+def test_an_optimizer_that_makes_sense(folder, optimizer):
+    """And torch takes the arguments as they are read: a list for a tuple, a whole number."""
+    assert problems_after(folder, (ADAM, f"optimizer: {optimizer}")) == []
+    block = yaml.safe_load(optimizer.replace("1e-", "1.0e-"))
+    cls = find_class("optimizer", block["use"])
+    own = {k: v for k, v in build.arguments(cls, block).items() if k not in build.RATES}
+    cls([torch.nn.Parameter(torch.zeros(2))], **own)
+
+
+@pytest.mark.parametrize("name", [n for n in dir(torch.optim) if n[0].isupper()])
+def test_every_optimizer_is_driven_or_refused(name):
+    """One that `check` lets pass takes a step as the learner takes it, on a matrix and a bias."""
+    try:
+        cls = find_class("optimizer", name)
+    except BuildError as error:
+        assert "cannot be used here" in str(error)  # noqa: PT017
+        return
+    module = torch.nn.Linear(2, 2)
+    before = [p.detach().clone() for p in module.parameters()]
+    optimizer = cls(module.parameters())
+    for _ in range(2):
+        optimizer.zero_grad(set_to_none=True)
+        module(torch.ones(3, 2)).square().sum().backward()
+        optimizer.step()
+    assert all((a != b).any() for a, b in zip(before, module.parameters(), strict=True))
+
+
+def test_weight_kl_needs_random_generative_weights(folder):
+    rule = "rule: {use: bounds.IWAE, k: 2"
+    (problem,) = problems_after(folder, (rule, rule + ", weight_kl: true"))
+    assert "no random generative weights" in problem.message
+    assert problem.field == "row IWAE, train.rule"
+    assert problem.line == 13
+
+
+def test_mistakes_of_form_and_of_content_are_told_together(folder):
+    """Unknown keys, refused values and missing margins beside wrong names and arguments."""
+    found = problems_after(
+        folder,
+        ("source: nowhere", "sauce: nowhere"),  # structure, and `source` is missing
+        ("use: vae.VAE", "use: vae.VEA"),
+        (ADAM, "optimizer: {use: SGD, lr: -1}"),
+        ("epochs: 3", "epochs: -3"),
+        ("k: 16", "k: 0"),
+        ("margin: 0.5", "margn: 0.5"),
+        (
+            "{method: VAE}, train: {rule: {use: bounds.ELBO",
+            "{method: VAE}, train: {rule: {use: x.Y",
+        ),
+        ("order: {method: [IWAE, VAE]}", "order: {method: [IWAE, VEA]}"),
+    )
+    told = "\n".join(map(str, found))
+    for message in (
+        "benchmarks/tiny/table.yaml:4: sauce: unknown key",
+        "source: is missing",
+        "model.use: models has no 'vae.VEA'",
+        "train.optimizer.lr: Input should be greater than 0",
+        "train.epochs: should be greater than or equal to 1",
+        "evaluate.k: Input should be greater than or equal to 1",
+        "margn: unknown key",
+        "rules has no 'x.Y'",
+        "no row has method 'VEA'",
+    ):
+        assert message in told
+    assert len({str(problem) for problem in found}) == len(found)
+    assert all(problem.line > 0 for problem in found)

@@ -152,6 +152,8 @@ class AIS(Evaluator[EnergyModel]):
         burn_in: sweeps.
     """
 
+    metrics = ("log_likelihood", "nll")
+
     def __init__(
         self,
         chains: Count = 100,

@@ -92,6 +92,8 @@ class ExactLogLikelihood(Evaluator[Density]):
         batch: points in one pass.
     """
 
+    metrics = ("log_likelihood", "nll")
+
     def __init__(self, points: Count | None = None, batch: Count = 100) -> None:
         self.points = points
         self.batch = batch
@@ -116,6 +118,8 @@ class EnumeratedLogLikelihood(Evaluator[HelmholtzMachine]):
         points: size of a random subset of the held-out points; all by default.
         batch: points in one pass.
     """
+
+    metrics = ("log_likelihood", "nll")
 
     def __init__(self, points: Count | None = None, batch: Count = 100) -> None:
         self.points = points

@@ -81,6 +81,10 @@ class GradientBias(Evaluator[HelmholtzMachine]):
         self.reference = reference
         self.repeats = repeats
         self.points = points
+        behind = [f"_k{k}" for k in self.k] if len(self.k) > 1 else [""]
+        self.curves = tuple(f"{name}_{net}" for net in NETS for name in ("bias", "spread"))
+        self.metrics = tuple(f"{name}{k}" for name in self.curves for k in behind)
+        self.metrics += tuple(f"norm_{net}" for net in NETS)
         if any(b <= a for a, b in zip(self.k, self.k[1:], strict=False)) or not self.k:
             raise ValueError(f"k must increase (found {self.k})")
         if any(reference % k or k >= reference for k in self.k):

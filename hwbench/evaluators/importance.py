@@ -115,6 +115,17 @@ class LogLikelihood(Evaluator[HelmholtzMachine]):
         ValueError: `curve` does not increase or goes beyond k.
     """
 
+    metrics = (
+        "log_likelihood",
+        "nll",
+        "elbo",
+        "looseness",
+        "estimator_variance",
+        "kl",
+        "reconstruction",
+        "log_likelihood_mean_weights",
+    )
+    curves = ("k_curve",)
     resumable = True
 
     def __init__(
@@ -283,6 +294,8 @@ class Bound(Evaluator[HelmholtzMachine]):
         k: samples per point.
         points: size of a random subset; all by default.
     """
+
+    metrics = ("log_likelihood",)
 
     def __init__(self, k: Count = 25, points: Count | None = None) -> None:
         self.k = k

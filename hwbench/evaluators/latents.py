@@ -21,6 +21,8 @@ class ActiveUnits(Evaluator[HelmholtzMachine]):
     that ignores x is not counted.
     """
 
+    metrics = ("active_units_[1-9]*", "active_units")
+
     def __init__(
         self,
         points: Annotated[int, Field(ge=2)] = 500,

@@ -43,6 +43,9 @@ class NaiveLogLikelihood(Evaluator[HelmholtzMachine]):
         repeats: independent evaluations.
     """
 
+    metrics = ("log_likelihood", "nll", "estimator_variance")
+    curves = ("k_curve",)
+
     def __init__(self, k: Count = 1000, points: Count | None = None, repeats: Count = 3) -> None:
         if k < 1 or repeats < 1:
             raise ValueError(f"NaiveLogLikelihood: expected k, repeats ≥ 1; found {k=}, {repeats=}")

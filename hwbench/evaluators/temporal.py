@@ -37,6 +37,8 @@ class FrameLogLikelihood(Evaluator[SequenceModel]):
         points: size of a random subset of the held-out sequences; all by default.
     """
 
+    metrics = ("log_likelihood", "nll", "elbo")
+
     def __init__(self, k: Count = 100, points: Count | None = None) -> None:
         if k < 1:
             raise ValueError(f"FrameLogLikelihood: expected k ≥ 1 samples, found {k}")

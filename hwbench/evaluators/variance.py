@@ -50,6 +50,8 @@ class GradientVariance(Evaluator[HelmholtzMachine]):
             baseline's own parameters learn (by Adam at 0.01).
     """
 
+    metrics = ("gradient_variance", "gradient_variance_generative", "gradient_signal_to_noise")
+
     def __init__(
         self,
         rule: dict[str, Any],

@@ -41,6 +41,8 @@ class EM(Fit[Mixture]):
         chunk: points treated at a time.
     """
 
+    curves = ("train/objective", "train/log_likelihood", "validation/log_likelihood")
+
     def __init__(
         self,
         iterations: Annotated[int, Field(ge=1)] = 200,

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 import math
 import typing
+from fnmatch import fnmatchcase
 
 import numpy as np
 import pytest
@@ -91,6 +92,10 @@ def test_what_is_found_can_be_stored(trial):
     found, points = trial.found, len(trial.points)
     assert isinstance(found, Evaluation)
     assert found.metrics or found.curves
+    declared = trial.evaluator.metrics
+    assert fnmatchcase(next(iter(found.metrics)), declared[0])
+    assert all(any(fnmatchcase(name, d) for d in declared) for name in found.metrics), declared
+    assert found.curves.keys() == set(trial.evaluator.curves)
     for name, metric in found.metrics.items():
         assert type(metric.value) is float, name
         assert math.isfinite(metric.value), name
