@@ -50,7 +50,13 @@ class GradientVariance(Evaluator[HelmholtzMachine]):
             baseline's own parameters learn (by Adam at 0.01).
     """
 
-    metrics = ("gradient_variance", "gradient_variance_generative", "gradient_signal_to_noise")
+    metrics = (
+        "gradient_variance",
+        "gradient_variance_generative",
+        "log_gradient_variance",
+        "gradient_variance_per_parameter",
+        "gradient_signal_to_noise",
+    )
 
     def __init__(
         self,
