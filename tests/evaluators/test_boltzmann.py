@@ -1,0 +1,139 @@
+"""AIS and the variational bound of deep Boltzmann machines against enumeration."""
+
+import itertools
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from hwbench.evaluators import ais
+from hwbench.evaluators.ais import base_rates, temperatures
+from hwbench.evaluators.boltzmann import Base, VariationalBound, anneal
+from hwbench.models.rbm import RBM
+from hwbench.protocols import Couplings, TestSplit
+
+SHAPES = [
+    (5, (4, 3)),
+    (3, (6, 2)),
+    (4, (3, 4, 2)),
+]  # fewer odd units, fewer even ones, three layers
+shapes = pytest.mark.parametrize(("visible", "layers"), SHAPES)
+
+
+def points(n, d):
+    return TestSplit(torch.rand(n, d, generator=torch.Generator().manual_seed(0)).round())
+
+
+@pytest.mark.statistical
+@shapes
+def test_log_z_is_within_its_interval_and_the_bound_below_log_p(
+    visible, layers, random_dbm, enumerated
+):
+    """Over several machines: 3σ from either side, narrow, not NaN; the bound from both exactly."""
+    for seed in range(4):
+        model = random_dbm(seed, visible, layers)
+        with torch.no_grad():
+            model.data_means.uniform_(0.1, 0.9)
+        exact = enumerated(model)
+        evaluator = VariationalBound(
+            chains=100, schedule=[[0, 0.5, 50], [0.5, 1, 150]], reverse=True, burn_in=20
+        )
+        split = points(40, visible)
+        found = evaluator(model, split, seed=seed)
+        d, log_z = found.diagnostics, exact.log_z.item()
+        assert d["log_z_low"] < log_z < d["log_z_high"]
+        assert d["log_z_reverse_low"] < log_z < d["log_z_reverse_high"]
+        assert d["log_z_high"] - d["log_z_low"] < 0.3
+        assert not found.warnings
+        x = split.values.double()
+        code = (x @ 2.0 ** torch.arange(visible - 1, -1, -1).double()).long()
+        bound = (model.bound(x, model.mean_field(x, 200)) - exact.log_z).detach()
+        assert (bound < exact.log_px[code] + 1e-9).all()
+        log_px = bound.numpy() + log_z - d["log_z"]
+        np.testing.assert_allclose(found.per_point["log_px"], log_px, atol=1e-5)
+        metric = found.metrics["log_likelihood"]
+        assert metric.value == pytest.approx(log_px.mean(), abs=1e-5)
+        assert (metric.n, metric.k, metric.kind) == (40, 100, "lower bound")
+        assert abs(d["log_z"] - log_z) < 5 * metric.mc_se
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("transposed", [False, True])
+def test_weights_are_unbiased_in_both_directions(transposed, random_dbm, enumerated):
+    """E[w] = Z / Z_A upwards, Z_A / Z downwards, even with few steps and any base: 5 s.e."""
+    model = random_dbm(1, 4, (3, 3))
+    exact = enumerated(model)
+    weight, even, odd = (p.detach() for p in model.couplings())
+    couplings = Couplings(weight.t(), odd, even) if transposed else Couplings(weight, even, odd)
+    torch.manual_seed(0)
+    base = Base(*(0.7 * torch.randn(len(p)).double() for p in couplings[1:]))
+    betas, n = temperatures([[0, 0.5, 3], [0.5, 1, 3]]), 30_000
+    g = torch.Generator().manual_seed(0)
+    p = exact.log_joint.exp().flatten().detach()
+    side = torch.cat(exact.states[1::2] if transposed else exact.states[::2], 1)
+    above = side[p.multinomial(n, replacement=True, generator=g)]
+    log_ratio = exact.log_z.item() - base.log_z
+    for sign, start, path in ((-1, base.draw(n, g), betas), (1, above, betas.flip(0))):
+        w = (anneal(couplings, base, path, start, g) + sign * log_ratio).exp()
+        assert abs(w.mean() - 1) < 5 * w.std() / n**0.5
+        assert w.std() > 0.1  # the test can tell
+
+
+@pytest.mark.parametrize("steps", [1, 2, 40])
+def test_the_fast_weight_is_the_textbook_one(steps):
+    """Same draws, same chains: replay them and add up log p*_k(s) − log p*_{k−1}(s)."""
+    for scale in (0.5, 4.0, 40.0):  # the exponential form would lose digits, or overflow
+        torch.manual_seed(2)
+        weight, b, c = (scale * torch.randn(*n).double() for n in ((7, 5), (7,), (5,)))
+        base = Base(torch.randn(7).double(), torch.randn(5).double())
+        betas = temperatures([[0, 1, steps]])
+        s = torch.rand(6, 7).double().round()
+        log_w = anneal(Couplings(weight, b, c), base, betas, s, torch.Generator().manual_seed(5))
+
+        def summed(beta, s, weight=weight, c=c, base=base):
+            return (1 - beta) * base.summed + beta * (c + s @ weight)
+
+        def log_p(beta, s, b=b, base=base, summed=summed):
+            own = (1 - beta) * s @ base.kept + beta * s @ b
+            return own + torch.logaddexp(summed(beta, s), s.new_zeros(())).sum(1)
+
+        g, expected = torch.Generator().manual_seed(5), torch.zeros(6).double()
+        for k, (before, beta) in enumerate(itertools.pairwise(betas)):
+            expected += log_p(beta, s) - log_p(before, s)
+            if k + 1 < steps:
+                u = torch.rand(6, 5, generator=g, dtype=torch.float64)
+                j = (u < summed(beta, s).sigmoid()).double()
+                u = torch.rand(6, 7, generator=g, dtype=torch.float64)
+                logits = (1 - beta) * base.kept + beta * (b + j @ weight.t())
+                s = (u < logits.sigmoid()).double()
+        torch.testing.assert_close(log_w, expected, atol=1e-10, rtol=1e-10)
+
+
+def test_for_an_rbm_it_is_the_annealing_of_rbms():
+    """To the bit, with a base that leaves hidden units at fair coins."""
+    torch.manual_seed(0)
+    model = RBM(6, hidden=4, init=0.8).double()
+    rates, betas = base_rates(torch.rand(6).double()), temperatures([[0, 1, 30]])
+    x = torch.rand(9, 6).double().round()
+    ours = anneal(model.couplings(), Base(rates, rates.new_zeros(4)), betas, x, torch.Generator())
+    assert torch.equal(ours, ais.anneal(model.couplings(), rates, betas, x, torch.Generator()))
+
+
+def test_collapsed_weights_and_one_chain_are_told(random_dbm):
+    """A machine far from its base in one step; a single chain has no error, and no NaN in log Z."""
+    model, split = random_dbm(0, 5, (4, 3), scale=6.0), points(10, 5)
+    found = VariationalBound(chains=5, schedule=[[0, 1, 1]])(model, split, seed=0)
+    assert "AIS weights have collapsed" in found.warnings[0]
+    assert found.diagnostics["log_z_low"] == -math.inf
+    assert found.diagnostics["log_z"] < found.diagnostics["log_z_high"] < math.inf
+    found = VariationalBound(chains=1, schedule=[[0, 1, 20]])(model, split, seed=0)
+    assert math.isnan(found.metrics["log_likelihood"].mc_se)
+    assert math.isfinite(found.diagnostics["log_z"])
+    assert not any(math.isnan(v) for v in found.diagnostics.values())
+
+
+@pytest.mark.parametrize("wrong", [{"chains": 0}, {"iterations": 0}, {"burn_in": -1}])
+def test_bad_input(wrong):
+    with pytest.raises(ValueError, match="VariationalBound: expected"):
+        VariationalBound(**wrong)
