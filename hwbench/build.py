@@ -67,7 +67,6 @@ Share = Annotated[float, Field(ge=0, lt=1)]
 Amount = Annotated[float, Field(ge=0)]
 RATES = ("lr_generative", "lr_recognition")  # of one net each; the learner's, not the optimizer's
 _RANGES: dict[str, Any] = {  # torch.optim says no more than `float`
-    "lr": Rate,
     "betas": tuple[Share, Share],
     "momentum": Share,
     "alpha": Share,
@@ -200,6 +199,8 @@ def _parameters(cls: Any) -> dict[str, tuple[inspect.Parameter, Any]]:
         del found["params"]
         for name in RATES:
             found[name] = (inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=0), Rate)
+        if "lr" in found:  # whatever it says itself: at rate 0 nothing is learned
+            found["lr"] = (found["lr"][0], Rate)
     if cls.__module__.startswith("torch."):
         for name, (parameter, hint) in list(found.items()):
             if name in _NOT_IN_A_SPEC:

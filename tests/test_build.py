@@ -322,6 +322,7 @@ def test_an_evaluator_that_declares_nothing_may_give_anything(folder, monkeypatc
         ("{use: Adam, maximize: true}", "'maximize' makes no sense here; allowed: amsgrad, betas"),
         ("{use: SGD, foreach: true}", "'foreach' makes no sense here; allowed: dampening"),
         ("{use: burda.BurdaAdam, lr_recognition: 0}", "greater than 0"),
+        ("{use: ema.EMAMomentum, lr: 0}", "greater than 0"),
     ],
 )
 def test_an_optimizer_that_makes_no_sense(folder, optimizer, message):
