@@ -27,7 +27,7 @@ from hwbench.evaluators.ais import (
     interval,
     temperatures,
 )
-from hwbench.evaluators.importance import likelihood_metrics
+from hwbench.evaluators.points import likelihood_metrics
 from hwbench.numerics import effective_sample_size, generator, log_mean_exp, stream
 from hwbench.protocols import Couplings, DeepBoltzmannMachine, Evaluation, Evaluator, HeldOut
 
@@ -122,6 +122,8 @@ class VariationalBound(Evaluator[DeepBoltzmannMachine]):
             sweeps before.
         burn_in: sweeps.
     """
+
+    metrics = ("log_likelihood", "nll")
 
     def __init__(
         self,
