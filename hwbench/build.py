@@ -28,6 +28,7 @@ from hwbench.spec import (
     UNKNOWN,
     Block,
     Case,
+    FitStage,
     Located,
     Path_,
     Problem,
@@ -350,7 +351,7 @@ def _parts(blocks: Located) -> Iterator[tuple[str, Path_, Any]]:
         if blocks.get(kind):
             yield kind, (kind,), blocks[kind]
     for path, stage in _listed(blocks, "train"):
-        for kind in ("rule", "optimizer", "validate"):
+        for kind in ("rule", "fit", "optimizer", "validate"):
             if isinstance(stage, Mapping) and isinstance(stage.get(kind), Mapping):
                 yield kind, (*path, kind), stage[kind]
     for path, block in _listed(blocks, "evaluate"):
@@ -371,10 +372,11 @@ def _check_row(row: Row, blocks: Located) -> _Checked:
     """Check each block by itself, then build what can be built and see that it fits together."""
     out = _Checked(row, [])
     for path, stage in _listed(blocks, "train"):
+        kind_of_stage = FitStage if isinstance(stage, Mapping) and "fit" in stage else Stage
         try:
-            Stage.model_validate(stage)
+            kind_of_stage.model_validate(stage)
         except ValidationError as error:
-            for problem in validation_problems(error, "", blocks, Stage):
+            for problem in validation_problems(error, "", blocks, kind_of_stage):
                 out.mistakes.append(((*path, *problem.field.split(".")), problem.message))
     sound = []
     for kind, path, block in _parts(blocks):
@@ -410,6 +412,7 @@ def _check_together(
 ) -> Iterator[tuple[Path_, str]]:
     """Yield which rules, fits and evaluators cannot work with the model."""
     model = made[("model",)][1]
+    rules_seen = 0
     for path, (kind, user) in made.items():
         if kind in ("data", "model"):
             continue
@@ -423,6 +426,12 @@ def _check_together(
                 user.check(model)
             except ValueError as error:
                 yield path, f"{use}: {error}"
+        elif kind == "fit" and getattr(model, "pretrained", False) and rules_seen == 0:
+            message = (
+                f"{use} fine-tunes what stages with a rule have learned; none stands before it"
+            )
+            yield path, message
+        rules_seen += kind == "rule"
 
 
 def _names(made: Iterable[tuple[str, Any]]) -> tuple[set[str] | None, set[str] | None]:

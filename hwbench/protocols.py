@@ -173,6 +173,53 @@ class Model(nn.Module, ABC):
         """Set what starts from the training data (biases, say); by default nothing."""
 
 
+class Classifier(Model):
+    """A model that names the class of a point.
+
+    Attributes:
+        classes: how many classes there are.
+        net: from what `prepare` returns to the logits of the classes; fine-tuning trains it.
+        pretrained: whether the net starts from what earlier stages of training have learned.
+    """
+
+    classes: int
+    net: nn.Module
+    pretrained: bool = False
+
+    def prepare(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b f"]:
+        """Return the input of the net, detached: x, and what else is computed from it once."""
+        return x
+
+    def start(self) -> None:
+        """Put into the net what earlier stages have learned; by default nothing."""
+
+    def logits(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b c"]:
+        """Return the logits of the classes."""
+        out: Tensor = self.net(self.prepare(x))
+        return out
+
+
+def labels_of(split: Split, classes: int) -> Integer[Tensor, "n"]:
+    """Return the labels of a split.
+
+    Raises:
+        ValueError: there are none, not one for each point, or some that are no class number.
+    """
+    labels = split.labels
+    if labels is None:
+        raise ValueError(f"a classifier needs labels; this {type(split).__name__} has none")
+    if len(labels) != len(split):
+        raise ValueError(
+            f"{len(labels)} labels for the {len(split)} points of the {type(split).__name__}"
+        )
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+        raise ValueError(
+            f"labels are class numbers from 0 to {classes - 1}; the {type(split).__name__} has "
+            f"{int(labels.min())} to {int(labels.max())}"
+        )
+    return labels
+
+
 class GenerativeModel(Model):
     """A model that can be sampled."""
 

@@ -314,6 +314,12 @@ class Stage(Strict):
         return self
 
 
+class FitStage(Strict):
+    """A stage in which the model is fitted whole, after stages that trained it by a rule."""
+
+    fit: dict[str, Any]
+
+
 SpecId = Annotated[
     str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*/[a-z0-9]+(-[a-z0-9]+)*$")
 ]  # also a path of two parts

@@ -244,6 +244,50 @@ def test_a_rule_may_refuse_a_model_of_the_right_protocol(folder, monkeypatch):
     assert "VAE" in (folder / problem.file).read_text().splitlines()[problem.line - 1]
 
 
+MACHINE = """
+id: tiny/net
+title: A tiny net
+source: nowhere
+metric: error
+better: lower
+defaults:
+  data: {use: digits.Digits, pixels: grey}
+  model: {use: net.FineTunedDBM, layers: [3, 2]}
+  evaluate: {use: classification.ErrorRate}
+rows:
+  - at: {method: DBM}
+    train:
+      - {rule: {use: pretraining.GreedyCD, layer: 1}, epochs: 1}
+      - {fit: {use: supervised.Backpropagation, epochs: 1}}
+show: {index: method}
+"""
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("", "", None),
+        (
+            "      - {rule: {use: pretraining.GreedyCD, layer: 1}, epochs: 1}\n",
+            "",
+            "none stands before",
+        ),
+        ("layer: 1", "layer: 3", "there is no layer 3 to pretrain"),
+        ("layers: [3, 2]", "layers: [3]", "two or more hidden layers"),
+        ("epochs: 1}}", "epoch: 1}}", "no argument 'epoch'"),
+        ("epochs: 1}}", "epochs: 1}, steps: 5}", "unknown key"),
+        ("supervised.Backpropagation, epochs: 1", "em.EM", "em.EM works on a Mixture"),
+    ],
+)
+def test_a_fit_may_follow_stages_and_fine_tuning_must(folder, old, new, message):
+    from hwbench.spec import load
+
+    path = folder / "benchmarks" / "tiny" / "net.yaml"
+    path.write_text(MACHINE.replace(old, new))
+    problems = [p.message for p in build.check(load(path))]
+    assert problems == [] if message is None else any(message in p for p in problems)
+
+
 def problems_after(folder, *changes):
     """Return what loading the tiny spec reports after some replacements in it."""
     path = folder / "benchmarks" / "tiny" / "table.yaml"

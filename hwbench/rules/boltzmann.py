@@ -122,8 +122,7 @@ class MeanFieldPCD(Rule[DeepBoltzmannMachine]):
     def _penalty(self, model: DeepBoltzmannMachine, positive: Latents) -> Tensor:
         total = torch.zeros((), device=self.chains.device)
         if self.weight_decay:
-            squares = [p.square().sum() for p in model.parameters() if p.ndim >= 2]
-            total = total + 0.5 * self.weight_decay * torch.stack(squares).sum()
+            total = total + 0.5 * self.weight_decay * model.couplings().weight.square().sum()
         if self.sparsity is not None:
             means = [h.mean(0, keepdim=True) for h in positive]  # inputs are linear in the layers
             self.activity = self.activity.lerp(

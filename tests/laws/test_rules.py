@@ -19,9 +19,17 @@ PAIRS = [
     for model_name, model in MODELS.items()
     if issubclass(model, rule.trains())
 ]
+NET = tuple(
+    f"net.{part}.{p}" for part in ("layers.0", "layers.1", "top") for p in ("weight", "bias")
+)
 # (rule, model): parameters that its gradient does not reach, and why that is right
 OUT_OF_REACH: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
     ("boltzmann.MeanFieldPCD", "dbm.DBM"): (("downward.0",), "it moves one of two added biases"),
+    ("boltzmann.MeanFieldPCD", "net.FineTunedDBM"): (("downward.0", *NET), "and no net"),
+    ("pretraining.GreedyCD", "net.FineTunedDBM"): (
+        ("weights.1", "biases.2", "downward.0", *NET),
+        "tiny() learns the first layer",
+    ),
     ("pretraining.GreedyCD", "dbm.DBM"): (
         ("weights.1", "biases.2", "downward.0"),
         "tiny() learns the first layer",

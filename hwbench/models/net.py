@@ -1,0 +1,147 @@
+"""Feed-forward nets that classify: started at random, or from a deep Boltzmann machine."""
+
+# Dims: B points, D observed units, C classes, F inputs of the net.
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Annotated, Literal
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor, nn
+
+from hwbench.models.dbm import DBM
+from hwbench.protocols import Classifier
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class SigmoidNet(nn.Module):
+    """Layers of sigmoid units and a softmax on top.
+
+    Each hidden layer may have inputs of its own beside the layer below; they stand side by side
+    after the D units that the first one has below it.
+
+    Args:
+        visible: D.
+        hidden: units of each hidden layer; none makes it a linear classifier.
+        classes: C.
+        beside: for each hidden layer, how many inputs of its own it has; none by default.
+    """
+
+    def __init__(
+        self, visible: int, hidden: list[int], classes: int, beside: list[int] | None = None
+    ) -> None:
+        super().__init__()
+        self.visible = visible
+        self.beside = [0] * len(hidden) if beside is None else beside
+        sizes = [visible, *hidden]
+        self.layers = nn.ModuleList(
+            nn.Linear(below + own, above)
+            for (below, above), own in zip(pairwise(sizes), self.beside, strict=True)
+        )
+        self.top = nn.Linear(sizes[-1], classes)
+
+    def forward(self, inputs: Float[Tensor, "b f"]) -> Float[Tensor, "b c"]:
+        """Return the logits of the classes."""
+        h, *own = inputs.split([self.visible, *self.beside], 1)
+        for layer, extra in zip(self.layers, own, strict=True):
+            h = layer(torch.cat([h, extra], 1)).sigmoid()
+        logits: Tensor = self.top(h)
+        return logits
+
+
+class Net(Classifier):
+    """A net of sigmoid units, random at the start; without hidden layers, softmax regression.
+
+    Args:
+        hidden: units of each hidden layer, the one next to the data first.
+        init: standard deviation of the initial weights over 1 / √inputs.
+    """
+
+    net: SigmoidNet
+
+    def __init__(
+        self,
+        visible: Annotated[int, Field(ge=1)],
+        classes: int,
+        hidden: list[Count],
+        init: Annotated[float, Field(gt=0)] = 1.0,
+    ) -> None:
+        super().__init__()
+        _needs_classes("Net", classes)
+        self.visible, self.classes = visible, classes
+        self.net = SigmoidNet(visible, hidden, classes)
+        with torch.no_grad():
+            for layer in [*self.net.layers, self.net.top]:
+                layer.weight.normal_(0, init / layer.in_features**0.5)
+                layer.bias.zero_()
+
+    @classmethod
+    def tiny(cls) -> Net:
+        """Return four visible units, three hidden ones, three classes."""
+        return cls(visible=4, classes=3, hidden=[3])
+
+
+class FineTunedDBM(DBM, Classifier):
+    """A deep Boltzmann machine and the net that it becomes (Salakhutdinov & Hinton, 2009).
+
+    Mean field gives q(h | x) once, at the generative parameters. The net is
+
+        h_1 = σ(x W_1 + q(h_2 | x) A_1 + b_1),   …,   h_L = σ(h_{L−1} W_L + b_L),   softmax
+
+    with A_l = W_{l+1}ᵀ at the start and parameters of its own from then on, so that with the
+    softmax layer aside it begins as one more sweep of mean field.
+
+    Args:
+        layers: units of the hidden layers.
+        init: as for `dbm.DBM`.
+        visible_bias: as for `dbm.DBM`.
+        iterations: of mean field, at most.
+    """
+
+    pretrained = True
+    net: SigmoidNet
+
+    def __init__(
+        self,
+        visible: Annotated[int, Field(ge=1)],
+        classes: int,
+        layers: list[Count],
+        init: Annotated[float, Field(ge=0)] = 0.01,
+        visible_bias: Literal["data", "zero"] = "data",
+        iterations: Count = 50,
+    ) -> None:
+        super().__init__(visible, layers, init, visible_bias)
+        _needs_classes("FineTunedDBM", classes)
+        self.classes, self.iterations = classes, iterations
+        self.net = SigmoidNet(visible, layers, classes, beside=[*layers[1:], 0])
+
+    @classmethod
+    def tiny(cls) -> FineTunedDBM:
+        """Return the tiny DBM with three classes."""
+        return cls(visible=4, classes=3, layers=[3, 2])
+
+    @torch.no_grad()
+    def prepare(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b f"]:
+        """Return x beside q(h_2 | x), …, q(h_L | x)."""
+        return torch.cat([x, *self.mean_field(x, self.iterations, 1e-7)[1:]], 1)
+
+    @torch.no_grad()
+    def start(self) -> None:
+        """Put the machine's weights and biases into the net; a small random softmax layer."""
+        biases = self._totals()
+        for i, layer in enumerate(self.net.layers):
+            assert isinstance(layer, nn.Linear)
+            above = [self.weights[i + 1]] if i + 1 < len(self.weights) else []
+            layer.weight.copy_(torch.cat([self.weights[i].t(), *above], 1))
+            layer.bias.copy_(biases[i + 1])
+        self.net.top.weight.normal_(0, 0.01)
+        self.net.top.bias.zero_()
+
+
+def _needs_classes(name: str, classes: int) -> None:
+    if classes < 2:
+        raise ValueError(f"{name}: the data set has no labels to learn (found classes = {classes})")

@@ -1,0 +1,143 @@
+"""Training of classifiers by back-propagation."""
+
+# Dims: N points, B points of a batch, F inputs of the net.
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import torch
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from hwbench.numerics import generator
+from hwbench.protocols import (
+    Classifier,
+    Fit,
+    Split,
+    TrainSplit,
+    ValidationSplit,
+    labels_of,
+)
+
+CHUNK = 1000  # points whose inputs are prepared at once
+
+
+class Backpropagation(Fit[Classifier]):
+    """Stochastic gradient descent on the cross-entropy −log p(label | x), with momentum.
+
+    What the net takes in is prepared once for all points, at the parameters that earlier stages
+    have left; then only the net is trained.
+
+    Args:
+        epochs: at most so many.
+        lr: learning rate; falls linearly to zero over the epochs.
+        momentum: of the gradient.
+        weight_decay: coefficient of ½‖W‖², for the weights of the net and not its biases.
+        batch_size: points in a minibatch.
+        patience: stop after so many epochs without a smaller validation error. The parameters that
+            were best on the validation points (by error, then cross-entropy) are kept; without such
+            points, the last ones.
+    """
+
+    curves = ("train/cross_entropy", "validation/error")
+
+    def __init__(
+        self,
+        epochs: Annotated[int, Field(ge=1)] = 100,
+        lr: Annotated[float, Field(gt=0)] = 0.1,
+        momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9,
+        weight_decay: Annotated[float, Field(ge=0)] = 0.0,
+        batch_size: Annotated[int, Field(ge=1)] = 100,
+        patience: Annotated[int, Field(ge=1)] | None = None,
+    ) -> None:
+        self.epochs, self.lr, self.momentum = epochs, lr, momentum
+        self.weight_decay, self.batch_size, self.patience = weight_decay, batch_size, patience
+
+    @classmethod
+    def tiny(cls) -> Backpropagation:
+        """Return a few epochs."""
+        return cls(epochs=5, batch_size=10)
+
+    def __call__(
+        self,
+        model: Classifier,
+        train: TrainSplit,
+        validation: ValidationSplit | None,
+        seed: int,
+        progress: Callable[[float, str], None],
+    ) -> dict[str, Any]:
+        """Fit the net.
+
+        Returns curves over epochs: the cross-entropy of the training points, in nats, as it was
+        met, and the validation error after each.
+
+        Raises:
+            ValueError: points without labels, or not one label each, or other classes.
+        """
+        labels = labels_of(train, model.classes)
+        held_out = None if validation is None else labels_of(validation, model.classes)
+        model.start()
+        inputs = _prepared(model, train, generator(seed, "pixels", device=labels.device))
+        if validation is not None:
+            held_in = _prepared(
+                model, validation, generator(seed, "pixels", 1, device=labels.device)
+            )
+        weights = [p for p in model.net.parameters() if p.ndim >= 2]
+        others = [p for p in model.net.parameters() if p.ndim < 2]
+        optimizer = torch.optim.SGD(
+            [
+                {"params": weights, "weight_decay": self.weight_decay},
+                {"params": others, "weight_decay": 0.0},
+            ],
+            lr=self.lr,
+            momentum=self.momentum,
+        )
+        draws = generator(seed, "order")
+        best, best_at, kept = (math.inf, math.inf), -1, None
+        curves: dict[str, list[tuple[float, float]]] = {"train/cross_entropy": []}
+        for epoch in range(self.epochs):
+            order = torch.randperm(len(train), generator=draws).to(labels.device)
+            total = 0.0
+            parts = order.split(self.batch_size)
+            for i, index in enumerate(parts):
+                for group in optimizer.param_groups:
+                    group["lr"] = self.lr * (1 - (epoch + i / len(parts)) / self.epochs)
+                optimizer.zero_grad()
+                loss = F.cross_entropy(model.net(inputs[index]), labels[index])
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+                total += loss.item() * len(index)
+            curves["train/cross_entropy"].append((epoch + 1.0, total / len(train)))
+            note = f"cross-entropy {total / len(train):.4f}"
+            if held_out is not None:
+                score = _score(model, held_in, held_out)
+                curves.setdefault("validation/error", []).append((epoch + 1.0, score[0]))
+                note += f", validation error {score[0]:.4f}"
+                if score < best:
+                    best, best_at = score, epoch
+                    kept = copy.deepcopy(model.net.state_dict())
+            progress((epoch + 1) / self.epochs, note)
+            if best_at >= 0 and epoch - best_at >= (self.patience or self.epochs):
+                break
+        if kept is not None:
+            model.net.load_state_dict(kept)
+        return curves
+
+
+@torch.no_grad()
+def _prepared(model: Classifier, split: Split, pixels: torch.Generator) -> Tensor:
+    index = torch.arange(len(split), device=split.values.device)
+    return torch.cat([model.prepare(split.batch(part, pixels)) for part in index.split(CHUNK)])
+
+
+@torch.no_grad()
+def _score(model: Classifier, inputs: Tensor, labels: Tensor) -> tuple[float, float]:
+    """Return the error and the cross-entropy."""
+    logits = torch.cat([model.net(part) for part in inputs.split(CHUNK)])
+    wrong = (logits.argmax(1) != labels).double().mean().item()
+    return wrong, F.cross_entropy(logits, labels).item()

@@ -1,0 +1,68 @@
+"""Back-propagation of classifiers against closed forms and separable points."""
+
+import pytest
+import torch
+
+from hwbench.models.net import Net
+from hwbench.protocols import TrainSplit, ValidationSplit
+from hwbench.rules.supervised import Backpropagation
+
+
+def ignore(fraction, note):
+    pass
+
+
+def exclusive_or(kind, n=200, flips=0.0, seed=0):
+    draws = torch.Generator().manual_seed(seed)
+    x = torch.rand(n, 2, generator=draws).round()
+    y = (x[:, 0] != x[:, 1]).long()
+    flip = torch.rand(n, generator=draws) < flips
+    return kind(x, torch.where(flip, 1 - y, y))
+
+
+def test_a_hidden_layer_learns_what_a_line_cannot():
+    errors = []
+    for hidden in ([], [8]):
+        torch.manual_seed(0)
+        model, split = Net(visible=2, classes=2, hidden=hidden, init=3.0), exclusive_or(TrainSplit)
+        fit = Backpropagation(epochs=60, lr=0.5, batch_size=20)
+        fit(model, split, None, 0, ignore)
+        wrong = model.logits(split.values).argmax(1) != split.labels
+        errors.append(wrong.float().mean().item())
+    assert errors[0] > 0.2
+    assert errors[1] == 0.0
+
+
+def test_softmax_regression_finds_the_log_odds():
+    """One binary unit: in the end p(1 | x) are the shares among the training points."""
+    x = torch.tensor([0.0] * 10 + [1.0] * 10)[:, None]
+    y = torch.tensor([1] * 3 + [0] * 7 + [1] * 8 + [0] * 2)
+    torch.manual_seed(0)
+    model = Net(visible=1, classes=2, hidden=[])
+    Backpropagation(epochs=300, lr=0.5, batch_size=20)(model, TrainSplit(x, y), None, 0, ignore)
+    p = model.logits(torch.tensor([[0.0], [1.0]])).softmax(1)[:, 1]
+    torch.testing.assert_close(p, torch.tensor([0.3, 0.8]), atol=0.01, rtol=0)
+
+
+def test_validation_points_choose_the_epoch_and_stop():
+    """Labels of noise: the kept net has the smallest validation error met, and there it stopped."""
+    torch.manual_seed(0)
+    model = Net(visible=2, classes=2, hidden=[8], init=3.0)
+    train, held_out = exclusive_or(TrainSplit), exclusive_or(ValidationSplit, flips=0.3, seed=1)
+    fit = Backpropagation(epochs=100, lr=0.5, batch_size=20, patience=5)
+    curves = fit(model, train, held_out, 0, ignore)
+    errors = [y for _, y in curves["validation/error"]]
+    wrong = model.logits(held_out.values).argmax(1) != held_out.labels
+    assert wrong.double().mean().item() == min(errors)
+    assert len(errors) < 100
+    assert len(curves["train/cross_entropy"]) == len(errors)
+
+
+def test_labels_must_match():
+    model = Net(visible=2, classes=2, hidden=[2])
+    few = TrainSplit(torch.zeros(4, 2), torch.tensor([0, 1, 0]))
+    good, bare = TrainSplit(few.values[:3], few.labels), ValidationSplit(few.values)
+    with pytest.raises(ValueError, match="3 labels for the 4 points of the TrainSplit"):
+        Backpropagation()(model, few, None, 0, ignore)
+    with pytest.raises(ValueError, match="needs labels; this ValidationSplit has none"):
+        Backpropagation()(model, good, bare, 0, ignore)

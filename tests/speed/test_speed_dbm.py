@@ -1,0 +1,56 @@
+"""The hot path of deep Boltzmann machines: a joint step of 784-500-1000, beside its products."""
+
+import pytest
+import torch
+
+from hwbench.models.dbm import DBM
+from hwbench.optimizers.decay import DecayingSGD
+from hwbench.protocols import TrainSplit
+from hwbench.rules.boltzmann import MeanFieldPCD
+
+ITERATIONS, SWEEPS, CHAINS = 10, 5, 100
+
+
+@pytest.fixture
+def batch():
+    return torch.rand(100, 784, generator=torch.Generator().manual_seed(0)).round()
+
+
+def products(x, w1, w2, h1, h2):
+    """Only the matrix products of a step: mean field, chains, statistics."""
+    v, m1, m2 = x, h1, h2
+    _ = v @ w1
+    for _ in range(ITERATIONS):
+        _ = m2 @ w2.t()
+        _ = m1 @ w2
+    for _ in range(SWEEPS):
+        _ = v @ w1
+        _ = m2 @ w2.t()
+        _ = m1 @ w1.t()
+        _ = m1 @ w2
+    both_v, both_1, both_2 = (torch.cat([a, a]) for a in (v, m1, m2))
+    _ = both_v.t() @ both_1
+    _ = both_1.t() @ both_2
+
+
+def test_joint_step(benchmark, batch):
+    model = DBM(784, layers=[500, 1000])
+    rule = MeanFieldPCD(
+        iterations=ITERATIONS, sweeps=SWEEPS, chains=CHAINS, weight_decay=2e-4, sparsity=[0.2, 0.1]
+    )
+    rule.begin(model, TrainSplit(batch))
+    optimizer = DecayingSGD(model.parameters(), lr=1e-3)
+
+    def step():
+        optimizer.zero_grad(set_to_none=True)
+        rule.backward(model, batch)
+        optimizer.step()
+
+    benchmark.pedantic(step, rounds=15, warmup_rounds=2)
+
+
+def test_its_matrix_products_alone(benchmark, batch):
+    torch.manual_seed(0)
+    w1, w2 = 0.01 * torch.randn(784, 500), 0.01 * torch.randn(500, 1000)
+    states = torch.rand(100, 500).round(), torch.rand(100, 1000).round()
+    benchmark.pedantic(products, (batch, w1, w2, *states), rounds=15, warmup_rounds=2)
