@@ -973,7 +973,8 @@ def print_files(records: Sequence[Any], as_json: bool) -> None:
     if as_json:
         out.print_json(json.dumps([r.as_dict() for r in records]))
         return
-    table = Table("file", "state", "where, or from where", box=None, header_style="bold")
+    table = Table("file", "state", box=None, header_style="bold")
+    table.add_column("where, or from where", overflow="fold")  # a path that is cut is of no use
     styles = {"corrupt": "red", "absent": "yellow", "verified": "green"}
     for r in records:
         where = str(r.path) if r.path else next(iter(r.file.addresses), "local only")

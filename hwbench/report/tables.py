@@ -492,6 +492,7 @@ class Section:
     assumptions: list[str]
     protocol: list[tuple[str, str]]
     protocol_rows: Listing
+    others: Listing
     diagnostics: Listing
     machines: list[list[tuple[str, str]]]
     timings: Listing
@@ -590,7 +591,7 @@ def facts(outcome: RowOutcome, metric: str) -> dict[str, str]:
         {str(r.case.data.get("use", "")) for r in outcome.results if r.case.stands_in_for}
     )
     if used:
-        out["data"] = " and ".join(map(clean, used)) + " instead of the published data"
+        out["stand-in"] = " and ".join(map(clean, used)) + " instead of the published data"
     return out
 
 
@@ -613,17 +614,18 @@ def _source(spec: Spec, row: Row) -> str:
 
 
 def _also(outcome: RowOutcome) -> list[str]:
-    out = []
-    for name in outcome.row.also or {}:
-        values = [r.metrics[name].value for r in outcome.results if name in r.metrics]
-        error = float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None
-        measured = with_error(float(np.mean(values)), error, 3) if values else "not measured"
-        printed = (outcome.row.also or {}).get(name)
-        out.append(
-            f"{words(name)}: {measured}"
-            + ("" if printed is None else f" (published {minus(f'{printed:g}')})")
-        )
-    return out
+    return [
+        f"{words(name)}: {over_seeds(outcome, name) or 'not measured'}"
+        f" (published {minus(f'{printed:g}')})"
+        for name, printed in (outcome.row.also or {}).items()
+    ]
+
+
+def over_seeds(outcome: RowOutcome, metric: str) -> str:
+    """Return 'mean ± standard error over seeds' of any metric; '' where no result has it."""
+    values = [r.metrics[metric].value for r in outcome.results if metric in r.metrics]
+    error = float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None
+    return with_error(float(np.mean(values)), error, 3) if values else ""
 
 
 def _rows(comparison: Comparison) -> tuple[list[RowView], list[str]]:
@@ -654,7 +656,7 @@ def _rows(comparison: Comparison) -> tuple[list[RowView], list[str]]:
                 source=_source(spec, outcome.row),
                 measured=number,
                 measured_note=measured_note(outcome),
-                facts=[v for k, v in fact.items() if k != "data"],  # a flag says it
+                facts=[v for k, v in fact.items() if k != "stand-in"],  # a flag says it
                 own=[
                     v for k, v in fact.items() if usual.get(k) != v and str(k) not in outcome.row.at
                 ],
@@ -818,6 +820,24 @@ def _protocol(comparison: Comparison) -> tuple[list[tuple[str, str]], Listing]:
         for i, (o, _) in enumerate(rows)
     ]
     return common, Listing(["row", *columns], lines if columns else [])
+
+
+def _others(comparison: Comparison) -> Listing:
+    """Return what was measured beside the table's metric, row by row.
+
+    Left out are metrics that only turn its sign, as NLL where the table prints log-likelihoods.
+    """
+    metric = comparison.spec.metric
+    run = [o for o in comparison.rows if o.results]
+    names = dict.fromkeys(
+        name
+        for o in run
+        for r in o.results
+        for name, m in r.metrics.items()
+        if metric not in r.metrics or abs(m.value) != abs(r.metrics[metric].value)
+    )
+    lines = [[row_label(o), *(over_seeds(o, name) or NONE for name in names)] for o in run]
+    return Listing(["row", *map(words, names)], lines if names else [], [*range(1, len(names) + 1)])
 
 
 def _diagnostics(comparison: Comparison) -> Listing:
@@ -1075,6 +1095,7 @@ def section(comparison: Comparison, papers: Mapping[str, Any] | None = None) -> 
         assumptions=[clean(a) for a in spec.assumptions],
         protocol=protocol,
         protocol_rows=protocol_rows,
+        others=_others(comparison),
         diagnostics=_diagnostics(comparison),
         machines=_machines(results),
         timings=_timings(comparison),

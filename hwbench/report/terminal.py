@@ -49,7 +49,8 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
     console.print(Text(section.id, style="bold") + Text(f"  {section.title} ({section.source})"))
     console.print(Text(f"{section.measure}. {section.summary}.", style="dim"))
     if section.shared:
-        console.print(Text(f"Unless noted: {', '.join(section.shared)}.", style="dim"))
+        facts = f"Unless noted: {', '.join(section.shared)}; ± is the standard error over seeds."
+        console.print(Text(facts, style="dim"))
     console.print()
     if console.width >= 110:
         _print_table(console, section)

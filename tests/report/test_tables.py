@@ -226,6 +226,43 @@ def test_a_row_on_a_stand_in_shows_no_distance_from_print(example: Example):
     assert "95.014" in view.measured
 
 
+def test_a_stand_in_is_named_beside_its_number_whatever_the_coordinates_are_called(
+    example: Example,
+):
+    rows = list(example.comparison.rows)
+    assert "data" in rows[1].row.at
+    case = rows[1].results[0].case
+    away = case.model_copy(
+        update={"stands_in_for": "mnist.MNIST", "data": {**case.data, "use": "digits.Digits"}}
+    )
+    other = [r.model_copy(update={"case": away}) for r in rows[1].results]
+    rows[1] = replace(rows[1], results=other)
+    views = tables.section(replace(example.comparison, rows=rows)).rows
+    assert views[1].own == ["digits.Digits instead of the published data"]
+    assert "instead of" not in "".join(views[0].own)
+
+
+def test_other_numbers_stand_in_a_table_of_their_own_unless_they_only_turn_the_sign(
+    example: Example,
+):
+    rows = list(example.comparison.rows)
+    results = []
+    for seed, result in enumerate(rows[1].results):
+        likelihood = result.metrics["log_likelihood"]
+        more = {
+            "nll": likelihood.model_copy(update={"value": -likelihood.value}),
+            "log_likelihood_mean_weights": likelihood.model_copy(update={"value": -90.0 - seed}),
+        }
+        results.append(result.model_copy(update={"metrics": {**result.metrics, **more}}))
+    rows[1] = replace(rows[1], results=results)
+    found = tables.section(replace(example.comparison, rows=rows)).others
+    assert found.head == ["row", "active units", "log likelihood mean weights"]
+    by_row = {line[0]: line[1:] for line in found.lines}
+    assert by_row["MNIST, fixed, IWAER"] == ["18.40 ± 0.24", "−92.00 ± 0.71"]
+    assert by_row["MNIST, fixed, IWAE"] == ["18.40 ± 0.24", tables.NONE]
+    assert len(by_row) == sum(bool(o.results) for o in rows)
+
+
 def test_what_every_measured_row_warns_of_names_none(example: Example):
     rows = [
         replace(o, results=[r.model_copy(update={"warnings": ["no"]}) for r in o.results])
