@@ -65,12 +65,7 @@ class DBM(DeepBoltzmannMachine):
         Raises:
             ValueError: a pixel is not between 0 and 1.
         """
-        low, high = (float(v) / train.scale for v in train.values.aminmax())
-        if low < 0 or high > 1:
-            raise ValueError(
-                "DBM: its visible units are binary, so pixels lie between 0 and 1; found "
-                f"{low:g} to {high:g}; scale the images, or put a Gaussian layer first"
-            )
+        check_pixels("DBM", train)
         self.data_means.copy_(train.means())
         if self.start_at == "data":
             self.biases[0].copy_(self.data_means.clamp(0.01, 0.99).logit())
@@ -263,9 +258,9 @@ class DBM(DeepBoltzmannMachine):
                 self.biases[0] if layer == 1 else self.downward[layer - 2],
                 self.biases[layer],
             ),
+            self.data_means,
             scale_up=2.0 if layer < len(self.layers) else 1.0,
             scale_down=2.0 if layer > 1 else 1.0,
-            data_means=self.data_means,
         )
 
     @torch.no_grad()
@@ -284,7 +279,11 @@ class _Pair(EnergyModel):
     """
 
     def __init__(
-        self, couplings: Couplings, scale_up: float, scale_down: float, data_means: Tensor
+        self,
+        couplings: Couplings,
+        data_means: Tensor,
+        scale_up: float = 1.0,
+        scale_down: float = 1.0,
     ) -> None:
         super().__init__()
         self.weight, self.visible_bias, self.hidden_bias = couplings
@@ -324,8 +323,22 @@ class _Pair(EnergyModel):
     @torch.no_grad()
     def sample(self, n: int) -> Float[Tensor, "n d"]:
         """Return means of the units below after 1000 sweeps from fair coins."""
-        start = torch.full((n, self.visible), 0.5, device=self.weight.device).bernoulli()
+        start = self.weight.new_full((n, self.visible), 0.5).bernoulli()
         return self.down(_draw(self.up(self.gibbs(start, 1000)))).sigmoid_()
+
+
+def check_pixels(name: str, train: TrainSplit) -> None:
+    """Refuse points that are no means of binary units.
+
+    Raises:
+        ValueError: a pixel is not between 0 and 1.
+    """
+    low, high = (float(v) / train.scale for v in train.values.aminmax())
+    if low < 0 or high > 1:
+        raise ValueError(
+            f"{name}: its visible units are binary, so pixels lie between 0 and 1; found "
+            f"{low:g} to {high:g}; scale the images, or put a Gaussian layer first"
+        )
 
 
 def _draw(logits: Tensor) -> Tensor:

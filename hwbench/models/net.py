@@ -1,4 +1,4 @@
-"""Feed-forward nets that classify: started at random, or from a deep Boltzmann machine."""
+"""Feed-forward nets that classify: started at random, or from a generative model."""
 
 # Dims: B points, D observed units, C classes, F inputs of the net.
 
@@ -13,6 +13,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from hwbench.models.dbm import DBM
+from hwbench.models.dbn import DBN
 from hwbench.protocols import Classifier
 
 Count = Annotated[int, Field(ge=1)]
@@ -138,6 +139,49 @@ class FineTunedDBM(DBM, Classifier):
             above = [self.weights[i + 1]] if i + 1 < len(self.weights) else []
             layer.weight.copy_(torch.cat([self.weights[i].t(), *above], 1))
             layer.bias.copy_(biases[i + 1])
+        self.net.top.weight.normal_(0, 0.01)
+        self.net.top.bias.zero_()
+
+
+class FineTunedDBN(DBN, Classifier):
+    """A deep belief network and the net that it becomes (Hinton & Salakhutdinov, 2006).
+
+    The net starts as q(h_l | h_{l−1}), layer by layer, below a softmax layer.
+
+    Args:
+        layers: units of the hidden layers.
+        init: as for `dbn.DBN`.
+        visible_bias: as for `dbn.DBN`.
+    """
+
+    pretrained = True
+    net: SigmoidNet
+
+    def __init__(
+        self,
+        visible: Annotated[int, Field(ge=1)],
+        classes: int,
+        layers: Annotated[list[Count], Field(min_length=1)],
+        init: Annotated[float, Field(ge=0)] = 0.01,
+        visible_bias: Literal["data", "zero"] = "data",
+    ) -> None:
+        super().__init__(visible, layers, init, visible_bias)
+        _needs_classes("FineTunedDBN", classes)
+        self.classes = classes
+        self.net = SigmoidNet(visible, layers, classes)
+
+    @classmethod
+    def tiny(cls) -> FineTunedDBN:
+        """Return the tiny DBN with three classes."""
+        return cls(visible=4, classes=3, layers=[3, 2])
+
+    @torch.no_grad()
+    def start(self) -> None:
+        """Put the upward weights and biases into the net; a small random softmax layer."""
+        for layer, weight, bias in zip(self.net.layers, self.weights, self.upward, strict=True):
+            assert isinstance(layer, nn.Linear)
+            layer.weight.copy_(weight.t())
+            layer.bias.copy_(bias)
         self.net.top.weight.normal_(0, 0.01)
         self.net.top.bias.zero_()
 

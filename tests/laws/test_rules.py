@@ -22,6 +22,7 @@ PAIRS = [
 NET = tuple(
     f"net.{part}.{p}" for part in ("layers.0", "layers.1", "top") for p in ("weight", "bias")
 )
+UPPER = ("weights.1", "upward.1", "downward.1")
 # (rule, model): parameters that its gradient does not reach, and why that is right
 OUT_OF_REACH: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
     ("boltzmann.MeanFieldPCD", "dbm.DBM"): (("downward.0",), "it moves one of two added biases"),
@@ -30,6 +31,8 @@ OUT_OF_REACH: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
         ("weights.1", "biases.2", "downward.0", *NET),
         "tiny() learns the first layer",
     ),
+    ("pretraining.GreedyCD", "dbn.DBN"): (UPPER, "tiny() learns the first layer"),
+    ("pretraining.GreedyCD", "net.FineTunedDBN"): ((*UPPER, *NET), "and no net"),
     ("pretraining.GreedyCD", "dbm.DBM"): (
         ("weights.1", "biases.2", "downward.0"),
         "tiny() learns the first layer",

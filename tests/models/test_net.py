@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hwbench.models.net import FineTunedDBM, Net
+from hwbench.models.net import FineTunedDBM, FineTunedDBN, Net
 from hwbench.protocols import TrainSplit, ValidationSplit
 from hwbench.rules.supervised import Backpropagation
 
@@ -53,6 +53,21 @@ def test_fine_tuning_moves_the_net_and_not_the_machine():
     assert (model.logits(x).argmax(1) == y).float().mean() > 0.9
     for name, value in model.state_dict().items():
         assert torch.equal(value, before[name]) != name.startswith("net."), name
+
+
+def test_the_net_of_a_belief_network_begins_as_its_way_up():
+    torch.manual_seed(0)
+    model = FineTunedDBN(visible=5, classes=3, layers=[4, 3])
+    with torch.no_grad():
+        for p in [*model.weights, *model.upward]:
+            p.normal_(0, 0.8)
+    model.start()
+    x, reached = torch.rand(6, 5), []
+    for layer in model.net.layers:
+        layer.register_forward_hook(lambda _, __, out: reached.append(out.sigmoid()))
+    model.logits(x)
+    for layer, h in enumerate(reached, 1):
+        torch.testing.assert_close(h, model.ascend(x, layer))
 
 
 def test_a_set_without_classes_is_refused():
