@@ -7,6 +7,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from hwbench.datasets import files
+
 TINY = """
 id: tiny/table
 title: A tiny table
@@ -49,6 +51,7 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HWBENCH_CACHE", str(tmp_path / "cache"))
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    files.forget()  # hosts that gave no answer to another test
     path = tmp_path / "benchmarks" / "tiny" / "table.yaml"
     path.parent.mkdir(parents=True)
     path.write_text(textwrap.dedent(TINY))
