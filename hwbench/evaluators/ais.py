@@ -1,14 +1,15 @@
 """Annealed importance sampling of a partition function, and the log-likelihood that follows."""
 
-# Dims: M chains, T temperatures, N points, D observed units, H hidden units.
+# Dims: M chains, T temperatures, N points, D observed units, S units kept, J units summed out.
 
 from __future__ import annotations
 
 import copy
 import math
+from abc import abstractmethod
 from collections.abc import Callable
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import numpy as np
 import torch
@@ -17,10 +18,11 @@ from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
-from hwbench.evaluators.points import likelihood_metrics
+from hwbench.evaluators.points import Kind, likelihood_metrics
 from hwbench.numerics import effective_sample_size, generator, log_mean_exp, stream
-from hwbench.protocols import Couplings, EnergyModel, Evaluation, Evaluator, HeldOut
+from hwbench.protocols import Couplings, EnergyModel, Evaluation, Evaluator, HeldOut, Model
 
+M = TypeVar("M", bound=Model)
 Count = Annotated[int, Field(ge=1)]
 Segment = list[int | float]
 SCHEDULE: list[Segment] = [[0, 0.5, 500], [0.5, 0.9, 4000], [0.9, 1, 10_000]]
@@ -62,50 +64,77 @@ def base_rates(data_means: Float[Tensor, "d"]) -> Float[Tensor, "d"]:
     return ((100 * data_means + 5) / 105).clamp(max=0.999).logit()
 
 
+class Base:
+    """Independent units on both sides, from which annealing starts.
+
+    Attributes:
+        kept: [S], their log odds.
+        summed: [J], their log odds.
+    """
+
+    def __init__(self, kept: Float[Tensor, "s"], summed: Float[Tensor, "j"]) -> None:
+        self.kept, self.summed = kept, summed
+
+    @property
+    def log_z(self) -> float:
+        """Return log Z_A = Σ softplus(log odds)."""
+        return F.softplus(torch.cat([self.kept, self.summed])).sum().item()
+
+    def draw(self, n: int, g: torch.Generator) -> Float[Tensor, "n s"]:
+        """Return n states of the kept units."""
+        like = self.kept
+        u = torch.rand(n, len(like), generator=g, dtype=like.dtype, device=like.device)
+        return (u < like.sigmoid()).to(like.dtype)
+
+
 @torch.no_grad()
 def anneal(
     couplings: Couplings,
-    base: Float[Tensor, "d"],
+    base: Base,
     betas: Float[Tensor, "t"],
-    x: Float[Tensor, "m d"],
-    generator: torch.Generator,
+    kept: Float[Tensor, "m s"],
+    g: torch.Generator,
     progress: Callable[[float], None] = lambda fraction: None,
 ) -> Float[Tensor, "m"]:
-    """Return log w = Σ_k log p*_k(x_{k−1}) − log p*_{k−1}(x_{k−1}) of chains through `betas`.
+    """Return log w = Σ_k log p*_k(s_{k−1}) − log p*_{k−1}(s_{k−1}) of chains through `betas`.
 
-        log p*_β(x) = (1 − β) b^A·x + β b·x + Σ_j softplus(β (c_j + x·W_j))
+        log p*_β(s) = s·((1 − β) a + β b) + Σ_j softplus((1 − β) a_j + β (c_j + s·W_j))
 
-    The chains start at `x`, which must follow the distribution at the first β, and take one Gibbs
-    sweep at each further one. Upwards from β = 0, E[w] = Z / Z_A; downwards from samples of the
-    model, E[w] = Z_A / Z (Neal, 2001). The product x W serves both the weight and the sweep, and
+    with a the log odds of the base; s are the units kept (an RBM's visible ones), j those summed
+    out. The chains start at `kept`, which must follow the distribution at the first β, and take one
+    Gibbs sweep at each further one. Upwards from β = 0, E[w] = Z / Z_A; downwards from samples of
+    the model, E[w] = Z_A / Z (Neal, 2001). One product serves both the weight and the sweep: with
+    t = c − a + s W,
 
-        softplus(β a) − softplus(β' a) = −log(1 + p (exp(−(β − β') a) − 1)),   p = σ(β a)
+        softplus(a + β t) − softplus(a + β' t) = −log(1 + p (exp(−(β − β') t) − 1))
 
-    takes p from the sweep. Where the exponential is far from 1, rounding would spoil it.
+    takes p = σ(a + β t) from the sweep. Where the exponential is far from 1, rounding would spoil
+    it.
     """
     weight, b, c = couplings
-    weight_t = weight.t().contiguous()
-    largest = (c.abs() + weight.abs().sum(0)).max().item()  # of any |c_j + x·W_j|
-    x = x.clone()
-    log_w, zero = x.new_zeros(len(x)), x.new_zeros(())
-    a, p, u = (x.new_empty(len(x), len(c)) for _ in range(3))
-    logits, v = torch.empty_like(x), torch.empty_like(x)
+    weight_t, shift = weight.t().contiguous(), c - base.summed
+    largest = (shift.abs() + weight.abs().sum(0)).max().item()  # of any |t_j|
+    kept = kept.clone()
+    log_w = kept.new_zeros(len(kept))
+    t, p, u = (kept.new_empty(len(kept), len(c)) for _ in range(3))
+    logits, v = torch.empty_like(kept), torch.empty_like(kept)
     path = betas.tolist()
     for k, (before, beta) in enumerate(pairwise(path)):
         step = beta - before
-        torch.addmm(c, x, weight, out=a)
-        torch.mul(a, beta, out=p).sigmoid_()
+        torch.addmm(shift, kept, weight, out=t)
+        torch.add(base.summed, t, alpha=beta, out=p).sigmoid_()
         if abs(step) * largest < 10:
-            torch.mul(a, -step, out=u).exp_().sub_(1).mul_(p).add_(1).log_()
+            torch.mul(t, -step, out=u).exp_().sub_(1).mul_(p).add_(1).log_()
             log_w.sub_(u.sum(1))
-        else:
-            # F.softplus is linear above 20, which is 2e-9 off
-            log_w.add_((torch.logaddexp(a * beta, zero) - torch.logaddexp(a * before, zero)).sum(1))
-        log_w.add_(x @ (b - base), alpha=step)
+        else:  # F.softplus is linear above 20, which is 2e-9 off
+            here, there = (torch.add(base.summed, t, alpha=x) for x in (beta, before))
+            zero = here.new_zeros(())
+            log_w.add_((torch.logaddexp(here, zero) - torch.logaddexp(there, zero)).sum(1))
+        log_w.add_(kept @ (b - base.kept), alpha=step)
         if k + 2 < len(path):  # no sweep after the last weight
-            torch.lt(u.uniform_(generator=generator), p, out=u)
-            torch.addmm(base.lerp(b, beta), u, weight_t, alpha=beta, out=logits)
-            torch.lt(v.uniform_(generator=generator), logits.sigmoid_(), out=x)
+            torch.lt(u.uniform_(generator=g), p, out=u)
+            torch.addmm(base.kept.lerp(b, beta), u, weight_t, alpha=beta, out=logits)
+            torch.lt(v.uniform_(generator=g), logits.sigmoid_(), out=kept)
         if k % 100 == 0:
             progress(k / len(path))
     return log_w
@@ -133,47 +162,44 @@ def _relative_error(log_w: Tensor) -> float:
     return (ratio.std() / math.sqrt(len(ratio))).item()
 
 
-class AIS(Evaluator[EnergyModel]):
-    """log p(x) = −F(x) − log Z with log Z by annealed importance sampling, all in float64.
+class Annealing(Evaluator[M]):
+    """What evaluators share that estimate log Z by annealed importance sampling, in float64.
 
-    Neal (2001); Salakhutdinov & Murray (2008), whose base-rate model, temperatures and 100 chains
-    are the defaults. E[Ẑ] = Z, so log Ẑ is low in expectation and the log-likelihood high; `mc_se`
-    is the delta method's σ̂ / Ẑ.
+    E[Ẑ] = Z, so log Ẑ is low in expectation and log p(x) high; `mc_se` is the delta method's σ̂ / Ẑ.
 
     Diagnostics: `log_z` with its 3σ interval `log_z_low`, `log_z_high`, the effective sample size
     of the weights `ess`, and the same from above, `log_z_reverse`, where asked for.
-
-    Args:
-        chains: number of annealing runs M.
-        schedule: segments [from, to, steps] of β.
-        reverse: also anneal from the model down to the base, which bounds log Z from above if the
-            chains start at the model's distribution; they start at held-out points, `burn_in` Gibbs
-            sweeps before.
-        burn_in: sweeps.
     """
 
     metrics = ("log_likelihood", "nll")
+    kind: Kind = "estimate"
 
     def __init__(
-        self,
-        chains: Count = 100,
-        schedule: list[Segment] | None = None,
-        reverse: bool = False,
-        burn_in: Annotated[int, Field(ge=0)] = 1000,
+        self, chains: int, schedule: list[Segment] | None, reverse: bool, burn_in: int
     ) -> None:
         if chains < 1 or burn_in < 0:
-            raise ValueError(f"AIS: expected chains ≥ 1, burn_in ≥ 0; found {chains=}, {burn_in=}")
+            name = type(self).__name__
+            raise ValueError(
+                f"{name}: expected chains ≥ 1, burn_in ≥ 0; found {chains=}, {burn_in=}"
+            )
         self.betas = temperatures(SCHEDULE if schedule is None else schedule)
         self.chains, self.reverse, self.burn_in = chains, reverse, burn_in
 
-    @classmethod
-    def tiny(cls) -> AIS:
-        """Return a short schedule, enough for a handful of units."""
-        return cls(chains=50, schedule=[[0, 1, 100]], reverse=True, burn_in=10)
+    @abstractmethod
+    def path(self, model: M) -> tuple[Couplings, Base]:
+        """Return the couplings between units kept and summed out, and the base of both."""
+
+    @abstractmethod
+    def relaxed(self, model: M, x: Float[Tensor, "m d"]) -> Float[Tensor, "m s"]:
+        """Return the kept units after `burn_in` sweeps from points."""
+
+    @abstractmethod
+    def unnormalised(self, model: M, x: Float[Tensor, "b d"]) -> Float[Tensor, "b"]:
+        """Return log p(x) + log Z, or a bound on it."""
 
     def __call__(
         self,
-        model: EnergyModel,
+        model: M,
         points: HeldOut,
         *,
         seed: int,
@@ -182,20 +208,17 @@ class AIS(Evaluator[EnergyModel]):
         """Return the log-likelihood, also per point (`log_px`), and diagnostics of log Z."""
         device = points.values.device
         double = copy.deepcopy(model).double()
-        base = base_rates(double.data_means)
-        log_z_base = F.softplus(base).sum().item() + len(double.couplings().hidden_bias) * math.log(
-            2
-        )
+        couplings, base = self.path(double)
         passes = 1 + self.reverse
 
         forward = self._log_w(
-            double,
+            couplings,
             base,
             generator(seed, "evaluate", "ais", device=device),
             lambda f: progress(f / passes),
         )
-        log_z = log_z_base + log_mean_exp(forward).item()
-        low, high = (log_z_base + end for end in interval(forward))
+        log_z = base.log_z + log_mean_exp(forward).item()
+        low, high = (base.log_z + end for end in interval(forward))
         ess = effective_sample_size(forward[:, None]).item()
         out = Evaluation(
             diagnostics={"log_z": log_z, "log_z_low": low, "log_z_high": high, "ess": ess}
@@ -207,20 +230,20 @@ class AIS(Evaluator[EnergyModel]):
             )
         if self.reverse:
             self._add_reverse(
-                out, double, base, log_z_base, points, seed, lambda f: progress((1 + f) / 2)
+                out, double, couplings, base, points, seed, lambda f: progress((1 + f) / 2)
             )
 
         log_px = self._log_px(double, points, log_z, seed)
         error = _relative_error(forward) if self.chains > 1 else math.nan
-        out.metrics = likelihood_metrics(log_px, points, "estimate", error, self.chains)
+        out.metrics = likelihood_metrics(log_px, points, self.kind, error, self.chains)
         out.per_point["log_px"] = log_px.astype(np.float32)
         progress(1.0)
         return out
 
     def _log_w(
         self,
-        model: EnergyModel,
-        base: Tensor,
+        couplings: Couplings,
+        base: Base,
         g: torch.Generator,
         progress: Callable[[float], None],
     ) -> Tensor:
@@ -230,45 +253,90 @@ class AIS(Evaluator[EnergyModel]):
             progress(min(1.0, (len(parts) + fraction) * GROUP / self.chains))
 
         for group in torch.arange(self.chains).split(GROUP):
-            u = torch.rand(len(group), len(base), generator=g, dtype=base.dtype, device=base.device)
-            x = (u < base.sigmoid()).to(base.dtype)
-            parts.append(anneal(model.couplings(), base, self.betas, x, g, report))
+            kept = base.draw(len(group), g)
+            parts.append(anneal(couplings, base, self.betas, kept, g, report))
         return torch.cat(parts)
 
     def _add_reverse(
         self,
         out: Evaluation,
-        model: EnergyModel,
-        base: Tensor,
-        log_z_base: float,
+        model: M,
+        couplings: Couplings,
+        base: Base,
         points: HeldOut,
         seed: int,
         progress: Callable[[float], None],
     ) -> None:
-        g = generator(seed, "evaluate", "reverse ais", device=base.device)
-        index = torch.randint(len(points), (self.chains,), generator=g, device=base.device)
-        with torch.random.fork_rng(devices=[base.device] if base.is_cuda else []):
+        device = base.kept.device
+        g = generator(seed, "evaluate", "reverse ais", device=device)
+        index = torch.randint(len(points), (self.chains,), generator=g, device=device)
+        with torch.random.fork_rng(devices=[device] if base.kept.is_cuda else []):
             torch.manual_seed(stream(seed, "evaluate", "burn in"))
-            x = model.gibbs(points.batch(index, g).to(base.dtype).bernoulli(), self.burn_in)
-        log_w = anneal(model.couplings(), base, self.betas.flip(0), x, g, progress)
+            kept = self.relaxed(model, points.batch(index, g).to(base.kept.dtype).bernoulli())
+        log_w = anneal(couplings, base, self.betas.flip(0), kept, g, progress)
         low, high = interval(log_w)
-        log_z = log_z_base - log_mean_exp(log_w).item()
+        log_z = base.log_z - log_mean_exp(log_w).item()
         out.diagnostics["log_z_reverse"] = log_z
-        out.diagnostics["log_z_reverse_low"] = log_z_base - high
-        out.diagnostics["log_z_reverse_high"] = log_z_base - low
+        out.diagnostics["log_z_reverse_low"] = base.log_z - high
+        out.diagnostics["log_z_reverse_high"] = base.log_z - low
         out.diagnostics["ess_reverse"] = effective_sample_size(log_w[:, None]).item()
         gap = log_z - out.diagnostics["log_z"]
-        if abs(gap) > 1 and log_z_base - high > out.diagnostics["log_z_high"]:
+        if abs(gap) > 1 and base.log_z - high > out.diagnostics["log_z_high"]:
             out.warnings.append(
                 f"AIS upwards and downwards disagree by {gap:.1f} nats in log Z, beyond their 3σ "
                 "intervals; use more temperatures, or a longer burn-in"
             )
 
-    def _log_px(self, model: EnergyModel, points: HeldOut, log_z: float, seed: int) -> np.ndarray:
+    def _log_px(self, model: M, points: HeldOut, log_z: float, seed: int) -> np.ndarray:
         device = points.values.device
         pixels = generator(seed, "evaluate", "pixels", device=device)
         parts = []
         with torch.no_grad():
             for index in torch.arange(len(points), device=device).split(CHUNK):
-                parts.append(-model.free_energy(points.batch(index, pixels).double()) - log_z)
+                x = points.batch(index, pixels).double()
+                parts.append(self.unnormalised(model, x) - log_z)
         return torch.cat(parts).cpu().numpy()
+
+
+class AIS(Annealing[EnergyModel]):
+    """log p(x) = −F(x) − log Z with log Z by annealed importance sampling, all in float64.
+
+    Neal (2001); Salakhutdinov & Murray (2008), whose base-rate model, temperatures and 100 chains
+    are the defaults. For diagnostics see `Annealing`.
+
+    Args:
+        chains: number of annealing runs M.
+        schedule: segments [from, to, steps] of β.
+        reverse: also anneal from the model down to the base, which bounds log Z from above if the
+            chains start at the model's distribution; they start at held-out points, `burn_in` Gibbs
+            sweeps before.
+        burn_in: sweeps.
+    """
+
+    def __init__(
+        self,
+        chains: Count = 100,
+        schedule: list[Segment] | None = None,
+        reverse: bool = False,
+        burn_in: Annotated[int, Field(ge=0)] = 1000,
+    ) -> None:
+        super().__init__(chains, schedule, reverse, burn_in)
+
+    @classmethod
+    def tiny(cls) -> AIS:
+        """Return a short schedule, enough for a handful of units."""
+        return cls(chains=50, schedule=[[0, 1, 100]], reverse=True, burn_in=10)
+
+    def path(self, model: EnergyModel) -> tuple[Couplings, Base]:
+        """Keep the observed units, with base rates; hidden ones are fair coins."""
+        couplings = model.couplings()
+        summed = torch.zeros_like(couplings.hidden_bias)
+        return couplings, Base(base_rates(model.data_means), summed)
+
+    def relaxed(self, model: EnergyModel, x: Float[Tensor, "m d"]) -> Float[Tensor, "m s"]:
+        """Return x after the sweeps."""
+        return model.gibbs(x, self.burn_in)
+
+    def unnormalised(self, model: EnergyModel, x: Float[Tensor, "b d"]) -> Float[Tensor, "b"]:
+        """Return −F(x)."""
+        return -model.free_energy(x)

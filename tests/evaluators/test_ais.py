@@ -7,9 +7,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from hwbench.evaluators.ais import AIS, anneal, base_rates, interval, temperatures
+from hwbench.evaluators.ais import AIS, Base, anneal, base_rates, interval, temperatures
 from hwbench.models.rbm import RBM
-from hwbench.protocols import TestSplit, TrainSplit
+from hwbench.protocols import Couplings, TestSplit, TrainSplit
 
 
 def rbm(seed, visible=12, hidden=8, scale=0.7):
@@ -64,8 +64,9 @@ def annealed_both_ways(model, betas, n):
     below = (torch.rand(n, d, generator=g).double() < base.sigmoid()).double()
     p = (-model.free_energy(every)).softmax(0).detach()
     above = every[p.multinomial(n, replacement=True, generator=g)]
-    up = anneal(model.couplings(), base, betas, below, g) - log_ratio
-    down = anneal(model.couplings(), base, betas.flip(0), above, g) + log_ratio
+    both = Base(base, base.new_zeros(hidden))
+    up = anneal(model.couplings(), both, betas, below, g) - log_ratio
+    down = anneal(model.couplings(), both, betas.flip(0), above, g) + log_ratio
     return up, down
 
 
@@ -81,27 +82,31 @@ def test_weights_are_unbiased_in_both_directions():
 
 @pytest.mark.parametrize("steps", [1, 2, 40])
 def test_the_fast_weight_is_the_textbook_one(steps):
-    """Same draws, same chains: replay them and add up log p*_k(x) − log p*_{k−1}(x)."""
+    """Same draws, same chains: replay them and add up log p*_k(s) − log p*_{k−1}(s)."""
     for scale in (0.5, 4.0, 40.0):  # the exponential form would lose digits, or overflow
-        model = rbm(2, scale=scale)
-        weight, b, c = (p.detach() for p in model.couplings())
-        base = base_rates(torch.rand(12).double())
+        torch.manual_seed(2)
+        weight, b, c = (scale * torch.randn(*n).double() for n in ((7, 5), (7,), (5,)))
+        base = Base(torch.randn(7).double(), torch.randn(5).double())
         betas = temperatures([[0, 1, steps]])
-        x = binary(7, 12).double()
-        log_w = anneal(model.couplings(), base, betas, x, torch.Generator().manual_seed(5))
+        s = torch.rand(6, 7).double().round()
+        log_w = anneal(Couplings(weight, b, c), base, betas, s, torch.Generator().manual_seed(5))
 
-        def log_p(beta, x, model=model, weight=weight, b=b, c=c, base=base):
-            a = beta * (c + x @ weight)
-            return (1 - beta) * x @ base + beta * x @ b + torch.logaddexp(a, a * 0).sum(1)
+        def summed(beta, s, weight=weight, c=c, base=base):
+            return (1 - beta) * base.summed + beta * (c + s @ weight)
 
-        g, expected = torch.Generator().manual_seed(5), torch.zeros(7).double()
+        def log_p(beta, s, b=b, base=base, summed=summed):
+            own = (1 - beta) * s @ base.kept + beta * s @ b
+            return own + torch.logaddexp(summed(beta, s), s.new_zeros(())).sum(1)
+
+        g, expected = torch.Generator().manual_seed(5), torch.zeros(6).double()
         for k, (before, beta) in enumerate(itertools.pairwise(betas)):
-            expected += log_p(beta, x) - log_p(before, x)
+            expected += log_p(beta, s) - log_p(before, s)
             if k + 1 < steps:
-                u = torch.rand(7, 8, generator=g, dtype=torch.float64)
-                h = (u < (beta * (c + x @ weight)).sigmoid()).double()
-                u = torch.rand(7, 12, generator=g, dtype=torch.float64)
-                x = (u < ((1 - beta) * base + beta * (b + h @ weight.t())).sigmoid()).double()
+                u = torch.rand(6, 5, generator=g, dtype=torch.float64)
+                j = (u < summed(beta, s).sigmoid()).double()
+                u = torch.rand(6, 7, generator=g, dtype=torch.float64)
+                logits = (1 - beta) * base.kept + beta * (b + j @ weight.t())
+                s = (u < logits.sigmoid()).double()
         torch.testing.assert_close(log_w, expected, atol=1e-10, rtol=1e-10)
 
 

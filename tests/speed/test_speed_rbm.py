@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from hwbench.evaluators.ais import anneal, base_rates, temperatures
+from hwbench.evaluators.ais import Base, anneal, base_rates, temperatures
 from hwbench.models.rbm import RBM
 from hwbench.rules.contrastive import ContrastiveDivergence
 
@@ -50,6 +50,7 @@ def test_cd_step_in_plain_torch(benchmark, batch, k):
 def test_annealing_100_temperatures(benchmark, batch):
     """14 500 temperatures take 145 times as long."""
     model = RBM(784, hidden=500, init=0.05).double()
-    base, betas = base_rates(model.data_means), temperatures([[0, 0.1, 100], [0.1, 1, 1]])[:-1]
+    base = Base(base_rates(model.data_means), torch.zeros(500).double())
+    betas = temperatures([[0, 0.1, 100], [0.1, 1, 1]])[:-1]
     x, g = batch.double(), torch.Generator().manual_seed(0)
     benchmark.pedantic(anneal, (model.couplings(), base, betas, x, g), rounds=5, warmup_rounds=1)
