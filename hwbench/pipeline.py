@@ -151,6 +151,9 @@ def train(case: Case, built: Built, folder: Path | None, hooks: Hooks) -> Progre
         progress.resumed += 1
     for index in range(progress.stage, len(case.train)):
         if "fit" in case.train[index]:
+            if saved:  # of the stage before
+                built.model.load_state_dict(saved[1]["model"])
+                saved = None
             _fit_whole(case, built, index, progress, hooks)
         else:
             learner = learner_of(case, built, index, progress, checkpoint, hooks)
