@@ -199,6 +199,57 @@ class Classifier(Model):
         return out
 
 
+class Network(Classifier):
+    """A classifier whose net has parameters, so that back-propagation can train it."""
+
+
+class NeighbourClassifier(Classifier):
+    """A classifier that keeps labelled points and lets the nearest of them vote; it has no net."""
+
+    @abstractmethod
+    def keep(self, split: Split, k: int) -> None:
+        """Keep the points of a split, of which k vote."""
+
+    @abstractmethod
+    def neighbours(self, x: Float[Tensor, "b d"], k: int) -> Integer[Tensor, "b k"]:
+        """Return the numbers of the k nearest kept points, the nearest first."""
+
+    @abstractmethod
+    def vote(self, neighbours: Integer[Tensor, "b k"]) -> Float[Tensor, "b c"]:
+        """Return the logits of the classes when these points vote."""
+
+
+class KernelClassifier(Classifier):
+    """A classifier by sums of kernels around support vectors, for each pair of classes; no net.
+
+    Attributes:
+        counts: [P], how many support vectors each class that was met has.
+    """
+
+    counts: Tensor
+
+    @abstractmethod
+    def keep(
+        self,
+        vectors: Float[Tensor, "s d"],
+        counts: Integer[Tensor, "p"],
+        coefficients: Float[Tensor, "o s"],
+        intercepts: Float[Tensor, "q"],
+        present: Integer[Tensor, "p"],
+        gamma: float,
+    ) -> None:
+        """Keep what fitting has found; numbers are float64 (LIBSVM's layout).
+
+        Args:
+            vectors: support vectors, class by class.
+            counts: how many each class has.
+            coefficients: of each vector against each other class, O = P − 1, in their order.
+            intercepts: of each pair of classes, Q = P (P − 1) / 2.
+            present: the numbers of the classes that were met, rising.
+            gamma: of the kernel.
+        """
+
+
 def labels_of(split: Split, classes: int) -> Integer[Tensor, "n"]:
     """Return the labels of a split.
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from hwbench.models.dbm import DBM
 from hwbench.models.dbn import DBN
-from hwbench.protocols import Classifier
+from hwbench.protocols import Network
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -54,7 +54,7 @@ class SigmoidNet(nn.Module):
         return logits
 
 
-class Net(Classifier):
+class Net(Network):
     """A net of sigmoid units, random at the start; without hidden layers, softmax regression.
 
     Args:
@@ -86,7 +86,7 @@ class Net(Classifier):
         return cls(visible=4, classes=3, hidden=[3])
 
 
-class FineTunedDBM(DBM, Classifier):
+class FineTunedDBM(DBM, Network):
     """A deep Boltzmann machine and the net that it becomes (Salakhutdinov & Hinton, 2009).
 
     Mean field gives q(h | x) once, at the generative parameters. The net is
@@ -143,7 +143,7 @@ class FineTunedDBM(DBM, Classifier):
         self.net.top.bias.zero_()
 
 
-class FineTunedDBN(DBN, Classifier):
+class FineTunedDBN(DBN, Network):
     """A deep belief network and the net that it becomes (Hinton & Salakhutdinov, 2006).
 
     The net starts as q(h_l | h_{l−1}), layer by layer, below a softmax layer.

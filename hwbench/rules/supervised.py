@@ -16,8 +16,8 @@ from torch.nn import functional as F
 
 from hwbench.numerics import generator
 from hwbench.protocols import (
-    Classifier,
     Fit,
+    Network,
     Split,
     TrainSplit,
     ValidationSplit,
@@ -27,7 +27,7 @@ from hwbench.protocols import (
 CHUNK = 1000  # points whose inputs are prepared at once
 
 
-class Backpropagation(Fit[Classifier]):
+class Backpropagation(Fit[Network]):
     """Stochastic gradient descent on the cross-entropy −log p(label | x), with momentum.
 
     What the net takes in is prepared once for all points, at the parameters that earlier stages
@@ -65,7 +65,7 @@ class Backpropagation(Fit[Classifier]):
 
     def __call__(
         self,
-        model: Classifier,
+        model: Network,
         train: TrainSplit,
         validation: ValidationSplit | None,
         seed: int,
@@ -130,13 +130,13 @@ class Backpropagation(Fit[Classifier]):
 
 
 @torch.no_grad()
-def _prepared(model: Classifier, split: Split, pixels: torch.Generator) -> Tensor:
+def _prepared(model: Network, split: Split, pixels: torch.Generator) -> Tensor:
     index = torch.arange(len(split), device=split.values.device)
     return torch.cat([model.prepare(split.batch(part, pixels)) for part in index.split(CHUNK)])
 
 
 @torch.no_grad()
-def _score(model: Classifier, inputs: Tensor, labels: Tensor) -> tuple[float, float]:
+def _score(model: Network, inputs: Tensor, labels: Tensor) -> tuple[float, float]:
     """Return the error and the cross-entropy."""
     logits = torch.cat([model.net(part) for part in inputs.split(CHUNK)])
     wrong = (logits.argmax(1) != labels).double().mean().item()

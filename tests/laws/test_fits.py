@@ -19,6 +19,8 @@ PAIRS = [
     if issubclass(model, fit.trains())
 ]
 
+WITHOUT_CHANCE = {"exemplars.ChooseK", "exemplars.ChooseRBF"}  # the same for every seed
+
 
 def ignore(fraction: float, note: str) -> None:
     pass
@@ -46,7 +48,7 @@ def test_a_fit_has_a_model(fit):
 def test_the_seed_decides(fit, model, points_for):
     a, b, c = (parameters(fitted(fit, model, points_for, seed)[0]) for seed in (0, 0, 1))
     assert torch.equal(a, b)
-    assert not torch.equal(a, c)
+    assert torch.equal(a, c) == (fit in [FITS[name] for name in WITHOUT_CHANCE])
 
 
 @pytest.mark.parametrize(("fit", "model"), PAIRS)

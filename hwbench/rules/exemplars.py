@@ -1,0 +1,198 @@
+"""Fitting of classifiers that keep training points; what is chosen, validation points choose."""
+
+# Dims: N points, B points, D observed units, S support vectors.
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+from typing import Annotated, Any
+
+import numpy as np
+import torch
+from pydantic import Field
+
+from hwbench.protocols import (
+    Classifier,
+    Fit,
+    KernelClassifier,
+    NeighbourClassifier,
+    Split,
+    TrainSplit,
+    ValidationSplit,
+    labels_of,
+)
+
+CHUNK = 1000  # points classified at once
+
+Positive = Annotated[float, Field(gt=0)]
+
+
+class ChooseK(Fit[NeighbourClassifier]):
+    """Keep the training points; of several k the one with the fewest validation errors votes.
+
+    Of equals the smallest k is taken.
+
+    Args:
+        k: the numbers of neighbours to choose from; a single one needs no validation points.
+        refit: keep the validation points, too, once k is chosen.
+    """
+
+    curves = ("validation/error", "chosen/k")
+
+    def __init__(
+        self,
+        k: Annotated[list[Annotated[int, Field(ge=1, le=25)]], Field(min_length=1)],
+        refit: bool = True,
+    ) -> None:
+        self.k, self.refit = sorted(set(k)), refit
+
+    @classmethod
+    def tiny(cls) -> ChooseK:
+        """Return a choice between 1 and 3."""
+        return cls(k=[1, 3])
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        model: NeighbourClassifier,
+        train: TrainSplit,
+        validation: ValidationSplit | None,
+        seed: int,
+        progress: Callable[[float, str], None],
+    ) -> dict[str, Any]:
+        """Keep the points; the seed plays no part.
+
+        Returns the validation error over k, and the k that was chosen.
+
+        Raises:
+            ValueError: a choice without validation points, or points that the model cannot keep.
+        """
+        k, curves = self.k[0], {}
+        model.keep(train, self.k[-1])
+        if validation is not None:
+            labels = labels_of(validation, model.classes)
+            wrong = dict.fromkeys(self.k, 0)
+            for index in torch.arange(len(validation), device=labels.device).split(CHUNK):
+                nearest = model.neighbours(validation.batch(index), self.k[-1])
+                for each in self.k:
+                    guess = model.vote(nearest[:, :each]).argmax(1)
+                    wrong[each] += int((guess != labels[index]).sum())
+                done = (int(index[-1]) + 1) / len(validation)
+                progress(done, f"{int(100 * done)} % of the validation points")
+            k = min(self.k, key=lambda each: (wrong[each], each))
+            curves["validation/error"] = [(float(j), wrong[j] / len(validation)) for j in self.k]
+        elif len(self.k) > 1:
+            raise ValueError(f"ChooseK: validation points choose one of k = {self.k}; none given")
+        model.keep(_all(train, validation) if self.refit else train, k)
+        progress(1.0, f"k = {k}")
+        return {**curves, "chosen/k": [(1.0, float(k))]}
+
+
+class ChooseRBF(Fit[KernelClassifier]):
+    """Support vectors by LIBSVM's SMO, through scikit-learn; C and γ by validation errors.
+
+    Every pair of C and γ is fitted to the training points; of those with the fewest errors on the
+    validation points the first is taken.
+
+    Args:
+        C: penalties of points within the margin.
+        gamma: of the kernel exp(−γ ‖x − y‖²).
+        refit: fit again, to training and validation points, once C and γ are chosen.
+        points: use no more than the first so many training points, before and after the choice.
+        cache: memory for kernel values, in MB.
+    """
+
+    curves = ("validation/error", "chosen/C", "chosen/gamma")
+
+    def __init__(
+        self,
+        C: Annotated[list[Positive], Field(min_length=1)],
+        gamma: Annotated[list[Positive], Field(min_length=1)],
+        refit: bool = True,
+        points: Annotated[int, Field(ge=2)] | None = None,
+        cache: Positive = 1000.0,
+    ) -> None:
+        self.candidates = list(product(C, gamma))
+        self.refit, self.points, self.cache = refit, points, cache
+
+    @classmethod
+    def tiny(cls) -> ChooseRBF:
+        """Return a choice between two penalties and two widths."""
+        return cls(C=[1.0, 10.0], gamma=[0.1, 1.0])
+
+    def __call__(
+        self,
+        model: KernelClassifier,
+        train: TrainSplit,
+        validation: ValidationSplit | None,
+        seed: int,
+        progress: Callable[[float, str], None],
+    ) -> dict[str, Any]:
+        """Fit the machine; the seed plays no part.
+
+        Returns the validation error over the candidates, C by C, and what was chosen.
+
+        Raises:
+            ValueError: a choice without validation points, labels that do not match, points of one
+                class only, or pixels that are drawn at each presentation.
+        """
+        if validation is None and len(self.candidates) > 1:
+            raise ValueError("ChooseRBF: validation points choose C and gamma; none given")
+        if self.points is not None:
+            train = train.subset(torch.arange(min(self.points, len(train))))
+        chosen, errors = self.candidates[0], []
+        fits = len(self.candidates) + 1
+        if validation is not None:
+            for i, candidate in enumerate(self.candidates):
+                progress(i / fits, "C = {}, gamma = {}".format(*candidate))
+                self._fit(model, train, *candidate)
+                errors.append(_error(model, validation))
+            chosen = self.candidates[int(np.argmin(errors))]
+        progress((fits - 1) / fits, "C = {}, gamma = {} chosen".format(*chosen))
+        if self.refit or chosen != self.candidates[-1] or validation is None:
+            self._fit(model, _all(train, validation) if self.refit else train, *chosen)
+        progress(1.0, f"{int(model.counts.sum())} support vectors")
+        curves = {"chosen/C": [(1.0, chosen[0])], "chosen/gamma": [(1.0, chosen[1])]}
+        if errors:
+            curves["validation/error"] = [(i + 1.0, error) for i, error in enumerate(errors)]
+        return curves
+
+    def _fit(self, model: KernelClassifier, split: Split, C: float, gamma: float) -> None:
+        from sklearn.svm import SVC
+
+        labels = labels_of(split, model.classes)
+        if split.resample:
+            raise ValueError("ChooseRBF: pixels that are drawn at each presentation cannot be kept")
+        x = split.batch(torch.arange(len(split), device=labels.device)).double().cpu().numpy()
+        machine = SVC(C=C, kernel="rbf", gamma=gamma, cache_size=self.cache)
+        machine.fit(x, labels.cpu().numpy())
+        sign = -1.0 if len(machine.classes_) == 2 else 1.0  # scikit-learn turns two classes round
+        device = labels.device
+        model.keep(
+            torch.tensor(machine.support_vectors_, device=device),
+            torch.tensor(machine.n_support_, device=device).long(),
+            torch.tensor(sign * machine.dual_coef_, device=device),
+            torch.tensor(sign * machine.intercept_, device=device),
+            torch.tensor(machine.classes_, device=device).long(),
+            gamma,
+        )
+
+
+def _all(train: TrainSplit, validation: ValidationSplit | None) -> Split:
+    """Return the points to learn from and those to choose by, in this order."""
+    if validation is None:
+        return train
+    assert train.labels is not None
+    assert validation.labels is not None
+    values = torch.cat([train.values, validation.values])
+    return TrainSplit(values, torch.cat([train.labels, validation.labels]), train.scale)
+
+
+@torch.no_grad()
+def _error(model: Classifier, split: Split) -> float:
+    labels = labels_of(split, model.classes)
+    wrong = 0
+    for index in torch.arange(len(split), device=labels.device).split(CHUNK):
+        wrong += int((model.logits(split.batch(index)).argmax(1) != labels[index]).sum())
+    return wrong / len(split)
