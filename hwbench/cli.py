@@ -449,9 +449,12 @@ def print_estimate(
     known = [costs[k].total for j in jobs if (k := cost_key(j.case)) in costs]
     if known:
         total = sum(known) / len(known) * len(jobs) / at_once
+        untimed = len(jobs) - len(known)
         err.print(
             f"about [bold]{clock(total)}[/] on {at_once} worker{'s' * (at_once > 1)}, "
             "from steps timed just now"
+            + f"; {untimed} cases could not be timed and are taken as the others"
+            * (untimed > 0)
         )
     if not verbose:
         return

@@ -351,7 +351,10 @@ class Cost:
 
 
 def probe(job: Job, report: Report, should_stop: Callable[[], bool]) -> Cost | None:
-    """Time a few steps and a few test points of a case; None where it cannot be built."""
+    """Time a few steps and a few test points of a case.
+
+    None where it cannot be built, or where nothing of it can be timed (a fit, say).
+    """
     _quiet()
     try:
         from hwbench.learner import Checkpoint, Progress
@@ -373,7 +376,8 @@ def probe(job: Job, report: Report, should_stop: Callable[[], bool]) -> Cost | N
             clock = time.monotonic()
             learner.run_steps(x.expand(3, *x.shape[1:]))
             seconds += (time.monotonic() - clock) / 3 * learner.steps
-        return Cost(seconds, _evaluation_cost(job.case, built, should_stop))
+        cost = Cost(seconds, _evaluation_cost(job.case, built, should_stop))
+        return cost if cost.total > 0 else None
     except Interrupted:
         return None
     except Exception:  # whatever it is, the run itself will meet it and report it

@@ -1,5 +1,6 @@
 """From a case to its stored result: exact resumption, failures on file, locks, expected time."""
 
+import io
 import json
 import math
 import mmap
@@ -13,8 +14,9 @@ from pathlib import Path
 import filelock
 import numpy as np
 import pytest
+from rich.console import Console
 
-from hwbench import build, learner, pipeline, runner
+from hwbench import build, learner, pipeline, progress, runner
 from hwbench.protocols import DataMissing, Interrupted
 from hwbench.spec import cases
 from hwbench.store import Store
@@ -226,6 +228,24 @@ def test_probe_times_steps_and_points(job):
     assert cost.evaluate > 0
     assert cost.total == cost.train + cost.evaluate
     assert not list(job.results.rglob("*.json"))
+
+
+def test_a_fit_cannot_be_timed_and_its_progress_is_shown_all_the_same(job, monkeypatch):
+    fitted = failing(
+        job,
+        model={"use": "mixture.BernoulliMixture", "components": 3},
+        train=[{"fit": {"use": "em.EM", "iterations": 2}}],
+        evaluate=[{"use": "exact.ExactLogLikelihood"}],
+    )
+    assert runner.work(fitted, quiet, never).status == "done"
+    assert runner.probe(fitted, quiet, never) is None
+    console = Console(file=io.StringIO(), width=200)
+    monkeypatch.setattr(progress, "QUIET_EVERY", 0.0)
+    with progress.Display(console, [fitted], {}) as display:
+        display.started -= 10
+        display.news(0, {"stage": 0, "fit": 0.5, "note": "iteration 1"})
+    assert "left" in console.file.getvalue()
+    assert "fitting, 50% iteration 1" in console.file.getvalue()
 
 
 def test_probe_ends_when_told_to(job):
