@@ -685,7 +685,11 @@ class Scratch(ABC):
 
     @abstractmethod
     def save(self, name: str, arrays: dict[str, np.ndarray]) -> None:
-        """Keep arrays under a name; cheap to call often, since it writes only every half minute."""
+        """Keep arrays under a name; cheap to call often, since it writes only every half minute.
+
+        They are kept by reference and may be written later, when the caller has begun to fill in
+        what comes next: what is not counted as done must be such that doing it again overwrites it.
+        """
 
 
 class Evaluator(ABC, Generic[M]):
