@@ -1,5 +1,7 @@
 """The hot paths of the RBM: a CD-25 step beside the same step in plain torch, and annealing."""
 
+import time
+
 import pytest
 import torch
 
@@ -29,28 +31,24 @@ def plain_step(weight, b, c, x, k):
 
 
 @pytest.mark.parametrize("k", [1, 25])
-def test_cd_step(benchmark, batch, k):
+def test_cd_step_is_no_slower_than_plain_torch(at_most, batch, k):
     model, rule = RBM(784, hidden=500), ContrastiveDivergence(k=k, weight_decay=2e-4)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.05, momentum=0.9)
+    plain = 0.01 * torch.randn(784, 500), torch.zeros(784), torch.zeros(500)
 
     def step():
         optimizer.zero_grad(set_to_none=True)
         rule.backward(model, batch)
         optimizer.step()
 
-    benchmark.pedantic(step, rounds=15, warmup_rounds=2)
+    at_most(1.0, step, lambda: plain_step(*plain, batch, k))
 
 
-@pytest.mark.parametrize("k", [1, 25])
-def test_cd_step_in_plain_torch(benchmark, batch, k):
-    weight, b, c = 0.01 * torch.randn(784, 500), torch.zeros(784), torch.zeros(500)
-    benchmark.pedantic(plain_step, (weight, b, c, batch, k), rounds=15, warmup_rounds=2)
-
-
-def test_annealing_100_temperatures(benchmark, batch):
-    """14 500 temperatures take 145 times as long."""
+@pytest.mark.benchmark(timer=time.process_time)
+def test_annealing_14500_temperatures_takes_at_most_90_seconds(within, batch):
+    """On one thread: a hundred of them, 145 times; 100 chains, 500 hidden units, float64."""
     model = RBM(784, hidden=500, init=0.05).double()
     base = Base(base_rates(model.data_means), torch.zeros(500).double())
     betas = temperatures([[0, 0.1, 100], [0.1, 1, 1]])[:-1]
     x, g = batch.double(), torch.Generator().manual_seed(0)
-    benchmark.pedantic(anneal, (model.couplings(), base, betas, x, g), rounds=5, warmup_rounds=1)
+    within(90.0, lambda: anneal(model.couplings(), base, betas, x, g), times=145)
