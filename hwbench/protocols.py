@@ -320,6 +320,8 @@ class Couplings(NamedTuple):
 class EnergyModel(GenerativeModel):
     """Binary units on two sides, p(x, h) ∝ exp(−E(x, h)), with an intractable partition function Z.
 
+    Observed units are real in a `RealEnergyModel`.
+
     Attributes:
         data_means: [D], the mean of every observed unit in the training data, kept by `adapt`.
     """
@@ -345,6 +347,20 @@ class EnergyModel(GenerativeModel):
         difference = self.free_energy(x).mean() - self.free_energy(negative).mean()
         difference.backward()  # type: ignore[no-untyped-call]
         return difference.detach()
+
+
+class RealEnergyModel(EnergyModel):
+    """Real observed units and binary hidden ones, with a density p(x) ∝ exp(−F(x))."""
+
+    def couplings(self) -> Couplings:
+        """Refuse: what asks for couplings (annealing) takes both sides to be binary.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError(
+            f"{type(self).__name__} has real observed units; what was asked for needs binary ones"
+        )
 
 
 class Stack(Model):

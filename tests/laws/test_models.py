@@ -10,25 +10,49 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from hwbench import build
-from hwbench.protocols import Density, EnergyModel, GenerativeModel, HelmholtzMachine, Model
+from hwbench.protocols import (
+    Density,
+    EnergyModel,
+    GenerativeModel,
+    HelmholtzMachine,
+    Model,
+    RealEnergyModel,
+)
 
 SHELF = build.shelf("model")
 SIGMA = 5.0  # statistical tests: standard errors allowed
 MOST = 10  # observed units that are enumerated
 
 
-def of(protocol):
-    """Parametrize over the classes that satisfy a protocol."""
-    found = {name: cls for name, cls in SHELF.items() if issubclass(cls, protocol)}
+def of(protocol, but=()):
+    """Parametrize over the classes that satisfy a protocol, but for those of some other."""
+    found = {
+        name: cls
+        for name, cls in SHELF.items()
+        if issubclass(cls, protocol) and not issubclass(cls, but)
+    }
     return pytest.mark.parametrize("cls", found.values(), ids=found.keys())
 
 
 def all_points(model):
-    """Return every binary point [2^D, D], where there are not too many."""
+    """Return every binary point [2^D, D], where there are not too many; a grid of real ones."""
+    if isinstance(model, RealEnergyModel):
+        assert model.visible <= 2, "tiny() has too many observed units for a grid"
+        axis = torch.linspace(-12, 12, 301)
+        return torch.cartesian_prod(*[axis] * model.visible).view(-1, model.visible)
     if model.visible > MOST:
         pytest.skip(f"tiny() has {model.visible} observed units: too many points to enumerate")
     bits = torch.arange(model.visible)
     return (torch.arange(2**model.visible)[:, None] >> bits & 1).float()
+
+
+def features(model, x):
+    """Return functions of a point whose means say what its distribution is."""
+    if isinstance(model, RealEnergyModel):
+        return torch.cat([x, (x[:, :, None] * x[:, None]).flatten(1)], 1)
+    assert ((x == 0) | (x == 1)).all()
+    code = (x @ (2.0 ** torch.arange(model.visible))).long()
+    return torch.nn.functional.one_hot(code, 2**model.visible).float()
 
 
 def assert_mean(samples, expected):
@@ -140,7 +164,7 @@ def test_samples_are_means_of_the_observed_units(cls, away):
     assert torch.equal(*means)
     assert means[0].shape == (5, model.visible)
     assert not means[0].requires_grad
-    assert ((means[0] >= 0) & (means[0] <= 1)).all()
+    assert isinstance(model, RealEnergyModel) or ((means[0] >= 0) & (means[0] <= 1)).all()
     assert all(p.grad is None for p in model.parameters())
 
 
@@ -183,7 +207,7 @@ def test_probabilities_sum_to_one(cls, away):
 # --- energy models --------------------------------------------------------------------------------
 
 
-@of(EnergyModel)
+@of(EnergyModel, but=RealEnergyModel)
 def test_free_energy_sums_over_the_hidden_units(cls, away):
     """F(x) = −log Σ_h exp(b·x + c·h + x W h), with the couplings that the model names."""
     model = away(cls).double()
@@ -215,18 +239,22 @@ def test_contrast_adds_the_gradient_of_the_free_energies(cls, away, points_for):
 @pytest.mark.statistical
 @of(EnergyModel)
 def test_a_gibbs_sweep_leaves_p_as_it_is(cls, away):
-    """Started at p(x), enumerated, chains are at p(x) after a sweep; binary and detached."""
+    """Started at p(x), enumerated, chains are at p(x) after a sweep; detached, and not stuck."""
     model = away(cls, noise=1.0)  # a sweep remembers where it came from
     x = all_points(model)
     p = (-model.free_energy(x)).softmax(0).detach()
     torch.manual_seed(0)
-    start = p.multinomial(40_000, replacement=True)
-    moved = model.gibbs(x[start], 1)
+    start = x[p.multinomial(40_000, replacement=True)]
+    moved = model.gibbs(start, 1)
     assert not moved.requires_grad
-    assert ((moved == 0) | (moved == 1)).all()
-    code = (moved @ (2.0 ** torch.arange(model.visible))).long()
-    assert_mean(torch.nn.functional.one_hot(code, len(x)).float(), p)
-    assert (code != start).float().mean() > 0.05
+    assert_mean(features(model, moved), p @ features(model, x))
+    assert (moved != start).any(1).float().mean() > 0.05
+
+
+@of(RealEnergyModel)
+def test_couplings_are_refused_by_name(cls):
+    with pytest.raises(ValueError, match=f"{cls.__name__} has real observed units"):
+        cls.tiny().couplings()
 
 
 # --- Helmholtz machines ---------------------------------------------------------------------------
