@@ -104,6 +104,17 @@ class TrainSplit(Split):
     """Points to learn from."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class PartlyLabelledSplit(TrainSplit):
+    """Points to learn from without labels, beside fewer that have labels.
+
+    Attributes:
+        labelled: the points with labels, for fits that need them.
+    """
+
+    labelled: TrainSplit
+
+
 class ValidationSplit(Split):
     """Points to choose by: early stopping, hyperparameters."""
 

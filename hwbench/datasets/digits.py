@@ -8,6 +8,7 @@ import torch
 from pydantic import Field
 
 from hwbench.datasets.images import Points, present
+from hwbench.datasets.real import only_grey, real_points
 from hwbench.numerics import generator
 from hwbench.protocols import Dataset, Pixels, Splits
 
@@ -48,3 +49,38 @@ class Digits(Dataset):
         return present(
             "Digits", pool, test, pixels=self.pixels, validation=self.validation, seed=seed
         )
+
+
+class RealDigits(Dataset):
+    """`Digits` as real values: each pixel centred by its mean, all scaled to unit variance.
+
+    For smoke runs of models with real observed units. Both numbers are those of the training
+    points.
+
+    Args:
+        pixels: grey; values are real.
+        validation: number of validation points.
+        translations: training points have no labels and are moved by up to a pixel in both
+            directions each time that they are presented; fits to labels get them at rest.
+    """
+
+    shape = (8, 8)
+    classes = 10
+
+    def __init__(
+        self,
+        pixels: Pixels = "grey",
+        validation: Annotated[int, Field(ge=0, le=1000)] = 250,
+        translations: bool = False,
+    ) -> None:
+        only_grey(pixels, "RealDigits")
+        self.pixels, self.validation, self.translations = pixels, validation, translations
+
+    def load(self, seed: int) -> Splits:
+        """Return the splits, the same for every seed."""
+        raw = Digits("grey", self.validation).load(seed)
+        return real_points(raw, (1, 8, 8), _flat, (-1, 0, 1) if self.translations else ())
+
+
+def _flat(images: torch.Tensor) -> torch.Tensor:
+    return images.flatten(1)

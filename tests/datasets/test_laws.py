@@ -42,6 +42,11 @@ def splits(dataset) -> Splits:
     return dataset.load(0)
 
 
+def real(split) -> bool:
+    """Say whether points are of any real values, and not bits or bytes."""
+    return split.values.is_floating_point()
+
+
 def same(a, b) -> bool:
     return all(
         (x is None and y is None)
@@ -102,14 +107,18 @@ def test_shapes_types_and_ranges(dataset, splits):
             continue
         assert len(part) > 0
         assert part.values.shape == (len(part), math.prod(dataset.shape))
-        assert part.values.dtype == torch.uint8
-        assert part.values.max() <= (255 if part.scale == 255 else 1)
-        assert part.scale in (1.0, 255.0)
         assert part.resample == (dataset.pixels == "dynamic" and isinstance(part, TrainSplit))
-        grey = dataset.pixels == "grey" or part.resample
-        assert (part.scale == 255) == grey
-        assert part.values.min() == 0
-        assert part.values.max() == (255 if grey else 1)
+        if real(part):
+            assert part.values.dtype == torch.float32
+            assert part.values.isfinite().all()
+            assert part.scale == 1.0
+            assert dataset.pixels == "grey"
+        else:
+            assert part.values.dtype == torch.uint8
+            grey = dataset.pixels == "grey" or part.resample
+            assert part.scale == (255.0 if grey else 1.0)
+            assert part.values.min() == 0
+            assert part.values.max() == (255 if grey else 1)
         if dataset.classes:
             assert part.labels.shape == (len(part),)
             assert part.labels.dtype == torch.int64
@@ -125,6 +134,9 @@ def test_batches_are_what_a_model_expects(dataset, splits):
             continue
         x = part.batch(torch.arange(min(20, len(part))), torch.Generator().manual_seed(0))
         assert x.dtype == torch.float32
+        if real(part):
+            assert x.abs().max() > 1
+            continue
         assert x.min() >= 0
         assert x.max() <= 1
         if dataset.pixels != "grey":

@@ -1,0 +1,183 @@
+"""Small NORB: stereo pairs of toys in five categories."""
+
+# Dims: N pairs of pictures, S side of a picture, V inputs of an eye.
+
+from __future__ import annotations
+
+import struct
+from typing import Annotated, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Shaped
+from pydantic import Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from hwbench.datasets import files
+from hwbench.datasets.real import only_grey, real_points
+from hwbench.numerics import generator
+from hwbench.protocols import Dataset, Pixels, Splits, TestSplit, TrainSplit, ValidationSplit
+
+SIDE = 96
+RINGS = (8, 4, 2, 2)  # widths of the rings of a fovea, from outside to inside
+SHIFTS = (-6, -4, -2, 0, 2, 4, 6)  # 7 · 7 − 1 = 48 translations
+_KINDS: dict[int, np.dtype[np.uint8 | np.int32]] = {
+    0x1E3D4C55: np.dtype(np.uint8),
+    0x1E3D4C54: np.dtype("<i4"),
+}
+_NAMES = ("5x46789x9x18x6x2x96x96-training", "5x01235x9x18x6x2x96x96-testing")
+
+
+def read_matrix(name: str) -> Shaped[np.ndarray, " ..."]:
+    """Return the array in a file of NORB's own format, of bytes or of 32-bit integers.
+
+    In little-endian integers of 32 bits, such a file has a magic number that says what the values
+    are, the number of dimensions, and the dimensions, at least three of them, filled up with 1.
+    Then come the values, in C order.
+
+    Raises:
+        DataMissing: the file cannot be had.
+        files.DataCorrupt: it is not such a file, or not the declared one.
+    """
+    raw = files.read(name)
+    magic, rank = struct.unpack_from("<II", raw) if len(raw) >= 8 else (0, 0)
+    if magic not in _KINDS:
+        kinds = " or ".join(f"{each:#x}" for each in _KINDS)
+        raise files.wrong(name, f"the magic number of a matrix is {kinds}; found {magic:#x}")
+    start = 8 + 4 * max(3, rank)
+    if not 1 <= rank <= 4 or len(raw) < start:
+        raise files.wrong(name, f"a header of 1 to 4 dimensions expected; found {rank}, or its end")
+    shape = struct.unpack_from(f"<{rank}I", raw, 8)
+    kind = _KINDS[magic]
+    if len(raw) - start != (size := int(np.prod(shape)) * kind.itemsize):
+        found = f"{len(raw) - start} bytes of values"
+        raise files.wrong(name, f"{found} where a matrix of {shape} has {size}")
+    return np.frombuffer(raw, kind, offset=start).reshape(shape)
+
+
+def read_part(name: str) -> tuple[Tensor, Tensor, Tensor]:
+    """Return pairs of pictures [N, 2·96·96] uint8, their categories [N] and instances [N].
+
+    Raises:
+        DataMissing: a file cannot be had.
+        files.DataCorrupt: a file is not the declared one, or they do not belong together.
+    """
+    dat, cat, info = (f"norb/smallnorb-{name}-{part}.mat" for part in ("dat", "cat", "info"))
+    images, labels, about = read_matrix(dat), read_matrix(cat), read_matrix(info)
+    if images.dtype != np.uint8 or images.shape[1:] != (2, SIDE, SIDE):
+        found = f"{images.dtype} of {images.shape}"
+        raise files.wrong(dat, f"bytes of (N, 2, {SIDE}, {SIDE}) expected, {found} found")
+    n = len(images)
+    for of, shape, expected in ((cat, labels.shape, (n,)), (info, about.shape, (n, 4))):
+        if shape != expected:
+            raise files.wrong(of, f"{shape} values for the {n} pairs of {dat}")
+    if n and not 0 <= labels.min() <= labels.max() < SmallNORB.classes:
+        raise files.wrong(cat, f"categories are 0 to 4; found {labels.min()} to {labels.max()}")
+    values = torch.from_numpy(images.reshape(n, -1).copy())
+    categories, instances = (torch.from_numpy(v.astype(np.int64)) for v in (labels, about[:, 0]))
+    return values, categories, instances
+
+
+def foveate(images: Float[Tensor, "*n s s"]) -> Float[Tensor, "*n v"]:
+    """Return the middle of each picture as it is, and the rings around it in blocks' means.
+
+    Salakhutdinov & Hinton (2009): of 96 x 96 pixels the central 64 x 64 stay; the rings around
+    them, 8, 4, 2 and 2 wide from outside to inside, are averaged over blocks of 8 x 8, 4 x 4, 2 x 2
+    and 2 x 2. The middle comes first, then the rings from the outermost, each row by row.
+
+    >>> foveate(torch.zeros(2, 96, 96)).shape
+    torch.Size([2, 4488])
+    """
+    rings, inner = [], images
+    for width in RINGS:
+        blocks = F.avg_pool2d(inner.reshape(-1, 1, *inner.shape[-2:]), width)
+        blocks = blocks.view(*images.shape[:-2], *blocks.shape[-2:])
+        edge = torch.ones(blocks.shape[-2:], dtype=torch.bool, device=images.device)
+        edge[1:-1, 1:-1] = False
+        rings.append(blocks[..., edge])
+        inner = inner[..., width:-width, width:-width]
+    return torch.cat([inner.flatten(-2), *rings], -1)
+
+
+def _both_eyes(images: Tensor) -> Tensor:
+    return foveate(images).flatten(1)
+
+
+class SmallNORB(Dataset):
+    """Small NORB, normalised-uniform (LeCun, Huang & Bottou, 2004): 24300 stereo pairs 96x96.
+
+    Ten toys of each of five categories (animal, human, plane, truck, car), under 6 lightings from 9
+    elevations and 18 azimuths; five toys of each for training, and the other five, 24300 pairs as
+    well, for testing. There are no validation points in print. Here they are pictures of one toy of
+    each category, the same for every seed (drawn by `numerics.stream` (0, "SmallNORB",
+    "validation")), since other pictures of a toy that trains would say little of new toys. No other
+    picture of these toys trains then.
+
+    Args:
+        pixels: grey; values are real.
+        view: `foveated`, 2 x 4488 inputs (see `foveate`), each centred by its mean and all scaled
+            to unit variance by one factor, both of the training points; or `raw`, 2 x 96 x 96
+            values from 0 to 1.
+        validation: number of validation points; with 0, all five toys train.
+        translations: training points have no labels and are moved by −6, −4, −2, 0, 2, 4 or 6
+            pixels, in both directions, each time that they are presented: 48 · 24300 pairs beside
+            the 24300. Fits to labels get the labelled points, which do not move.
+    """
+
+    classes = 5
+    files = tuple(
+        f"norb/smallnorb-{name}-{part}.mat" for name in _NAMES for part in ("dat", "cat", "info")
+    )
+
+    def __init__(
+        self,
+        pixels: Pixels = "grey",
+        view: Literal["foveated", "raw"] = "foveated",
+        validation: Annotated[int, Field(ge=0, le=4860)] = 0,
+        translations: bool = False,
+    ) -> None:
+        only_grey(pixels, "SmallNORB")
+        if translations and view == "raw":
+            raise ValueError("SmallNORB: translations are for the foveated view, not for the raw")
+        self.pixels, self.view = pixels, view
+        self.validation, self.translations = validation, translations
+        self.shape = (2, SIDE, SIDE) if view == "raw" else (2 * 4488,)
+
+    def load(self, seed: int) -> Splits:
+        """Return the splits, the same for every seed.
+
+        Raises:
+            DataMissing: a file is not on this machine and cannot be fetched.
+            files.DataCorrupt: a file is not the declared one.
+            ValueError: there are fewer validation points than asked for.
+        """
+        (values, labels, instances), (test, test_labels, _) = map(read_part, _NAMES)
+        held_out = torch.zeros(len(values), dtype=torch.bool)
+        validation = None
+        if self.validation:
+            draws = generator(0, "SmallNORB", "validation")
+            held_out = _of_one_toy_each(labels, instances, draws)
+            index = held_out.nonzero()[:, 0]
+            index = index[torch.randperm(len(index), generator=draws)]
+            if len(index) < self.validation:
+                found = f"{self.validation} validation points"
+                raise ValueError(f"SmallNORB: {found} asked for, the toys have {len(index)}")
+            index = index[: self.validation]
+            validation = ValidationSplit(values[index], labels[index], 255.0)
+        train = TrainSplit(values[~held_out], labels[~held_out], 255.0)
+        raw = Splits(train, validation, TestSplit(test, test_labels, 255.0))
+        if self.view == "raw":
+            return raw
+        shifts = SHIFTS if self.translations else ()
+        return real_points(raw, (2, SIDE, SIDE), _both_eyes, shifts)
+
+
+def _of_one_toy_each(labels: Tensor, instances: Tensor, draws: torch.Generator) -> Tensor:
+    """Return [N], which pairs are of the one toy that is drawn in each category."""
+    chosen = torch.zeros(len(labels), dtype=torch.bool)
+    for category in labels.unique():
+        toys = instances[labels == category].unique()
+        toy = toys[torch.randint(len(toys), (1,), generator=draws)]
+        chosen |= (labels == category) & (instances == toy)
+    return chosen
