@@ -474,6 +474,46 @@ class Inferred(NamedTuple):
     log_q: Tensor
 
 
+class BeliefNetwork(Stack, GenerativeModel):
+    """Directed binary layers below an RBM: a deep belief network (Hinton, Osindero & Teh, 2006).
+
+        p(x, h) = p(h_{L−1}, h_L) Π_{l<L} p(h_{l−1} | h_l),   q(h | x) = Π_{l<L} q(h_l | h_{l−1})
+
+    `pair(L)` is the RBM, with h_L summed out. So latents are h_1, …, h_{L−1}, and there are none
+    where L = 1.
+
+    Attributes:
+        data_means: [D], the mean of every observed unit in the training data, kept by `adapt`.
+    """
+
+    data_means: Tensor
+
+    @abstractmethod
+    def infer(self, x: Float[Tensor, "b d"], k: int) -> Inferred:
+        """Draw k samples h ~ q(h | x) per point with their log q, detached."""
+
+    @abstractmethod
+    def log_q(self, h: Latents, x: Float[Tensor, "b d"]) -> Float[Tensor, "k b"]:
+        """Return log q(h | x) at given latents, each [K, B, units]."""
+
+    @abstractmethod
+    def log_directed(self, x: Float[Tensor, "b d"], h: Latents) -> Float[Tensor, "k b"]:
+        """Return Σ_{l<L} log p(h_{l−1} | h_l), without the RBM."""
+
+    @abstractmethod
+    def descend(self, top: Float[Tensor, "n h"]) -> tuple[Float[Tensor, "n d"], Latents]:
+        """Draw what is below states of h_{L−1}; return x and h_1, …, h_{L−1}, [N, units]."""
+
+    def log_joint(self, x: Float[Tensor, "b d"], h: Latents) -> Float[Tensor, "k b"]:
+        """Return log p(x, h) + log Z, with Z of the RBM.
+
+        So E_q[log_joint − log q] ≤ log p(x) + log Z (Salakhutdinov & Murray, 2008, section 4).
+        """
+        top = h[-1] if h else x[None]
+        free = self.pair(len(self.layers)).free_energy(top.flatten(0, 1))
+        return self.log_directed(x, h) - free.view(top.shape[:2])
+
+
 class HelmholtzMachine(GenerativeModel):
     """A generative model p(x, h) with a recognition model q(h | x).
 

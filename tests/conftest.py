@@ -102,3 +102,40 @@ def enumerated(all_binary):
         )
 
     return exact
+
+
+@pytest.fixture(scope="session")
+def random_dbn():
+    """random_dbn(cls, visible, layers): a belief network in float64, parameters from N(0, 0.8²)."""
+
+    def model(cls, visible, layers, seed=0):
+        torch.manual_seed(seed)
+        dbn = cls(visible, layers=layers).double()
+        with torch.no_grad():
+            for p in dbn.parameters():
+                p.normal_(0, 0.8)
+        return dbn
+
+    return model
+
+
+@pytest.fixture(scope="session")
+def exact_dbn(all_binary):
+    """exact_dbn(dbn): log p(x) of every x, and log Z of the top RBM, by enumeration."""
+
+    def exact(dbn):
+        weight, b, c = dbn.weights[-1], dbn.downward[-1], dbn.upward[-1]
+        low, high = all_binary(len(b)), all_binary(len(c))
+        minus = (low @ b)[:, None] + high @ c + low @ weight @ high.t()
+        log_p = (minus - minus.logsumexp((0, 1))).logsumexp(1)
+        for layer in reversed(range(len(dbn.layers) - 1)):
+            weight, b = dbn.weights[layer], dbn.downward[layer]
+            if hasattr(dbn, "down_offsets"):
+                weight = weight + dbn.down_offsets[layer]
+            below, above = all_binary(len(b)), all_binary(weight.shape[1])
+            logits = (above @ weight.t() + b)[:, None]
+            log_cond = torch.where(below == 1, logits, -logits)
+            log_p = (torch.nn.functional.logsigmoid(log_cond).sum(2) + log_p[:, None]).logsumexp(0)
+        return log_p.detach(), minus.logsumexp((0, 1)).detach()
+
+    return exact

@@ -5,20 +5,16 @@
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float
-from pydantic import Field
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from hwbench.protocols import Couplings, DeepBoltzmannMachine, EnergyModel, Latents, TrainSplit
-
-Count = Annotated[int, Field(ge=1)]
+from hwbench.models.stack import BinaryStack, draw
+from hwbench.protocols import Couplings, DeepBoltzmannMachine, Latents
 
 
-class DBM(DeepBoltzmannMachine):
+class DBM(BinaryStack, DeepBoltzmannMachine):
     """p(x, h) ∝ exp(Σ_l b_l·h_l + Σ_l h_{l−1} W_l h_l), x = h_0 (Salakhutdinov & Hinton, 2009).
 
     A hidden layer between two others has two biases: one of the RBM below it and one of the RBM
@@ -31,44 +27,19 @@ class DBM(DeepBoltzmannMachine):
         visible_bias: start b_0 at the log odds of the training pixels, or at zero.
     """
 
-    data_means: Tensor
-
-    def __init__(
-        self,
-        visible: Annotated[int, Field(ge=1)],
-        layers: list[Count],
-        init: Annotated[float, Field(ge=0)] = 0.01,
-        visible_bias: Literal["data", "zero"] = "data",
-    ) -> None:
-        super().__init__()
-        if len(layers) < 2 or min(layers) < 1:
-            raise ValueError(
-                "DBM: a deep Boltzmann machine has two or more hidden layers of one or more units; "
-                f"found layers = {layers}; with one hidden layer it is an RBM, rbm.RBM"
-            )
-        self.visible, self.layers, self.start_at = visible, layers, visible_bias
-        sizes = [visible, *layers]
-        self.weights = nn.ParameterList(init * torch.randn(a, b) for a, b in pairwise(sizes))
-        self.biases = nn.ParameterList(torch.zeros(n) for n in sizes)
-        self.downward = nn.ParameterList(torch.zeros(n) for n in layers[:-1])
-        self.register_buffer("data_means", torch.full((visible,), 0.5))
-
-    @classmethod
-    def tiny(cls) -> DBM:
-        """Return four visible units and two hidden layers of three and two."""
-        return cls(visible=4, layers=[3, 2])
-
-    @torch.no_grad()
-    def adapt(self, train: TrainSplit) -> None:
-        """Keep the pixel means and start the visible biases from them.
+    def add_biases(self, sizes: list[int]) -> None:
+        """Make the biases of all layers, and second ones of layers between two others.
 
         Raises:
-            ValueError: a pixel is not between 0 and 1.
+            ValueError: there are not two or more hidden layers of one or more units.
         """
-        check_pixels("DBM", train)
-        self.data_means.copy_(train.means())
-        if self.start_at == "data":
-            self.biases[0].copy_(self.data_means.clamp(0.01, 0.99).logit())
+        if len(sizes) < 3 or min(sizes) < 1:
+            raise ValueError(
+                "DBM: a deep Boltzmann machine has two or more hidden layers of one or more units; "
+                f"found layers = {self.layers}; with one hidden layer it is an RBM, rbm.RBM"
+            )
+        self.biases = nn.ParameterList(torch.zeros(n) for n in sizes)
+        self.downward = nn.ParameterList(torch.zeros(n) for n in sizes[1:-1])
 
     # --- the whole machine ---
 
@@ -216,7 +187,7 @@ class DBM(DeepBoltzmannMachine):
         for _ in range(k):
             for first in (1, 0):  # odd layers, then even ones
                 for layer in range(first, len(states), 2):
-                    states[layer] = _draw(self._input(layer, states, biases))
+                    states[layer] = draw(self._input(layer, states, biases))
         return torch.cat(states[::2], 1)
 
     @torch.no_grad()
@@ -238,113 +209,18 @@ class DBM(DeepBoltzmannMachine):
 
     # --- greedy pretraining ---
 
-    def pair(self, layer: int) -> _Pair:
-        """Return the RBM between h_{layer−1} and h_layer as pretraining sees it.
+    def rbm(self, layer: int) -> tuple[Couplings, float, float]:
+        """Return the parameters of the RBM between h_{layer−1} and h_layer, and its two scales.
 
         A layer between two others lacks one neighbour, and its input is doubled to stand for it:
         σ(2 (h_{l−1} W_l + b_l)) upwards unless l = L, σ(2 (h_l W_lᵀ + b)) downwards unless l = 1.
         So each gives half of what the layer gets in the whole machine. The first and the last RBM
         thus have one doubled direction each; those between have both, which is a plain RBM whose
         own weights are twice the composed ones (and halved when composed, as usually told).
-
-        Raises:
-            ValueError: there is no such layer.
         """
-        if not 1 <= layer <= len(self.layers):
-            raise ValueError(f"DBM.pair: expected a layer from 1 to {len(self.layers)}; {layer=}")
-        return _Pair(
-            Couplings(
-                self.weights[layer - 1],
-                self.biases[0] if layer == 1 else self.downward[layer - 2],
-                self.biases[layer],
-            ),
-            self.data_means,
-            scale_up=2.0 if layer < len(self.layers) else 1.0,
-            scale_down=2.0 if layer > 1 else 1.0,
-        )
-
-    @torch.no_grad()
-    def ascend(self, x: Float[Tensor, "b d"], layer: int) -> Float[Tensor, "b h"]:
-        """Return the means of h_layer, each layer's from the means below it; x for layer 0."""
-        for below in range(1, layer + 1):
-            x = self.pair(below).up(x).sigmoid_()
-        return x
-
-
-class _Pair(EnergyModel):
-    """The RBM of one step of pretraining, with conditionals that do not belong to one energy.
-
-    Its free energy −b·x − Σ_j softplus(s (c_j + x·W_j)) / s, s = `scale_up`, has the usual gradient
-    −x σ(s (c + x W))ᵀ: for s = 2, that of an RBM that sees x twice, with tied weights.
-    """
-
-    def __init__(
-        self,
-        couplings: Couplings,
-        data_means: Tensor,
-        scale_up: float = 1.0,
-        scale_down: float = 1.0,
-    ) -> None:
-        super().__init__()
-        self.weight, self.visible_bias, self.hidden_bias = couplings
-        self.scale_up, self.scale_down, self.data_means = scale_up, scale_down, data_means
-        self.visible = len(self.visible_bias)
-
-    @classmethod
-    def tiny(cls) -> _Pair:
-        """Return the lower pair of a tiny DBM."""
-        pair = DBM.tiny().pair(1)
-        assert isinstance(pair, cls)
-        return pair
-
-    def couplings(self) -> Couplings:
-        """Return W, b and c, before any doubling."""
-        return Couplings(self.weight, self.visible_bias, self.hidden_bias)
-
-    def up(self, x: Tensor) -> Tensor:
-        """Return the log odds of the units above."""
-        return self.scale_up * torch.addmm(self.hidden_bias, x, self.weight)
-
-    def down(self, h: Tensor) -> Tensor:
-        """Return the log odds of the units below."""
-        return self.scale_down * torch.addmm(self.visible_bias, h, self.weight.t())
-
-    def free_energy(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b"]:
-        """Return what has the gradient of contrastive divergence."""
-        return -(x @ self.visible_bias) - F.softplus(self.up(x)).sum(1) / self.scale_up
-
-    @torch.no_grad()
-    def gibbs(self, x: Float[Tensor, "b d"], k: int) -> Float[Tensor, "b d"]:
-        """Return the units below after k sweeps, up and down, detached."""
-        for _ in range(k):
-            x = _draw(self.down(_draw(self.up(x))))
-        return x
-
-    @torch.no_grad()
-    def sample(self, n: int) -> Float[Tensor, "n d"]:
-        """Return means of the units below after 1000 sweeps from fair coins."""
-        start = self.weight.new_full((n, self.visible), 0.5).bernoulli()
-        return self.down(_draw(self.up(self.gibbs(start, 1000)))).sigmoid_()
-
-
-def check_pixels(name: str, train: TrainSplit) -> None:
-    """Refuse points that are no means of binary units.
-
-    Raises:
-        ValueError: a pixel is not between 0 and 1.
-    """
-    low, high = (float(v) / train.scale for v in train.values.aminmax())
-    if low < 0 or high > 1:
-        raise ValueError(
-            f"{name}: its visible units are binary, so pixels lie between 0 and 1; found "
-            f"{low:g} to {high:g}; scale the images, or put a Gaussian layer first"
-        )
-
-
-def _draw(logits: Tensor) -> Tensor:
-    """Return Bernoulli(σ(logits)) draws; overwrites the logits."""
-    u = torch.rand_like(logits)
-    return torch.lt(u, logits.sigmoid_(), out=u)  # u < p: a third of the time of torch.bernoulli
+        below = self.biases[0] if layer == 1 else self.downward[layer - 2]
+        own = Couplings(self.weights[layer - 1], below, self.biases[layer])
+        return own, 2.0 if layer < len(self.layers) else 1.0, 2.0 if layer > 1 else 1.0
 
 
 def _add_grad(parameter: Tensor, gradient: Tensor) -> None:

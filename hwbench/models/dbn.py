@@ -4,22 +4,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
-from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float
-from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hwbench.models.dbm import _Pair, check_pixels
-from hwbench.protocols import Couplings, GenerativeModel, Latents, Stack, TrainSplit
-
-Count = Annotated[int, Field(ge=1)]
+from hwbench.models.stack import BinaryStack
+from hwbench.protocols import BeliefNetwork, Couplings, Inferred, Latents
 
 
-class DBN(Stack, GenerativeModel):
+class DBN(BinaryStack, BeliefNetwork):
     """p(x, h) = p(h_{L−1}, h_L) Π_{l<L} p(h_{l−1} | h_l): an RBM above directed layers.
 
     Hinton, Osindero & Teh (2006). Layers are learned greedily as RBMs (`pretraining.GreedyCD`);
@@ -32,84 +29,62 @@ class DBN(Stack, GenerativeModel):
         visible_bias: start b_0 at the log odds of the training pixels, or at zero.
     """
 
-    data_means: Tensor
+    def add_biases(self, sizes: list[int]) -> None:
+        """Make the biases of both directions.
 
-    def __init__(
-        self,
-        visible: Annotated[int, Field(ge=1)],
-        layers: Annotated[list[Count], Field(min_length=1)],
-        init: Annotated[float, Field(ge=0)] = 0.01,
-        visible_bias: Literal["data", "zero"] = "data",
-    ) -> None:
-        super().__init__()
-        self.visible, self.layers, self.start_at = visible, layers, visible_bias
-        sizes = [visible, *layers]
-        self.weights = nn.ParameterList(init * torch.randn(a, b) for a, b in pairwise(sizes))
-        self.upward = nn.ParameterList(torch.zeros(n) for n in layers)
+        Raises:
+            ValueError: there is no hidden layer.
+        """
+        if len(sizes) < 2:
+            raise ValueError("DBN: needs one or more hidden layers; found none")
+        self.upward = nn.ParameterList(torch.zeros(n) for n in sizes[1:])
         self.downward = nn.ParameterList(torch.zeros(n) for n in sizes[:-1])
-        self.register_buffer("data_means", torch.full((visible,), 0.5))
 
-    @classmethod
-    def tiny(cls) -> DBN:
-        """Return four visible units and two hidden layers of three and two."""
-        return cls(visible=4, layers=[3, 2])
-
-    @torch.no_grad()
-    def adapt(self, train: TrainSplit) -> None:
-        """Keep the pixel means and start the visible biases from them.
-
-        Raises:
-            ValueError: a pixel is not between 0 and 1.
-        """
-        check_pixels("DBN", train)
-        self.data_means.copy_(train.means())
-        if self.start_at == "data":
-            self.downward[0].copy_(self.data_means.clamp(0.01, 0.99).logit())
-
-    def pair(self, layer: int) -> _Pair:
-        """Return the RBM between h_{layer−1} and h_layer.
-
-        Raises:
-            ValueError: there is no such layer.
-        """
-        if not 1 <= layer <= len(self.layers):
-            raise ValueError(f"DBN.pair: expected a layer from 1 to {len(self.layers)}; {layer=}")
+    def rbm(self, layer: int) -> tuple[Couplings, float, float]:
+        """Return the parameters of a plain RBM between h_{layer−1} and h_layer."""
         below = layer - 1
         own = Couplings(self.weights[below], self.downward[below], self.upward[below])
-        return _Pair(own, self.data_means)
+        return own, 1.0, 1.0
+
+    def downwards(self, layer: int, above: Float[Tensor, "b h"]) -> Float[Tensor, "b d"]:
+        """Return the log odds of h_{layer−1} given h_layer, below the top."""
+        return self.pair(layer).down(above)
 
     @torch.no_grad()
-    def ascend(self, x: Float[Tensor, "b d"], layer: int) -> Float[Tensor, "b h"]:
-        """Return the means of h_layer, each layer's from the means below it; x for layer 0."""
-        for below in range(1, layer + 1):
-            x = self.pair(below).up(x).sigmoid_()
-        return x
-
-    @torch.no_grad()
-    def infer(self, x: Float[Tensor, "b d"], k: int) -> tuple[Latents, Float[Tensor, "k b"]]:
+    def infer(self, x: Float[Tensor, "b d"], k: int) -> Inferred:
         """Draw h_1, …, h_{L−1} ~ q(h | x), each [K, B, H], and return them with their log q."""
         below, h = x.expand(k, *x.shape), []
         log_q = x.new_zeros(k, len(x))
         for layer in range(1, len(self.layers)):
-            logits = self.pair(layer).up(below.flatten(0, 1)).view(k, len(x), -1)
-            below = torch.bernoulli(logits.sigmoid())
+            logits = _each(self.upwards, layer, below)
+            below = logits.sigmoid().bernoulli()
             log_q += _log_bernoulli(logits, below)
             h.append(below)
-        return h, log_q
+        return Inferred(h, log_q)
 
-    def log_joint(self, x: Float[Tensor, "b d"], h: Latents) -> Float[Tensor, "k b"]:
-        """Return log p(x, h_1, …, h_{L−1}) + log Z, with h_L summed out and Z of the top RBM.
-
-        So E_q[log_joint − log q] ≤ log p(x) + log Z (Salakhutdinov & Murray, 2008, section 4).
-        """
-        k = h[0].shape[0] if h else 1
-        states = [x.expand(k, *x.shape), *h]
-        top = states[-1].flatten(0, 1)
-        total = -self.pair(len(self.layers)).free_energy(top).view(k, -1)
+    def log_q(self, h: Latents, x: Float[Tensor, "b d"]) -> Float[Tensor, "k b"]:
+        """Return Σ_{l<L} log q(h_l | h_{l−1})."""
+        states = _states(x, h)
+        total = x.new_zeros(states[0].shape[:2])
         for layer, (below, above) in enumerate(pairwise(states), 1):
-            logits = self.pair(layer).down(above.flatten(0, 1)).view(below.shape)
-            total = total + _log_bernoulli(logits, below)
+            total = total + _log_bernoulli(_each(self.upwards, layer, below), above)
         return total
+
+    def log_directed(self, x: Float[Tensor, "b d"], h: Latents) -> Float[Tensor, "k b"]:
+        """Return Σ_{l<L} log p(h_{l−1} | h_l)."""
+        states = _states(x, h)
+        total = x.new_zeros(states[0].shape[:2])
+        for layer, (below, above) in enumerate(pairwise(states), 1):
+            total = total + _log_bernoulli(_each(self.downwards, layer, above), below)
+        return total
+
+    @torch.no_grad()
+    def descend(self, top: Float[Tensor, "n h"]) -> tuple[Float[Tensor, "n d"], Latents]:
+        """Draw h_{L−2}, …, h_1 and x below states of h_{L−1}."""
+        states = [top]
+        for layer in range(len(self.layers) - 1, 0, -1):
+            states.insert(0, self.downwards(layer, states[0]).sigmoid_().bernoulli())
+        return states[0], states[1:]
 
     @torch.no_grad()
     def sample(self, n: int, sweeps: int = 1000) -> Float[Tensor, "n d"]:
@@ -118,8 +93,52 @@ class DBN(Stack, GenerativeModel):
         start = self.data_means.new_full((n, top.visible), 0.5).bernoulli()
         h = top.down(top.up(top.gibbs(start, sweeps)).sigmoid_().bernoulli()).sigmoid_()
         for layer in range(len(self.layers) - 1, 0, -1):
-            h = self.pair(layer).down(h.bernoulli()).sigmoid_()
+            h = self.downwards(layer, h.bernoulli()).sigmoid_()
         return h
+
+
+class UntiedDBN(DBN):
+    """A DBN whose directed layers get weights of their own each way once they are learned.
+
+    Below the top the generative weights are W_l + G_l and the recognition weights W_l + R_l, where
+    G_l and R_l are zero until a rule such as `updown.UpDown` moves them, and W_l, which such a rule
+    leaves alone, is what greedy learning has found; the biases are apart from the start.
+    """
+
+    def add_biases(self, sizes: list[int]) -> None:
+        """Make the biases, and G_l and R_l for each layer below the top.
+
+        Raises:
+            ValueError: there is no hidden layer.
+        """
+        super().add_biases(sizes)
+        shapes = [weight.shape for weight in self.weights][:-1]
+        self.down_offsets = nn.ParameterList(torch.zeros(shape) for shape in shapes)
+        self.up_offsets = nn.ParameterList(torch.zeros(shape) for shape in shapes)
+
+    def upwards(self, layer: int, below: Float[Tensor, "b d"]) -> Float[Tensor, "b h"]:
+        """Return the log odds of h_layer given h_{layer−1} in q, and for the top in its RBM."""
+        if layer == len(self.layers):
+            return super().upwards(layer, below)
+        weight = self.weights[layer - 1].detach() + self.up_offsets[layer - 1]
+        return torch.addmm(self.upward[layer - 1], below, weight)
+
+    def downwards(self, layer: int, above: Float[Tensor, "b h"]) -> Float[Tensor, "b d"]:
+        """Return the log odds of h_{layer−1} given h_layer, below the top."""
+        weight = self.weights[layer - 1].detach() + self.down_offsets[layer - 1]
+        return torch.addmm(self.downward[layer - 1], above, weight.t())
+
+
+def _each(
+    logits: Callable[[int, Tensor], Tensor], layer: int, h: Float[Tensor, "k b d"]
+) -> Float[Tensor, "k b h"]:
+    """Return the log odds for every sample of every point."""
+    return logits(layer, h.flatten(0, 1)).view(*h.shape[:2], -1)
+
+
+def _states(x: Tensor, h: Latents) -> Latents:
+    """Return all layers [K, B, H], x in front."""
+    return [x.expand(h[0].shape[0] if h else 1, *x.shape), *h]
 
 
 def _log_bernoulli(logits: Tensor, h: Tensor) -> Tensor:

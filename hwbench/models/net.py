@@ -4,8 +4,9 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -14,9 +15,11 @@ from torch import Tensor, nn
 
 from hwbench.models.dbm import DBM
 from hwbench.models.dbn import DBN
+from hwbench.models.stack import BinaryStack
 from hwbench.protocols import Network
 
 Count = Annotated[int, Field(ge=1)]
+F = TypeVar("F", bound="FineTuned")
 
 
 class SigmoidNet(nn.Module):
@@ -86,7 +89,57 @@ class Net(Network):
         return cls(visible=4, classes=3, hidden=[3])
 
 
-class FineTunedDBM(DBM, Network):
+class FineTuned(BinaryStack, Network):
+    """A stack, learned without labels, and the net that it becomes.
+
+    Args:
+        layers: units of the hidden layers.
+        init: as for `stack.BinaryStack`.
+        visible_bias: as for `stack.BinaryStack`.
+    """
+
+    pretrained = True
+    net: SigmoidNet
+
+    def __init__(
+        self,
+        visible: Annotated[int, Field(ge=1)],
+        classes: int,
+        layers: list[Count],
+        init: Annotated[float, Field(ge=0)] = 0.01,
+        visible_bias: Literal["data", "zero"] = "data",
+    ) -> None:
+        super().__init__(visible, layers, init, visible_bias)
+        _needs_classes(type(self).__name__, classes)
+        self.classes = classes
+        self.net = SigmoidNet(visible, layers, classes, self.beside())
+
+    @classmethod
+    def tiny(cls: type[F]) -> F:
+        """Return four visible units, hidden layers of three and two, and three classes."""
+        return cls(visible=4, classes=3, layers=[3, 2])
+
+    def beside(self) -> list[int]:
+        """Return how many inputs of its own each hidden layer of the net has; none by default."""
+        return [0] * len(self.layers)
+
+    @abstractmethod
+    def inputs_of(self, layer: int) -> tuple[Tensor, Tensor]:
+        """Return the weight [in, out] and the bias that h_layer of the net starts from."""
+
+    @torch.no_grad()
+    def start(self) -> None:
+        """Put the stack's weights and biases into the net; a small random softmax layer."""
+        for number, layer in enumerate(self.net.layers, 1):
+            assert isinstance(layer, nn.Linear)
+            weight, bias = self.inputs_of(number)
+            layer.weight.copy_(weight.t())
+            layer.bias.copy_(bias)
+        self.net.top.weight.normal_(0, 0.01)
+        self.net.top.bias.zero_()
+
+
+class FineTunedDBM(FineTuned, DBM):
     """A deep Boltzmann machine and the net that it becomes (Salakhutdinov & Hinton, 2009).
 
     Mean field gives q(h | x) once, at the generative parameters. The net is
@@ -103,9 +156,6 @@ class FineTunedDBM(DBM, Network):
         iterations: of mean field, at most.
     """
 
-    pretrained = True
-    net: SigmoidNet
-
     def __init__(
         self,
         visible: Annotated[int, Field(ge=1)],
@@ -115,75 +165,33 @@ class FineTunedDBM(DBM, Network):
         visible_bias: Literal["data", "zero"] = "data",
         iterations: Count = 50,
     ) -> None:
-        super().__init__(visible, layers, init, visible_bias)
-        _needs_classes("FineTunedDBM", classes)
-        self.classes, self.iterations = classes, iterations
-        self.net = SigmoidNet(visible, layers, classes, beside=[*layers[1:], 0])
+        super().__init__(visible, classes, layers, init, visible_bias)
+        self.iterations = iterations
 
-    @classmethod
-    def tiny(cls) -> FineTunedDBM:
-        """Return the tiny DBM with three classes."""
-        return cls(visible=4, classes=3, layers=[3, 2])
+    def beside(self) -> list[int]:
+        """Return the units of the layer above each."""
+        return [*self.layers[1:], 0]
 
     @torch.no_grad()
     def prepare(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b f"]:
         """Return x beside q(h_2 | x), …, q(h_L | x)."""
         return torch.cat([x, *self.mean_field(x, self.iterations, 1e-7)[1:]], 1)
 
-    @torch.no_grad()
-    def start(self) -> None:
-        """Put the machine's weights and biases into the net; a small random softmax layer."""
-        biases = self._totals()
-        for i, layer in enumerate(self.net.layers):
-            assert isinstance(layer, nn.Linear)
-            above = [self.weights[i + 1]] if i + 1 < len(self.weights) else []
-            layer.weight.copy_(torch.cat([self.weights[i].t(), *above], 1))
-            layer.bias.copy_(biases[i + 1])
-        self.net.top.weight.normal_(0, 0.01)
-        self.net.top.bias.zero_()
+    def inputs_of(self, layer: int) -> tuple[Tensor, Tensor]:
+        """Return W_l above W_{l+1}ᵀ, and the biases of both sides added."""
+        above = [w.t() for w in self.weights[layer : layer + 1]]
+        return torch.cat([self.weights[layer - 1], *above]), self._totals()[layer]
 
 
-class FineTunedDBN(DBN, Network):
+class FineTunedDBN(FineTuned, DBN):
     """A deep belief network and the net that it becomes (Hinton & Salakhutdinov, 2006).
 
     The net starts as q(h_l | h_{l−1}), layer by layer, below a softmax layer.
-
-    Args:
-        layers: units of the hidden layers.
-        init: as for `dbn.DBN`.
-        visible_bias: as for `dbn.DBN`.
     """
 
-    pretrained = True
-    net: SigmoidNet
-
-    def __init__(
-        self,
-        visible: Annotated[int, Field(ge=1)],
-        classes: int,
-        layers: Annotated[list[Count], Field(min_length=1)],
-        init: Annotated[float, Field(ge=0)] = 0.01,
-        visible_bias: Literal["data", "zero"] = "data",
-    ) -> None:
-        super().__init__(visible, layers, init, visible_bias)
-        _needs_classes("FineTunedDBN", classes)
-        self.classes = classes
-        self.net = SigmoidNet(visible, layers, classes)
-
-    @classmethod
-    def tiny(cls) -> FineTunedDBN:
-        """Return the tiny DBN with three classes."""
-        return cls(visible=4, classes=3, layers=[3, 2])
-
-    @torch.no_grad()
-    def start(self) -> None:
-        """Put the upward weights and biases into the net; a small random softmax layer."""
-        for layer, weight, bias in zip(self.net.layers, self.weights, self.upward, strict=True):
-            assert isinstance(layer, nn.Linear)
-            layer.weight.copy_(weight.t())
-            layer.bias.copy_(bias)
-        self.net.top.weight.normal_(0, 0.01)
-        self.net.top.bias.zero_()
+    def inputs_of(self, layer: int) -> tuple[Tensor, Tensor]:
+        """Return W_l and c_l."""
+        return self.weights[layer - 1], self.upward[layer - 1]
 
 
 def _needs_classes(name: str, classes: int) -> None:

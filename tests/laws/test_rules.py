@@ -32,7 +32,13 @@ OUT_OF_REACH: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
         "tiny() learns the first layer",
     ),
     ("pretraining.GreedyCD", "dbn.DBN"): (UPPER, "tiny() learns the first layer"),
+    ("pretraining.GreedyCD", "dbn.UntiedDBN"): (
+        (*UPPER, "down_offsets.0", "up_offsets.0"),
+        "nor does it untie",
+    ),
     ("pretraining.GreedyCD", "net.FineTunedDBN"): ((*UPPER, *NET), "and no net"),
+    ("updown.UpDown", "dbn.UntiedDBN"): (("weights.0",), "offsets stand beside it"),
+    ("updown.UpDown", "net.FineTunedDBN"): (NET, "and no net"),
     ("pretraining.GreedyCD", "dbm.DBM"): (
         ("weights.1", "biases.2", "downward.0"),
         "tiny() learns the first layer",

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from hwbench.models.dbm import DBM
-from hwbench.protocols import TrainSplit
 
 SHAPES = [(5, (4, 3)), (4, (3, 4, 2)), (3, (3, 2, 3, 2))]
 shapes = pytest.mark.parametrize(("visible", "layers"), SHAPES)
@@ -239,23 +238,6 @@ def test_ascending_is_one_doubled_pass(random_dbm):
     torch.testing.assert_close(model.ascend(x, 1), h1.detach())
     h2 = (h1 @ model.weights[1] + model.biases[2]).sigmoid()
     torch.testing.assert_close(model.ascend(x, 2), h2.detach())
-
-
-def test_adapt_keeps_the_means_and_starts_the_biases():
-    split = TrainSplit(torch.tensor([[0, 255, 51]], dtype=torch.uint8), scale=255.0)
-    model = DBM(3, layers=[2, 2])
-    model.adapt(split)
-    torch.testing.assert_close(model.data_means, torch.tensor([0.0, 1.0, 0.2]))
-    torch.testing.assert_close(model.biases[0].detach().sigmoid(), torch.tensor([0.01, 0.99, 0.2]))
-    flat = DBM(3, layers=[2, 2], visible_bias="zero")
-    flat.adapt(split)
-    assert (flat.biases[0] == 0).all()
-
-
-@pytest.mark.parametrize(("values", "found"), [([0.0, 7.0], "0 to 7"), ([-0.5, 1.0], "-0.5 to 1")])
-def test_pixels_outside_0_to_1_are_refused(values, found):
-    with pytest.raises(ValueError, match=f"found {found}"):
-        DBM(2, layers=[2, 2]).adapt(TrainSplit(torch.tensor([values])))
 
 
 @pytest.mark.parametrize("layers", [[], [500], [3, 0]])

@@ -1,0 +1,178 @@
+"""What machines of binary layers share that are learned greedily, one RBM at a time."""
+
+# Dims: B points, D observed units, H units of a layer.
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from itertools import pairwise
+from typing import Annotated, Literal, TypeVar
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hwbench.protocols import Couplings, EnergyModel, GenerativeModel, Stack, TrainSplit
+
+Count = Annotated[int, Field(ge=1)]
+T = TypeVar("T", bound="BinaryStack")
+
+
+class BinaryStack(Stack, GenerativeModel):
+    """Weights W_l between h_{l−1} and h_l, of which each kind of machine makes its own use.
+
+    Args:
+        layers: units of the hidden layers, the one next to the data first.
+        init: standard deviation of the initial weights.
+        visible_bias: start b_0 at the log odds of the training pixels, or at zero.
+    """
+
+    data_means: Tensor
+
+    def __init__(
+        self,
+        visible: Annotated[int, Field(ge=1)],
+        layers: list[Count],
+        init: Annotated[float, Field(ge=0)] = 0.01,
+        visible_bias: Literal["data", "zero"] = "data",
+    ) -> None:
+        super().__init__()
+        self.visible, self.layers, self.start_at = visible, layers, visible_bias
+        sizes = [visible, *layers]
+        self.weights = nn.ParameterList(init * torch.randn(a, b) for a, b in pairwise(sizes))
+        self.add_biases(sizes)
+        self.register_buffer("data_means", torch.full((visible,), 0.5))
+
+    @abstractmethod
+    def add_biases(self, sizes: list[int]) -> None:
+        """Make the other parameters; `sizes` are the units of h_0, …, h_L.
+
+        Raises:
+            ValueError: the machine cannot have these layers.
+        """
+
+    @classmethod
+    def tiny(cls: type[T]) -> T:
+        """Return four visible units and two hidden layers of three and two."""
+        return cls(visible=4, layers=[3, 2])
+
+    @torch.no_grad()
+    def adapt(self, train: TrainSplit) -> None:
+        """Keep the pixel means and start the visible biases from them.
+
+        Raises:
+            ValueError: a pixel is not between 0 and 1.
+        """
+        check_pixels(type(self).__name__, train)
+        self.data_means.copy_(train.means())
+        if self.start_at == "data":
+            bias = self.pair(1).couplings().visible_bias
+            bias.copy_(self.data_means.clamp(0.01, 0.99).logit())
+
+    @abstractmethod
+    def rbm(self, layer: int) -> tuple[Couplings, float, float]:
+        """Return the parameters between h_{layer−1} and h_layer, and what scales up- and downwards.
+
+        Pretraining takes the units above to have log odds s (x W + c), those below s' (h Wᵀ + b).
+        """
+
+    def pair(self, layer: int) -> _Pair:
+        """Return the RBM between h_{layer−1} and h_layer as pretraining sees it.
+
+        Raises:
+            ValueError: there is no such layer.
+        """
+        if not 1 <= layer <= len(self.layers):
+            raise ValueError(
+                f"{type(self).__name__}.pair: expected a layer from 1 to {len(self.layers)}; "
+                f"{layer=}"
+            )
+        couplings, up, down = self.rbm(layer)
+        return _Pair(couplings, self.data_means, scale_up=up, scale_down=down)
+
+    def upwards(self, layer: int, below: Float[Tensor, "b d"]) -> Float[Tensor, "b h"]:
+        """Return the log odds of h_layer that a pass upwards gives it; by default its RBM's."""
+        return self.pair(layer).up(below)
+
+    @torch.no_grad()
+    def ascend(self, x: Float[Tensor, "b d"], layer: int) -> Float[Tensor, "b h"]:
+        """Return the means of h_layer, each layer's from the means below it; x for layer 0."""
+        for number in range(1, layer + 1):
+            x = self.upwards(number, x).sigmoid_()
+        return x
+
+
+class _Pair(EnergyModel):
+    """The RBM of one step of pretraining, with conditionals that do not belong to one energy.
+
+    Its free energy −b·x − Σ_j softplus(s (c_j + x·W_j)) / s, s = `scale_up`, has the usual gradient
+    −x σ(s (c + x W))ᵀ: for s = 2, that of an RBM that sees x twice, with tied weights.
+    """
+
+    def __init__(
+        self,
+        couplings: Couplings,
+        data_means: Tensor,
+        scale_up: float = 1.0,
+        scale_down: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.weight, self.visible_bias, self.hidden_bias = couplings
+        self.scale_up, self.scale_down, self.data_means = scale_up, scale_down, data_means
+        self.visible = len(self.visible_bias)
+
+    @classmethod
+    def tiny(cls) -> _Pair:
+        """Return four units below and three above."""
+        return cls(Couplings(torch.zeros(4, 3), torch.zeros(4), torch.zeros(3)), torch.zeros(4))
+
+    def couplings(self) -> Couplings:
+        """Return W, b and c, before any doubling."""
+        return Couplings(self.weight, self.visible_bias, self.hidden_bias)
+
+    def up(self, x: Tensor) -> Tensor:
+        """Return the log odds of the units above."""
+        return self.scale_up * torch.addmm(self.hidden_bias, x, self.weight)
+
+    def down(self, h: Tensor) -> Tensor:
+        """Return the log odds of the units below."""
+        return self.scale_down * torch.addmm(self.visible_bias, h, self.weight.t())
+
+    def free_energy(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b"]:
+        """Return what has the gradient of contrastive divergence."""
+        return -(x @ self.visible_bias) - F.softplus(self.up(x)).sum(1) / self.scale_up
+
+    @torch.no_grad()
+    def gibbs(self, x: Float[Tensor, "b d"], k: int) -> Float[Tensor, "b d"]:
+        """Return the units below after k sweeps, up and down, detached."""
+        for _ in range(k):
+            x = draw(self.down(draw(self.up(x))))
+        return x
+
+    @torch.no_grad()
+    def sample(self, n: int) -> Float[Tensor, "n d"]:
+        """Return means of the units below after 1000 sweeps from fair coins."""
+        start = self.weight.new_full((n, self.visible), 0.5).bernoulli()
+        return self.down(draw(self.up(self.gibbs(start, 1000)))).sigmoid_()
+
+
+def check_pixels(name: str, train: TrainSplit) -> None:
+    """Refuse points that are no means of binary units.
+
+    Raises:
+        ValueError: a pixel is not between 0 and 1.
+    """
+    low, high = (float(v) / train.scale for v in train.values.aminmax())
+    if low < 0 or high > 1:
+        raise ValueError(
+            f"{name}: its visible units are binary, so pixels lie between 0 and 1; found "
+            f"{low:g} to {high:g}; scale the images, or put a Gaussian layer first"
+        )
+
+
+def draw(logits: Tensor) -> Tensor:
+    """Return Bernoulli(σ(logits)) draws; overwrites the logits."""
+    u = torch.rand_like(logits)
+    return torch.lt(u, logits.sigmoid_(), out=u)  # u < p: a third of the time of torch.bernoulli

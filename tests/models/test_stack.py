@@ -1,0 +1,63 @@
+"""What stacks of binary layers share: their state, and where it starts."""
+
+import pytest
+import torch
+
+from hwbench.models.dbm import DBM
+from hwbench.models.dbn import DBN, UntiedDBN
+from hwbench.models.net import FineTunedDBM, FineTunedDBN
+from hwbench.protocols import TrainSplit
+
+WEIGHTS = ["weights.0", "weights.1", "weights.2"]
+DBM_STATE = [*WEIGHTS, *(f"biases.{i}" for i in range(4)), "downward.0", "downward.1"]
+DBN_STATE = [*WEIGHTS, *(f"{way}.{i}" for way in ("upward", "downward") for i in range(3))]
+PARTS = ("layers.0", "layers.1", "layers.2", "top")
+OFFSETS = [f"{way}_offsets.{i}" for way in ("down", "up") for i in range(2)]
+NET = [
+    f"net.{p}.{k}" for p in ("layers.0", "layers.1", "layers.2", "top") for k in ("weight", "bias")
+]
+STATES = {
+    DBM: DBM_STATE,
+    DBN: DBN_STATE,
+    UntiedDBN: DBN_STATE + OFFSETS,
+    FineTunedDBM: DBM_STATE + NET,
+    FineTunedDBN: DBN_STATE + NET,
+}
+
+
+def made(cls, **more):
+    torch.manual_seed(0)
+    classes = {"classes": 3} if "FineTuned" in cls.__name__ else {}
+    return cls(visible=4, layers=[5, 3, 2], **classes, **more)
+
+
+@pytest.mark.parametrize("cls", STATES)
+def test_names_and_draws_of_the_state_stay_what_they_are(cls):
+    """Checkpoints and seeds of earlier versions hold: weights are drawn first, layer by layer."""
+    model = made(cls)
+    assert list(model.state_dict()) == ["data_means", *STATES[cls]]
+    torch.manual_seed(0)
+    for weight, (a, b) in zip(model.weights, [(4, 5), (5, 3), (3, 2)], strict=True):
+        assert torch.equal(weight, 0.01 * torch.randn(a, b))
+    others = [p for n, p in model.named_parameters() if not n.startswith(("weights", "net"))]
+    assert all((p == 0).all() for p in others)
+
+
+@pytest.mark.parametrize("cls", STATES)
+def test_the_visible_bias_starts_at_the_log_odds_of_the_pixels(cls):
+    split = TrainSplit(torch.tensor([[0, 255, 51, 0]], dtype=torch.uint8), scale=255.0)
+    model, flat = made(cls), made(cls, visible_bias="zero")
+    for either in (model, flat):
+        either.adapt(split)
+        torch.testing.assert_close(either.data_means, torch.tensor([0.0, 1.0, 0.2, 0.0]))
+    bias = model.pair(1).couplings().visible_bias
+    assert any(bias is p for p in model.parameters())
+    torch.testing.assert_close(bias.detach().sigmoid(), torch.tensor([0.01, 0.99, 0.2, 0.01]))
+    assert (flat.pair(1).couplings().visible_bias == 0).all()
+
+
+@pytest.mark.parametrize("cls", STATES)
+@pytest.mark.parametrize(("values", "found"), [([0.0, 7.0], "0 to 7"), ([-0.5, 1.0], "-0.5 to 1")])
+def test_pixels_outside_0_to_1_are_refused(cls, values, found):
+    with pytest.raises(ValueError, match=rf"{cls.__name__}: .* between 0 and 1; found {found}"):
+        made(cls).adapt(TrainSplit(torch.tensor([[*values, 0.0, 0.0]])))
