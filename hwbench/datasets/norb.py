@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import functools
 import struct
 from typing import Annotated, Literal
 
@@ -12,7 +13,6 @@ import torch
 from jaxtyping import Float, Shaped
 from pydantic import Field
 from torch import Tensor
-from torch.nn import functional as F
 
 from hwbench.datasets import files
 from hwbench.datasets.real import only_grey, real_points
@@ -89,15 +89,22 @@ def foveate(images: Float[Tensor, "*n s s"]) -> Float[Tensor, "*n v"]:
     >>> foveate(torch.zeros(2, 96, 96)).shape
     torch.Size([2, 4488])
     """
-    rings, inner = [], images
+    pixels, middle = images.flatten(-2), sum(RINGS)
+    rings = [pixels[..., blocks.to(images.device)].mean(-1) for blocks in _rings()]
+    return torch.cat([images[..., middle:-middle, middle:-middle].flatten(-2), *rings], -1)
+
+
+@functools.cache
+def _rings() -> list[Tensor]:
+    """Return for each ring the pixels' numbers of its blocks, [blocks, width²]."""
+    rings, inner = [], torch.arange(SIDE * SIDE).view(SIDE, SIDE)
     for width in RINGS:
-        blocks = F.avg_pool2d(inner.reshape(-1, 1, *inner.shape[-2:]), width)
-        blocks = blocks.view(*images.shape[:-2], *blocks.shape[-2:])
-        edge = torch.ones(blocks.shape[-2:], dtype=torch.bool, device=images.device)
+        blocks = inner.unfold(0, width, width).unfold(1, width, width).flatten(2)
+        edge = torch.ones(blocks.shape[:2], dtype=torch.bool)
         edge[1:-1, 1:-1] = False
-        rings.append(blocks[..., edge])
-        inner = inner[..., width:-width, width:-width]
-    return torch.cat([inner.flatten(-2), *rings], -1)
+        rings.append(blocks[edge])
+        inner = inner[width:-width, width:-width]
+    return rings
 
 
 def _both_eyes(images: Tensor) -> Tensor:

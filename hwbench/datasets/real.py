@@ -118,8 +118,9 @@ def _moved(images: Tensor, moves: Tensor) -> Tensor:
     side = images.shape[-1]
     lines = torch.arange(side, device=images.device)
     rows, columns = (lines - moves[:, :, None]).clamp(0, side - 1)  # where each line comes from
-    n = torch.arange(len(images), device=images.device)[:, None, None]
-    return images[n, :, rows[:, :, None], columns[:, None, :]].movedim(-1, 1)
+    pixels = (rows[:, :, None] * side + columns[:, None, :]).flatten(1)
+    flat = images.flatten(2)
+    return flat.gather(2, pixels[:, None].expand_as(flat)).view_as(images)
 
 
 def real_points(raw: Splits, image: Image, view: View, shifts: tuple[int, ...] = ()) -> Splits:
