@@ -110,31 +110,36 @@ def anneal(
 
     takes p = σ(a + β t) from the sweep. Where the exponential is far from 1, rounding would spoil
     it.
+
+    Weights have the precision of `kept`, draws single precision: chances to seven digits, in a
+    quarter less time.
     """
     weight, b, c = couplings
-    weight_t, shift = weight.t().contiguous(), c - base.summed
+    shift = c - base.summed
+    down, first, last = (p.float() for p in (weight.t().contiguous(), base.kept, b))
     largest = (shift.abs() + weight.abs().sum(0)).max().item()  # of any |t_j|
     kept = kept.clone()
     log_w = kept.new_zeros(len(kept))
-    t, p, u = (kept.new_empty(len(kept), len(c)) for _ in range(3))
-    logits, v = torch.empty_like(kept), torch.empty_like(kept)
+    t, p, r = (kept.new_empty(len(kept), len(c)) for _ in range(3))
+    h, u = (torch.empty_like(p, dtype=torch.float32) for _ in range(2))
+    logits, v = (torch.empty_like(kept, dtype=torch.float32) for _ in range(2))
     path = betas.tolist()
     for k, (before, beta) in enumerate(pairwise(path)):
         step = beta - before
         torch.addmm(shift, kept, weight, out=t)
         torch.add(base.summed, t, alpha=beta, out=p).sigmoid_()
         if abs(step) * largest < 10:
-            torch.mul(t, -step, out=u).exp_().sub_(1).mul_(p).add_(1).log_()
-            log_w.sub_(u.sum(1))
+            torch.mul(t, -step, out=r).exp_().sub_(1).mul_(p).add_(1).log_()
+            log_w.sub_(r.sum(1))
         else:  # F.softplus is linear above 20, which is 2e-9 off
             here, there = (torch.add(base.summed, t, alpha=x) for x in (beta, before))
             zero = here.new_zeros(())
             log_w.add_((torch.logaddexp(here, zero) - torch.logaddexp(there, zero)).sum(1))
         log_w.add_(kept @ (b - base.kept), alpha=step)
         if k + 2 < len(path):  # no sweep after the last weight
-            torch.lt(u.uniform_(generator=g), p, out=u)
-            torch.addmm(base.kept.lerp(b, beta), u, weight_t, alpha=beta, out=logits)
-            torch.lt(v.uniform_(generator=g), logits.sigmoid_(), out=kept)
+            torch.lt(u.uniform_(generator=g), h.copy_(p), out=h)
+            torch.addmm(first.lerp(last, beta), h, down, alpha=beta, out=logits)
+            kept.copy_(torch.lt(v.uniform_(generator=g), logits.sigmoid_(), out=v))
         if k % 100 == 0:
             progress(k / len(path))
     return log_w
@@ -143,7 +148,8 @@ def anneal(
 def interval(log_w: Float[Tensor, "m"], sigmas: float = 3.0) -> tuple[float, float]:
     """Return log(ŵ ± 3 σ̂) with ŵ the mean of w and σ̂ its standard error; never NaN.
 
-    The lower end is −∞ where 3 σ̂ reaches ŵ; for one chain, where σ̂ is unknown, both are infinite.
+    The lower end is −∞ where 3 σ̂ reaches ŵ; both are infinite where σ̂ is unknown: for one chain, or
+    where no weight is above zero or one is not a finite number.
 
     >>> interval(torch.zeros(5))
     (0.0, 0.0)
@@ -152,6 +158,8 @@ def interval(log_w: Float[Tensor, "m"], sigmas: float = 3.0) -> tuple[float, flo
         return -math.inf, math.inf
     mean = log_mean_exp(log_w).item()
     spread = sigmas * _relative_error(log_w)
+    if not math.isfinite(mean + spread):
+        return -math.inf, math.inf
     low = mean + math.log1p(-spread) if spread < 1 else -math.inf
     return low, mean + math.log1p(spread)
 
@@ -223,7 +231,7 @@ class Annealing(Evaluator[M]):
         out = Evaluation(
             diagnostics={"log_z": log_z, "log_z_low": low, "log_z_high": high, "ess": ess}
         )
-        if ess < max(2.0, self.chains / 10):
+        if not (ess >= max(2.0, self.chains / 10) and low > -math.inf):
             out.warnings.append(
                 f"the AIS weights have collapsed: effective sample size {ess:.1f} of {self.chains} "
                 "chains; log Z is likely too low, log p(x) too high; use more temperatures"

@@ -102,9 +102,9 @@ def test_the_fast_weight_is_the_textbook_one(steps):
         for k, (before, beta) in enumerate(itertools.pairwise(betas)):
             expected += log_p(beta, s) - log_p(before, s)
             if k + 1 < steps:
-                u = torch.rand(6, 5, generator=g, dtype=torch.float64)
+                u = torch.rand(6, 5, generator=g)
                 j = (u < summed(beta, s).sigmoid()).double()
-                u = torch.rand(6, 7, generator=g, dtype=torch.float64)
+                u = torch.rand(6, 7, generator=g)
                 logits = (1 - beta) * base.kept + beta * (b + j @ weight.t())
                 s = (u < logits.sigmoid()).double()
         torch.testing.assert_close(log_w, expected, atol=1e-10, rtol=1e-10)
@@ -134,14 +134,21 @@ def test_both_directions_meet_with_enough_temperatures():
 
 @settings(max_examples=200, deadline=None)
 @given(
-    st.lists(st.floats(-1e4, 1e4), min_size=1, max_size=40),
+    st.lists(
+        st.floats(-1e4, 1e4) | st.sampled_from([math.inf, -math.inf, math.nan]),
+        min_size=1,
+        max_size=40,
+    ),
     st.floats(0.1, 10),
 )
 def test_the_interval_is_never_nan_and_holds_the_estimate(log_w, sigmas):
     log_w = torch.tensor(log_w, dtype=torch.float64)
     low, high = interval(log_w, sigmas)
     mean = (log_w.logsumexp(0) - math.log(len(log_w))).item()
-    assert low <= mean <= high  # false for NaN
+    if math.isfinite(mean):
+        assert low <= mean <= high  # false for NaN
+    else:
+        assert (low, high) == (-math.inf, math.inf)
 
 
 def test_the_interval_is_that_of_the_plain_weights():
@@ -163,6 +170,14 @@ def test_collapsed_weights_warn():
     one = AIS(chains=1, schedule=[[0, 1, 10]])(model, points, seed=0)
     assert one.warnings
     assert math.isnan(one.metrics["log_likelihood"].mc_se)
+
+
+def test_an_interval_that_is_open_below_warns():
+    model, points = rbm(0, visible=30, hidden=20, scale=0.3), TestSplit(binary(100, 30))
+    found = AIS(chains=20, schedule=[[0, 1, 1]])(model, points, seed=0)
+    assert found.diagnostics["ess"] > 2  # and more than a tenth of the chains
+    assert found.diagnostics["log_z_low"] == -math.inf
+    assert any("collapsed" in w for w in found.warnings)
 
 
 def test_the_seed_decides_and_the_model_stays_as_it_was():
