@@ -86,6 +86,21 @@ def test_it_says_what_the_paper_leaves_open(name):
 
 
 @specs
+@pytest.mark.parametrize("profile", PROFILES)
+def test_nets_on_streams_of_their_own_have_names_of_their_own(name, profile):
+    """No two rows name the same stream, and of reweighted wake-sleep none shares the plain one."""
+    spec = spec_of(name)
+    nets = []
+    for row in spec.rows:
+        evaluate = resolve(spec, row, profile)["evaluate"]
+        blocks = evaluate if isinstance(evaluate, list) else [evaluate]
+        nets.append({block["net"] for block in blocks if "net" in block})
+        if name.startswith("rws/"):
+            assert "importance.LogLikelihood" not in [block["use"] for block in blocks]
+    assert len(set().union(*nets)) == sum(map(len, nets))
+
+
+@specs
 def test_its_claims_compare_rows(name):
     """Each claim has a combination of coordinates at which two sides have rows."""
     spec = spec_of(name)
