@@ -66,7 +66,9 @@ def block_estimates(log_w: Float[Tensor, "k b"], size: int) -> Float[Tensor, "n 
 def block_means(log_w: Float[Tensor, "k b"], size: int) -> Float[Tensor, "b"]:
     """Return the average over disjoint blocks of `size` samples of log (1/size) Σ w.
 
-    The averages are nested, so they rise with size.
+    Samples beyond the last whole block are left out. In expectation it rises with `size` (Burda et
+    al., 2016, theorem 1). Whatever the weights are, it does not fall from a size to a multiple of
+    it that divides K: the blocks are nested then, and log is concave.
     """
     return block_estimates(log_w, size).mean(0)
 
@@ -92,12 +94,16 @@ def variance_metric(variance: np.ndarray, k: int) -> dict[str, Metric]:
 class LogLikelihood(Evaluator[HelmholtzMachine]):
     """log p(x) ≈ log (1/K) Σ_k p(x, h_k) / q(h_k | x), h_k ~ q.
 
-    A lower bound in expectation, tight as K → ∞. Gives per point the estimate, the effective sample
-    size and the Pareto k̂ of its weights, and over points the mean, its standard error, the Monte
-    Carlo error, the K-curve, the ELBO and, where the model has `log_prior`, its split into
-    reconstruction and KL. `looseness` is log_likelihood − elbo, what K samples gain over one: 0
-    where q is the posterior, and the flatter the K-curve the less. `estimator_variance` is the
-    variance of a point's estimate from K / 10 samples, over 10 blocks of them.
+    A lower bound in expectation, tight as K → ∞. Gives the estimate of each point, and over points
+    the mean, its standard error, the Monte Carlo error, the K-curve, the ELBO and, where the model
+    has `log_prior`, its split into reconstruction and KL. Diagnostics sum up the weights of the
+    points: mean and least effective sample size, median Pareto k̂ and the share above 0.7.
+    `looseness` is log_likelihood − elbo, what K samples gain over one: 0 where q is the posterior,
+    and the flatter the K-curve the less. `estimator_variance` is the variance of a point's estimate
+    from K / 10 samples, over 10 blocks of them.
+
+    The K-curve averages over blocks of one run's samples: it rises in expectation, and for certain
+    from a number of samples to a multiple of it that divides k (`block_means`).
 
     The Monte Carlo error is the standard error over `repeats` evaluations. For one evaluation it is
     the delta method's √Σ_n (1/ESS_n − 1/K) / N. That is too small where the weights have heavy

@@ -215,9 +215,59 @@ def test_k_curve_is_nested_and_rises_to_the_estimate(model, points):
     found = LogLikelihood(k=500)(model, points, seed=0)
     curve = found.curves["k_curve"]
     assert curve.x == [1, 2, 5, 10, 25, 50, 100, 250, 500]
-    assert all(b >= a - 1e-9 for a, b in zip(curve.y, curve.y[1:], strict=False))
+    y = dict(zip(curve.x, curve.y, strict=True))
+    assert all(y[b] >= y[a] - 1e-9 for b in curve.x for a in curve.x if 500 % b == b % a == 0)
     assert curve.y[-1] == pytest.approx(found.metrics["log_likelihood"].value, abs=1e-6)
     assert curve.y[0] == pytest.approx(found.metrics["elbo"].value, abs=1e-6)
+
+
+ISSUE = [1, 5, 10, 25, 100, 500, 1000, 10_000, 100_000]  # the counts of the published figure
+TAILS = {  # log weights [K, B] whose averages are decided by a few samples
+    "cauchy": lambda k: 10 * torch.empty(k, 8).cauchy_(),
+    "one giant": lambda k: torch.full((k, 1), -700.0).index_fill(0, torch.tensor([k // 3]), 700.0),
+    "falling": lambda k: -torch.arange(k).double()[:, None],
+    "two levels": lambda k: torch.where(torch.rand(k, 8) < 0.03, 0.0, -1e4),
+    "impossible": lambda k: torch.where(torch.rand(k, 8) < 0.5, 3.0, -math.inf),
+    "alike": lambda k: torch.full((k, 1), -123.4),
+}
+
+
+@pytest.mark.parametrize("tail", TAILS)
+@pytest.mark.parametrize(
+    "chain", [[1, 2, 4, 8, 64], [1, 5, 25, 100, 500], [1, 3, 6, 30, 600], [n for n in ISSUE if n != 25],
+              [n for n in ISSUE if n != 10]], ids=str
+)  # fmt: skip
+def test_block_means_never_fall_along_a_dividing_chain(chain, tail):
+    """Whatever the weights, where each size divides the next and the last divides K."""
+    torch.manual_seed(0)
+    k = chain[-1] if chain[-1] > 1000 else 3 * chain[-1]
+    log_w = TAILS[tail](k).double()
+    means = torch.stack([block_means(log_w, size) for size in chain])
+    tolerance = 1e-12 * means.abs().nan_to_num(posinf=0).clamp(min=1)
+    assert (means[1:] >= means[:-1] - tolerance[1:]).all()
+
+
+def test_block_means_may_fall_where_blocks_are_not_nested():
+    """Samples 0, 10 and 20 of 50 weigh 1: three of five blocks of 10 have one, one of two of 25."""
+    log_w = torch.full((50, 1), -100.0).double()
+    log_w[[0, 10, 20]] = 0.0
+    means = {size: block_means(log_w, size).item() for size in (5, 10, 25, 50)}
+    assert means[10] == pytest.approx(-40 - 0.6 * math.log(10))
+    assert means[25] == pytest.approx(-50 - 0.5 * math.log(25 / 3))
+    assert means[25] < means[10]
+    assert means[5] <= means[10] <= means[50]
+    assert means[5] <= means[25] <= means[50]
+
+
+@pytest.mark.statistical
+def test_the_published_counts_rise_where_they_divide_and_else_in_expectation():
+    """10 does not divide 25: the mean rise over 200 sets of log-normal weights is above 0."""
+    torch.manual_seed(0)
+    assert [(a, b) for a, b in zip(ISSUE, ISSUE[1:], strict=False) if b % a] == [(10, 25)]
+    assert all(100_000 % size == 0 for size in ISSUE)
+    log_w = 4 * torch.randn(1000, 200).double()
+    rise = block_means(log_w, 25) - block_means(log_w, 10)
+    assert rise.mean() > SIGMA * rise.std() / math.sqrt(200)
 
 
 def test_block_means_by_hand():
