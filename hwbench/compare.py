@@ -851,9 +851,9 @@ def contrast(
     """Test that a is better than b by more than `threshold`; a and b hold results for each row.
 
     With `tolerance`, test that they differ by at most that. Seeds are the units: a paired t test
-    over common seeds where both sides saw the same data, else Welch's. Two classifiers that no
-    seed moves are compared point by point (McNemar). Where nothing can be compared, the reason is
-    returned.
+    over common seeds where both sides saw the same data, else Welch's; a side that no seed moves
+    has no variance. Two classifiers that no seed moves are compared point by point (McNemar). Where
+    nothing can be compared, the reason is returned.
     """
     values_a, values_b = _averaged(a, metric), _averaged(b, metric)
     if not values_a or not values_b:
@@ -865,8 +865,9 @@ def contrast(
     differences = [sign * (values_a[seed] - values_b[seed]) for seed in common]
     mean_a, sd_a = mean_and_sd([*values_a.values()])
     mean_b, sd_b = mean_and_sd([*values_b.values()])
-    effect = sign * (mean_a - mean_b)
-    if _fixed(a, sd_a) and _fixed(b, sd_b):
+    effect = sign * (mean_a - mean_b) + 0.0  # no −0.0
+    fixed_a, fixed_b = _fixed(a, sd_a, store), _fixed(b, sd_b, store)
+    if fixed_a and fixed_b:
         if same_data and threshold == 0 and tolerance is None:
             found = _by_points(a, b, metric, effect, store)
             if found is not None:
@@ -878,12 +879,18 @@ def contrast(
         n = len(differences)
         estimate = Estimate(mean, (sd or 0.0) / math.sqrt(n), n - 1.0)
         test = f"paired t test over {n} seeds"
-    elif sd_a is not None and sd_b is not None:
-        n_a, n_b = len(values_a), len(values_b)
-        estimate = Estimate.of(effect, [(sd_a**2 / n_a, n_a - 1.0), (sd_b**2 / n_b, n_b - 1.0)])
-        test = f"Welch's t test over {n_a} and {n_b} seeds"
     else:
-        return Pair(differences[0] if differences else effect, None, None, None, FEW)
+        n_a, n_b = len(values_a), len(values_b)
+        of_a, of_b = (None if sd is None else sd**2 / n for sd, n in ((sd_a, n_a), (sd_b, n_b)))
+        of_a, of_b = 0.0 if fixed_a else of_a, 0.0 if fixed_b else of_b
+        if of_a is None or of_b is None:
+            return Pair(differences[0] if differences else effect, None, None, None, FEW)
+        estimate = Estimate.of(effect, [(of_a, n_a - 1.0), (of_b, n_b - 1.0)])
+        test = f"Welch's t test over {n_a} and {n_b} seeds"
+        if fixed_a or fixed_b:
+            test = f"t test over {n_b if fixed_a else n_a} seeds against a fixed model"
+    if estimate.se == 0 and not sd_a and not sd_b:  # by chance: not both are fixed
+        return Pair(estimate.effect, None, None, None, "none: the seeds leave no spread to test by")
     if tolerance is None:
         p_for, p_against = estimate.p_above(threshold), estimate.p_below(threshold)
     else:
@@ -893,12 +900,22 @@ def contrast(
     return Pair(estimate.effect, estimate.interval(), p_for, p_against, test)
 
 
-def _fixed(groups: Sequence[Sequence[Result]], sd: float | None) -> bool:
-    """Say whether the seed changes nothing: it did not, or for one seed, no steps were taken."""
+def _fixed(groups: Sequence[Sequence[Result]], sd: float | None, store: Store) -> bool:
+    """Say whether the seed changes nothing: it did not, or for one seed, no steps were taken.
+
+    Two nets may err on as many points by chance; a model that no seed moves errs on the same ones.
+    """
     if sd is not None:
-        return sd == 0
+        return sd == 0 and all(_same_predictions(group, store) for group in groups)
     stages = [stage for group in groups for result in group for stage in result.case.train]
     return all("fit" in stage for stage in stages)
+
+
+def _same_predictions(results: Sequence[Result], store: Store) -> bool:
+    """Say whether all seeds are right on the same points, as far as that is on file."""
+    found = [store.per_point(result).get("correct") for result in results]
+    known = [correct for correct in found if correct is not None]
+    return all(np.array_equal(correct, known[0]) for correct in known)
 
 
 def _by_points(

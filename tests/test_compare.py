@@ -1006,6 +1006,43 @@ def test_what_no_seed_moves_needs_values_per_point(tmp_path):
     assert "the seed moves neither side" in part.test
 
 
+def test_nets_that_err_equally_often_by_chance_are_not_fixed(tmp_path):
+    """Each seed is wrong on other points: neither McNemar nor a t test without spread."""
+    rows = "{at: {m: A}, published: 3.0}\n{at: {m: B}, published: 4.0}"
+    bench = Bench(tmp_path, rows, GAP, metric="error", better="lower")
+    for i, wrong in enumerate((10, 40)):
+        right = np.ones((2, 200), dtype=np.uint8)
+        for seed in (0, 1):
+            right[seed, seed : seed + wrong] = 0
+        bench.put(i, [wrong / 2.0] * 2, arrays={"correct": list(right)})
+    (part,) = bench.claim().parts
+    assert (part.verdict, part.p, part.effect) == ("undecided", None, 15.0)
+    assert "leave no spread to test by" in part.test
+
+
+def test_one_seed_of_a_fixed_model_is_enough_against_seeds_of_a_net(tmp_path):
+    """Its variance is zero: one-sample t of the net's errors, in either direction."""
+    rows = FITTED.splitlines()[0] + "\n{at: {m: B}, published: 4.0}"
+    bench = Bench(tmp_path, rows, GAP, metric="error", better="lower")
+    errors = [4.0, 4.2, 4.1]
+    bench.put(0, [3.0], arrays={"correct": [np.ones(200, dtype=np.uint8)]})
+    bench.put(1, errors)
+    (part,) = bench.claim().parts
+    assert part.test == "t test over 3 seeds against a fixed model"
+    assert part.p == pytest.approx(stats.ttest_1samp(errors, 3.0, alternative="greater").pvalue)
+    assert (part.verdict, part.effect) == ("holds", pytest.approx(1.1))
+    swapped = Bench(tmp_path / "swapped", rows, GAP, metric="error", better="higher")
+    swapped.put(0, [3.0])
+    swapped.put(1, errors)
+    assert swapped.claim().verdict == "fails"
+
+
+def test_no_difference_has_no_sign(tmp_path):
+    (part,) = classified(tmp_path, 7, 7).claim().parts
+    assert math.copysign(1, part.effect) == 1
+    assert "−0" not in part.reason
+
+
 # --- a method of one's own ------------------------------------------------------------------------
 
 
