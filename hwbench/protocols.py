@@ -397,8 +397,27 @@ class Stack(Model):
         For layer 0 they are x.
         """
 
+    def below(self, x: Float[Tensor, "b d"], layer: int) -> Float[Tensor, "b h"]:
+        """Draw h_{layer−1} for points x: what `pair(layer)` learns from, detached.
 
-class DeepBoltzmannMachine(Stack, GenerativeModel):
+        Units are binary, and grey pixels are drawn as well, afresh each time.
+        """
+        return self.ascend(torch.bernoulli(x), layer - 1).bernoulli()
+
+
+class BoltzmannStack(Stack):
+    """A stack whose layers are one deep Boltzmann machine, or those above some lowest ones."""
+
+    @abstractmethod
+    def machine(self) -> DeepBoltzmannMachine:
+        """Return the machine, whose parameters are the stack's own."""
+
+    @abstractmethod
+    def units(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b u"]:
+        """Draw the machine's observed units for points x, afresh each time, detached."""
+
+
+class DeepBoltzmannMachine(BoltzmannStack, GenerativeModel):
     """Binary units in layers x = h_0, h_1, …, h_L, each coupled with its neighbours only.
 
         −E(x, h) = Σ_l b_l·h_l + Σ_l h_{l−1} W_l h_l,   p(x, h) ∝ exp(−E(x, h))
@@ -411,6 +430,14 @@ class DeepBoltzmannMachine(Stack, GenerativeModel):
     """
 
     data_means: Tensor
+
+    def machine(self) -> DeepBoltzmannMachine:
+        """Return the model itself."""
+        return self
+
+    def units(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
+        """Draw binary pixels with means x."""
+        return torch.bernoulli(x)
 
     @abstractmethod
     def couplings(self) -> Couplings:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterable
 from itertools import pairwise
 from typing import Annotated, Literal, TypeVar
 
@@ -56,6 +57,16 @@ class SigmoidNet(nn.Module):
         logits: Tensor = self.top(h)
         return logits
 
+    @torch.no_grad()
+    def start(self, layers: Iterable[tuple[Tensor, Tensor]]) -> None:
+        """Take each hidden layer's weight [in, out] and bias; a small random softmax layer."""
+        for layer, (weight, bias) in zip(self.layers, layers, strict=True):
+            assert isinstance(layer, nn.Linear)
+            layer.weight.copy_(weight.t())
+            layer.bias.copy_(bias)
+        self.top.weight.normal_(0, 0.01)
+        self.top.bias.zero_()
+
 
 class Net(Network):
     """A net of sigmoid units, random at the start; without hidden layers, softmax regression.
@@ -75,7 +86,7 @@ class Net(Network):
         init: Annotated[float, Field(gt=0)] = 1.0,
     ) -> None:
         super().__init__()
-        _needs_classes("Net", classes)
+        needs_classes("Net", classes)
         self.visible, self.classes = visible, classes
         self.net = SigmoidNet(visible, hidden, classes)
         with torch.no_grad():
@@ -110,7 +121,7 @@ class FineTuned(BinaryStack, Network):
         visible_bias: Literal["data", "zero"] = "data",
     ) -> None:
         super().__init__(visible, layers, init, visible_bias)
-        _needs_classes(type(self).__name__, classes)
+        needs_classes(type(self).__name__, classes)
         self.classes = classes
         self.net = SigmoidNet(visible, layers, classes, self.beside())
 
@@ -127,16 +138,9 @@ class FineTuned(BinaryStack, Network):
     def inputs_of(self, layer: int) -> tuple[Tensor, Tensor]:
         """Return the weight [in, out] and the bias that h_layer of the net starts from."""
 
-    @torch.no_grad()
     def start(self) -> None:
         """Put the stack's weights and biases into the net; a small random softmax layer."""
-        for number, layer in enumerate(self.net.layers, 1):
-            assert isinstance(layer, nn.Linear)
-            weight, bias = self.inputs_of(number)
-            layer.weight.copy_(weight.t())
-            layer.bias.copy_(bias)
-        self.net.top.weight.normal_(0, 0.01)
-        self.net.top.bias.zero_()
+        self.net.start(self.inputs_of(number + 1) for number in range(len(self.layers)))
 
 
 class FineTunedDBM(FineTuned, DBM):
@@ -194,6 +198,7 @@ class FineTunedDBN(FineTuned, DBN):
         return self.weights[layer - 1], self.upward[layer - 1]
 
 
-def _needs_classes(name: str, classes: int) -> None:
+def needs_classes(name: str, classes: int) -> None:
+    """Raise ValueError where a data set has no labels."""
     if classes < 2:
         raise ValueError(f"{name}: the data set has no labels to learn (found classes = {classes})")

@@ -11,12 +11,12 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from hwbench.protocols import DeepBoltzmannMachine, Latents, Rule, TrainSplit
+from hwbench.protocols import BoltzmannStack, DeepBoltzmannMachine, Latents, Rule, TrainSplit
 
 Share = Annotated[float, Field(gt=0, lt=1)]
 
 
-class MeanFieldPCD(Rule[DeepBoltzmannMachine]):
+class MeanFieldPCD(Rule[BoltzmannStack]):
     """Variational learning with persistent chains (Salakhutdinov & Hinton, 2009, algorithm 1).
 
     With μ the means of a factorised q(h | x) and (x⁻, h⁻) the state of chains that go on from step
@@ -26,7 +26,8 @@ class MeanFieldPCD(Rule[DeepBoltzmannMachine]):
 
     with μ and the chains held fixed: stochastic ascent of the bound on log p(x). Of h⁻ the odd
     layers are means given the even ones, which has the same expectation and less noise. Grey pixels
-    are drawn afresh each time.
+    are drawn afresh each time. Where a machine stands above other layers, x are the units that
+    these draw for it, and they themselves stay as they are.
 
     Sparsity moves the total input of each unit of layer l by −`sparsity_cost` (m − target), with m
     a running mean of μ, as in the authors' code.
@@ -70,54 +71,62 @@ class MeanFieldPCD(Rule[DeepBoltzmannMachine]):
         """Return a few chains, with weight decay and, for two layers, sparsity targets."""
         return cls(chains=20, weight_decay=0.01, sparsity=[0.2, 0.1], sparsity_cost=0.1)
 
-    def check(self, model: DeepBoltzmannMachine) -> None:
+    def check(self, model: BoltzmannStack) -> None:
         """Refuse sparsity targets that are not one for each hidden layer.
 
         Raises:
             ValueError: there are more or fewer.
         """
-        if self.sparsity is not None and len(self.sparsity) != len(model.layers):
+        layers = model.machine().layers
+        if self.sparsity is not None and len(self.sparsity) != len(layers):
             raise ValueError(
-                f"sparsity needs one target for each of the {len(model.layers)} hidden layers; "
+                f"sparsity needs one target for each of the {len(layers)} hidden layers; "
                 f"found {self.sparsity}"
             )
 
-    def begin(self, model: DeepBoltzmannMachine, train: TrainSplit) -> None:
+    def begin(self, model: BoltzmannStack, train: TrainSplit) -> None:
         """Start the chains at random training points, the other even layers at zero.
 
         They must not start from the model: a resumed run begins before it has its parameters back.
+        So where x is what other layers make of the points, chains start at fair coins instead.
         """
         self.check(model)
+        machine = model.machine()
         index = torch.randint(len(train), (self.n_chains,), device=train.values.device)
-        x = train.batch(index).bernoulli()
-        self.chains = torch.cat([x, x.new_zeros(len(x), sum(model.layers[1::2]))], 1)
+        x = train.batch(index)
+        if machine is not model:
+            x = x.new_full((len(x), machine.visible), 0.5)
+        x = x.bernoulli()
+        self.chains = torch.cat([x, x.new_zeros(len(x), sum(machine.layers[1::2]))], 1)
         if self.sparsity is not None:
-            targets = zip(self.sparsity, model.layers, strict=True)
+            targets = zip(self.sparsity, machine.layers, strict=True)
             self.activity = torch.cat([torch.full((n,), t) for t, n in targets]).to(x)
 
-    def forward(self, model: DeepBoltzmannMachine, x: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
+    def forward(self, model: BoltzmannStack, x: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
         """Return mean E(x, μ) − mean E(x⁻, h⁻) + ½ weight_decay ‖W‖² + the sparsity term."""
+        machine = model.machine()
         positive, negative = self._phases(model, x)
-        difference = model.energy(positive).mean() - model.energy(negative).mean()
-        return difference + self._penalty(model, positive)
+        difference = machine.energy(positive).mean() - machine.energy(negative).mean()
+        return difference + self._penalty(machine, positive)
 
-    def backward(self, model: DeepBoltzmannMachine, x: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
+    def backward(self, model: BoltzmannStack, x: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
         """Add the same gradient by the model's own `contrast`."""
+        machine = model.machine()
         positive, negative = self._phases(model, x)
-        loss = model.contrast(positive, negative)
+        loss = machine.contrast(positive, negative)
         if self.weight_decay or self.sparsity:
-            penalty = self._penalty(model, positive)
+            penalty = self._penalty(machine, positive)
             penalty.backward()  # type: ignore[no-untyped-call]
             loss = loss + penalty.detach()
         return loss
 
-    def _phases(self, model: DeepBoltzmannMachine, x: Tensor) -> tuple[Latents, Latents]:
+    def _phases(self, model: BoltzmannStack, x: Tensor) -> tuple[Latents, Latents]:
         if len(self.chains) == 0:
             raise ValueError("MeanFieldPCD: no persistent chains yet; call begin first")
-        x = torch.bernoulli(x)
-        means = model.mean_field(x, self.iterations, self.tolerance, self.damping)
-        self.chains = model.gibbs(self.chains, self.sweeps)
-        return [x, *means], model.complete(self.chains)
+        machine, x = model.machine(), model.units(x)
+        means = machine.mean_field(x, self.iterations, self.tolerance, self.damping)
+        self.chains = machine.gibbs(self.chains, self.sweeps)
+        return [x, *means], machine.complete(self.chains)
 
     def _penalty(self, model: DeepBoltzmannMachine, positive: Latents) -> Tensor:
         total = torch.zeros((), device=self.chains.device)

@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import torch
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
@@ -20,8 +19,8 @@ class GreedyCD(Rule[Stack]):
 
     A stage for each layer, from the lowest up: the points go up through the layers below, whose
     means are drawn as binary units, and train the stack's RBM between layers `layer` − 1 and
-    `layer`. What else the RBM has (as the doubled inputs of a deep Boltzmann machine) is the
-    stack's affair. Grey pixels are drawn too, afresh each time.
+    `layer`. What else the RBM has (as the doubled inputs of a deep Boltzmann machine, or real
+    observed units) is the stack's affair. Grey pixels are drawn too, afresh each time.
 
     Args:
         layer: number of the layer that is learned, 1 next to the data.
@@ -59,12 +58,10 @@ class GreedyCD(Rule[Stack]):
 
     def forward(self, model: Stack, x: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
         """Return mean F(h) − mean F(h⁻) of the pair, h the points in the layer below it."""
-        loss: Tensor = self.divergence(model.pair(self.layer), self._below(model, x))
+        below = model.below(x, self.layer)
+        loss: Tensor = self.divergence(model.pair(self.layer), below)
         return loss
 
     def backward(self, model: Stack, x: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
         """Add the same gradient by the pair's own `contrast`."""
-        return self.divergence.backward(model.pair(self.layer), self._below(model, x))
-
-    def _below(self, model: Stack, x: Tensor) -> Tensor:
-        return model.ascend(torch.bernoulli(x), self.layer - 1).bernoulli()
+        return self.divergence.backward(model.pair(self.layer), model.below(x, self.layer))

@@ -18,6 +18,7 @@ from hwbench.numerics import generator
 from hwbench.protocols import (
     Fit,
     Network,
+    PartlyLabelledSplit,
     Split,
     TrainSplit,
     ValidationSplit,
@@ -31,7 +32,7 @@ class Backpropagation(Fit[Network]):
     """Stochastic gradient descent on the cross-entropy −log p(label | x), with momentum.
 
     What the net takes in is prepared once for all points, at the parameters that earlier stages
-    have left; then only the net is trained.
+    have left; then only the net is trained. Points without labels play no part.
 
     Args:
         epochs: at most so many.
@@ -79,6 +80,8 @@ class Backpropagation(Fit[Network]):
         Raises:
             ValueError: points without labels, or not one label each, or other classes.
         """
+        if isinstance(train, PartlyLabelledSplit):
+            train = train.labelled
         labels = labels_of(train, model.classes)
         held_out = None if validation is None else labels_of(validation, model.classes)
         model.start()

@@ -23,6 +23,11 @@ NET = tuple(
     f"net.{part}.{p}" for part in ("layers.0", "layers.1", "top") for p in ("weight", "bias")
 )
 UPPER = ("weights.1", "upward.1", "downward.1")
+UPPER_NET = tuple(f"upper.{name}" for name in NET)
+REAL_NET = (*NET, "net.layers.2.weight", "net.layers.2.bias")
+REAL_DBM = tuple(f"upper.{p}.{i}" for p in ("weights", "biases") for i in (0, 1))
+REAL_DBN = tuple(f"upper.{p}.{i}" for p in ("weights", "upward", "downward") for i in (0, 1))
+GAUSSIAN = tuple(f"gaussian.{p}" for p in ("weight", "visible_bias", "hidden_bias"))
 # (rule, model): parameters that its gradient does not reach, and why that is right
 OUT_OF_REACH: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
     ("boltzmann.MeanFieldPCD", "dbm.DBM"): (("downward.0",), "it moves one of two added biases"),
@@ -39,6 +44,18 @@ OUT_OF_REACH: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
     ("pretraining.GreedyCD", "net.FineTunedDBN"): ((*UPPER, *NET), "and no net"),
     ("updown.UpDown", "dbn.UntiedDBN"): (("weights.0",), "offsets stand beside it"),
     ("updown.UpDown", "net.FineTunedDBN"): (NET, "and no net"),
+    ("boltzmann.MeanFieldPCD", "realnet.RealFineTunedDBM"): (
+        ("upper.downward.0", *UPPER_NET, *GAUSSIAN),
+        "nor the RBM below the machine",
+    ),
+    ("pretraining.GreedyCD", "realnet.RealFineTunedDBM"): (
+        (*REAL_DBM, "upper.biases.2", "upper.downward.0", *UPPER_NET),
+        "tiny() learns the first layer",
+    ),
+    ("pretraining.GreedyCD", "realnet.RealFineTunedDBN"): (
+        (*REAL_DBN, *REAL_NET),
+        "tiny() learns the first layer",
+    ),
     ("pretraining.GreedyCD", "dbm.DBM"): (
         ("weights.1", "biases.2", "downward.0"),
         "tiny() learns the first layer",
