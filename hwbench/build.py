@@ -297,11 +297,16 @@ def arguments(cls: type, block: Block) -> dict[str, Any]:
     return values
 
 
+def _said(error: Exception) -> str:
+    """Return what a constructor says is wrong, with its kind where it was not meant for people."""
+    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+
+
 def make(kind: str, block: Block, **context: Any) -> Any:
     """Return the object a block describes; `context` gives what the data decide.
 
     Raises:
-        BuildError: the name or an argument is wrong.
+        BuildError: the name or an argument is wrong, or the constructor fails in any way.
     """
     use = block.get("use")
     if not isinstance(use, str):
@@ -311,8 +316,8 @@ def make(kind: str, block: Block, **context: Any) -> Any:
     wanted = {k: v for k, v in context.items() if k in _parameters(cls)}
     try:
         return cls(**wanted, **own)
-    except (ValueError, TypeError) as error:
-        raise BuildError(f"{use}: {error}") from error
+    except Exception as error:  # whatever it is, the block is what made it happen
+        raise BuildError(f"{use}: {_said(error)}") from error
 
 
 # --- checking a whole spec ------------------------------------------------------------------------
@@ -424,8 +429,8 @@ def _check_together(
         elif kind == "rule":
             try:
                 user.check(model)
-            except ValueError as error:
-                yield path, f"{use}: {error}"
+            except Exception as error:
+                yield path, f"{use}: {_said(error)}"
         elif kind == "fit" and getattr(model, "pretrained", False) and rules_seen == 0:
             message = (
                 f"{use} fine-tunes what stages with a rule have learned; none stands before it"

@@ -97,6 +97,46 @@ def test_a_constructor_s_own_error_names_the_class():
         make("model", {"use": "vae.VAE", "latent": [2], "hidden": [[3], [3]]}, visible=4)
 
 
+@pytest.mark.parametrize(
+    "error", [IndexError("list"), KeyError("k"), ZeroDivisionError("by 0"), RuntimeError("shape")]
+)
+def test_whatever_a_constructor_raises_is_a_build_error(monkeypatch, error):
+    class Broken:
+        def __init__(self, k: int) -> None:
+            raise error
+
+    monkeypatch.setattr(build, "find_class", lambda kind, use: Broken)
+    with pytest.raises(BuildError) as caught:
+        make("rule", {"use": "broken.Broken", "k": 3})
+    assert str(caught.value) == f"broken.Broken: {type(error).__name__}: {error}"
+
+
+def test_whatever_a_constructor_raises_is_a_problem_with_its_line(folder):
+    """`LogLikelihood` looks at the last entry of a curve that has none."""
+    from hwbench.spec import load
+
+    path = folder / "benchmarks" / "tiny" / "table.yaml"
+    path.write_text(path.read_text().replace("LogLikelihood, k: 16", "LogLikelihood, curve: []"))
+    found = build.check(load(path))
+    assert {problem.field for problem in found} == {"row IWAE, evaluate.use"}
+    (problem,) = found
+    assert problem.message.startswith("importance.LogLikelihood: IndexError: ")
+    assert "curve: []" in (folder / problem.file).read_text().splitlines()[problem.line - 1]
+
+
+def test_whatever_a_rule_s_check_raises_is_a_problem_with_its_line(folder, monkeypatch):
+    from hwbench.rules.bounds import ELBO
+    from hwbench.spec import load
+
+    def broken(self, model):
+        raise AttributeError("no such thing")
+
+    monkeypatch.setattr(ELBO, "check", broken)
+    (problem,) = build.check(load(folder / "benchmarks" / "tiny" / "table.yaml"))
+    assert problem.message == "bounds.ELBO: AttributeError: no such thing"
+    assert problem.field == "row VAE, train.rule"
+
+
 def test_sources_are_those_of_the_blocks_and_their_imports(spec):
     names = {p.name for p in sources(cases(spec, "full")[0])}
     assert {

@@ -120,6 +120,11 @@ def test_wrong_arguments(folder, capsys, monkeypatch, arguments, message):
             "evaluate: {use: importance.LogLikelihood, k: 0}",
             "k",
         ),
+        (
+            "evaluate: {use: importance.LogLikelihood, k: 16}",
+            "evaluate: {use: importance.LogLikelihood, curve: []}",
+            "evaluate.use: importance.LogLikelihood: IndexError",
+        ),
         ("hidden: [4]", "hidden: [[4], [3]]", "hidden has 2 lists for 1 stochastic layers"),
     ],
 )

@@ -67,7 +67,7 @@ class GradientBias(Evaluator[HelmholtzMachine]):
         points: random held-out points.
 
     Raises:
-        ValueError: a k does not fit.
+        ValueError: a count is too small, `k` does not increase, or one does not fit `reference`.
     """
 
     def __init__(
@@ -78,6 +78,14 @@ class GradientBias(Evaluator[HelmholtzMachine]):
         points: Count = 20,
     ) -> None:
         self.k = [1, 2, 5, 10, 100] if k is None else list(k)
+        for name, count, least in (
+            ("k", min(self.k, default=1), 1),
+            ("reference", reference, 1),
+            ("repeats", repeats, 3),
+            ("points", points, 1),
+        ):
+            if count < least:
+                raise ValueError(f"GradientBias: {name} must be at least {least} (found {count})")
         self.reference = reference
         self.repeats = repeats
         self.points = points
@@ -86,11 +94,10 @@ class GradientBias(Evaluator[HelmholtzMachine]):
         self.metrics = tuple(f"{name}{k}" for name in self.curves for k in behind)
         self.metrics += tuple(f"norm_{net}" for net in NETS)
         if any(b <= a for a, b in zip(self.k, self.k[1:], strict=False)) or not self.k:
-            raise ValueError(f"k must increase (found {self.k})")
+            raise ValueError(f"GradientBias: k must increase (found {self.k})")
         if any(reference % k or k >= reference for k in self.k):
-            raise ValueError(
-                f"each k must divide reference = {reference} and be less (found {self.k})"
-            )
+            allowed = f"divide reference = {reference} and be less"
+            raise ValueError(f"GradientBias: each k must {allowed} (found {self.k})")
 
     @classmethod
     def tiny(cls) -> GradientBias:

@@ -44,14 +44,17 @@ class IndependentLogLikelihood(LogLikelihood):
         curve: Annotated[list[Count], Field(min_length=1)] | None = None,
     ) -> None:
         if not net:
-            raise ValueError("net must name the net (found an empty name)")
+            raise ValueError("IndependentLogLikelihood: net must name the net (found '')")
         counts = {"k": [k], "points": [] if points is None else [points], "repeats": [repeats]}
         counts["curve"] = curve or []
         for name, values in counts.items():
             if any(value < 1 for value in values):
-                raise ValueError(f"{name} must be at least 1 (found {min(values)})")
+                found = curve if name == "curve" else values[0]
+                raise ValueError(
+                    f"IndependentLogLikelihood: {name} must be at least 1 (found {found})"
+                )
         if curve is not None and not curve:
-            raise ValueError("curve must have at least one number of samples (found [])")
+            raise ValueError("IndependentLogLikelihood: curve must not be empty (found [])")
         super().__init__(k, points, repeats, mean_weights, curve)
         self.net = net
 

@@ -6,7 +6,7 @@ Dims: K samples, B points, D observed units.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Annotated, Any, Literal, cast
+from typing import Annotated, Any, Literal, cast, get_args
 
 import torch
 from jaxtyping import Float
@@ -26,6 +26,8 @@ LAYERS: dict[Kind, type[Layer]] = {
     "nade": NADELayer,
     "dsbn": DeterministicLayer,
 }
+NAME = "BinaryHelmholtzMachine"
+NETS = ("generative", "recognition")
 
 
 def _kinds(net: str, kinds: Kind | list[Kind], layers: int, one_each: str) -> list[Kind]:
@@ -37,9 +39,11 @@ def _kinds(net: str, kinds: Kind | list[Kind], layers: int, one_each: str) -> li
     listed = cast(list[Kind], [kinds] * layers if isinstance(kinds, str) else list(kinds))
     for kind in listed:
         if kind not in LAYERS:
-            raise ValueError(f"{net}: no layer is called {kind!r}; allowed: {', '.join(LAYERS)}")
+            allowed = ", ".join(LAYERS)
+            raise ValueError(f"{NAME}: {net}: no layer is called {kind!r}; allowed: {allowed}")
     if len(listed) != layers:
-        raise ValueError(f"{net} lists {len(listed)} layers where {layers} are needed: {one_each}")
+        found = f"{net} lists {len(listed)} layers where {layers} are needed"
+        raise ValueError(f"{NAME}: {found}: {one_each}")
     return listed
 
 
@@ -70,8 +74,8 @@ class BinaryHelmholtzMachine(HelmholtzMachine):
             in the `data` (clipped to [0.001, 0.999]).
 
     Raises:
-        ValueError: there is no latent layer, a size is below 1, or a list of kinds does not fit the
-            layers.
+        ValueError: there is no latent layer, a size is below 1, a list of kinds does not fit the
+            layers, or an argument is none of those allowed.
 
     >>> model = BinaryHelmholtzMachine(6, [4, 3], generative=["ar-sbn", "sbn", "nade"])
     >>> x = torch.zeros(5, 6)
@@ -98,8 +102,20 @@ class BinaryHelmholtzMachine(HelmholtzMachine):
         super().__init__()
         if not layers or min(layers) < 1:
             raise ValueError(
-                f"layers must list one or more sizes, each at least 1 (found {layers})"
+                f"{NAME}: layers must list one or more sizes, each at least 1 (found {layers})"
             )
+        for name, size in (("visible", visible), ("nade_hidden", nade_hidden)):
+            if size is not None and size < 1:
+                raise ValueError(f"{NAME}: {name} must be at least 1 (found {size})")
+        for name, words, allowed in (
+            ("init", [init], get_args(Init)),
+            ("clamped", clamped or [], NETS),
+            ("output_bias", [output_bias], ("init", "data")),
+        ):
+            for word in words:
+                if word not in allowed:
+                    choice = " or ".join(allowed)
+                    raise ValueError(f"{NAME}: {name} must be {choice} (found {word!r})")
         self.visible = visible
         self.layers = list(layers)
         self.output_bias = output_bias
@@ -131,6 +147,12 @@ class BinaryHelmholtzMachine(HelmholtzMachine):
         """Return a net of 3 + 2 latents over 4 pixels, small enough to enumerate."""
         return cls(visible=4, layers=[3, 2], init="glorot", bias=0.0)
 
+    def _check_width(self, x: Tensor) -> None:
+        if x.shape[-1] != self.visible:
+            raise ValueError(
+                f"{NAME}: x must have visible = {self.visible} units (found {x.shape[-1]})"
+            )
+
     def adapt(self, train: TrainSplit) -> None:
         """Start the observed units' biases at the logit of the pixel means, where asked to."""
         if self.output_bias == "data":
@@ -144,8 +166,10 @@ class BinaryHelmholtzMachine(HelmholtzMachine):
         What x alone decides is computed once, not k times.
 
         Raises:
-            ValueError: `pathwise` is asked for; binary units cannot be reparameterised.
+            ValueError: `pathwise` is asked for, but binary units cannot be reparameterised; or x
+                has not `visible` units.
         """
+        self._check_width(x)
         if pathwise:
             raise ValueError(
                 "binary units have no pathwise gradient; use a rule that does not need one"
@@ -162,18 +186,33 @@ class BinaryHelmholtzMachine(HelmholtzMachine):
         return Inferred(latents, log_q)
 
     def log_q(self, h: Latents, x: Float[Tensor, "*b d"]) -> Float[Tensor, "*k b"]:
-        """Return log q(h | x) = Σ_l log q(h_l | h_{l−1})."""
+        """Return log q(h | x) = Σ_l log q(h_l | h_{l−1}).
+
+        Raises:
+            ValueError: x has not `visible` units.
+        """
+        self._check_width(x)
         log_q = x.new_zeros(())
         for layer, (below, above) in zip(self.recognition, pairwise([x, *h]), strict=True):
             log_q = log_q + layer(below).log_prob(above)
         return log_q
 
     def log_likelihood(self, x: Float[Tensor, "*b d"], h: Latents) -> Float[Tensor, "*k b"]:
-        """Return log p(x | h_1); latents [K, 1, units] are shared by all points x [B, D]."""
+        """Return log p(x | h_1); latents [K, 1, units] are shared by all points x [B, D].
+
+        Raises:
+            ValueError: x has not `visible` units.
+        """
+        self._check_width(x)
         return cast(BinaryUnits, self.generative[0](h[0])).log_prob(x)
 
     def log_joint(self, x: Float[Tensor, "*b d"], h: Latents) -> Float[Tensor, "*k b"]:
-        """Return log p(x, h) = log p(h_L) + Σ_l log p(h_{l−1} | h_l)."""
+        """Return log p(x, h) = log p(h_L) + Σ_l log p(h_{l−1} | h_l).
+
+        Raises:
+            ValueError: x has not `visible` units.
+        """
+        self._check_width(x)
         *layers, top = self.generative
         log_p = top().log_prob(h[-1])
         for layer, (below, above) in zip(layers, pairwise([x, *h]), strict=True):

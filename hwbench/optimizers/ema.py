@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any, cast, overload
 
@@ -25,7 +26,7 @@ class EMAMomentum(torch.optim.Optimizer):
             otherwise a NaN spreads, and the run ends as diverged.
 
     Raises:
-        ValueError: a rate is out of range.
+        ValueError: a rate is out of range, of all parameters or of a group.
     """
 
     def __init__(
@@ -35,9 +36,25 @@ class EMAMomentum(torch.optim.Optimizer):
         momentum: Annotated[float, Field(ge=0, lt=1)] = 0.95,
         skip_nan: bool = False,
     ) -> None:
-        if lr < 0 or not 0 <= momentum < 1:
-            raise ValueError(f"lr must be at least 0, momentum in [0, 1) (found {lr}, {momentum})")
+        self._check(lr, momentum)
         super().__init__(params, {"lr": lr, "momentum": momentum, "skip_nan": skip_nan})
+
+    @staticmethod
+    def _check(lr: float, momentum: float) -> None:
+        if not 0 <= lr < math.inf:
+            raise ValueError(f"EMAMomentum: lr must be at least 0 and finite (found {lr})")
+        if not 0 <= momentum < 1:
+            raise ValueError(f"EMAMomentum: momentum must be in [0, 1) (found {momentum})")
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group of parameters, which may have rates of its own.
+
+        Raises:
+            ValueError: one of them is out of range.
+        """
+        rates = {**self.defaults, **param_group}
+        self._check(rates["lr"], rates["momentum"])
+        super().add_param_group(param_group)
 
     @overload
     def step(self, closure: None = None) -> None: ...

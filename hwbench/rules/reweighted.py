@@ -50,7 +50,7 @@ class ReweightedWakeSleep(Rule[HelmholtzMachine]):
             means.
 
     Raises:
-        ValueError: neither wake nor sleep updates q.
+        ValueError: neither wake nor sleep updates q, a count is below 1, or `reduction` is unknown.
     """
 
     steps: Tensor
@@ -65,6 +65,13 @@ class ReweightedWakeSleep(Rule[HelmholtzMachine]):
         reduction: Literal["mean", "sum"] = "mean",
     ) -> None:
         super().__init__()
+        for name, count in (("k", k), ("sleep_interleave", sleep_interleave), ("dreams", dreams)):
+            if count is not None and count < 1:
+                raise ValueError(f"ReweightedWakeSleep: {name} must be at least 1 (found {count})")
+        if reduction not in ("mean", "sum"):
+            raise ValueError(
+                f"ReweightedWakeSleep: reduction must be mean or sum (found {reduction!r})"
+            )
         if not (wake or sleep):
             raise ValueError("wake and sleep are both off: the recognition net would never learn")
         self.k = k

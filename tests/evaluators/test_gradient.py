@@ -108,7 +108,22 @@ def test_norms_are_free_of_noise():
     [{"k": [2, 1]}, {"k": [3], "reference": 100}, {"k": [100], "reference": 100}, {"k": []}],
 )
 def test_counts_that_do_not_fit_are_refused(wrong):
-    with pytest.raises(ValueError, match="k must"):
+    with pytest.raises(ValueError, match=r"^GradientBias: (each )?k must"):
+        GradientBias(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"k": [0]}, r"k must be at least 1 \(found 0\)"),
+        ({"k": [-5, 1]}, r"k must be at least 1 \(found -5\)"),
+        ({"reference": 0}, r"reference must be at least 1 \(found 0\)"),
+        ({"repeats": 1}, r"repeats must be at least 3 \(found 1\)"),
+        ({"points": 0}, r"points must be at least 1 \(found 0\)"),
+    ],
+)
+def test_counts_that_are_too_small_are_refused(wrong, message):
+    with pytest.raises(ValueError, match=f"^GradientBias: {message}$"):
         GradientBias(**wrong)
 
 

@@ -268,6 +268,39 @@ def test_what_does_not_fit_is_one_clear_error(arguments, message):
         BinaryHelmholtzMachine(6, **arguments)
 
 
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"visible": 0}, r"visible must be at least 1 \(found 0\)"),
+        ({"nade_hidden": 0}, r"nade_hidden must be at least 1 \(found 0\)"),
+        ({"init": "foo"}, r"init must be small or glorot \(found 'foo'\)"),
+        ({"clamped": ["foo"]}, r"clamped must be generative or recognition \(found 'foo'\)"),
+        ({"output_bias": "foo"}, r"output_bias must be init or data \(found 'foo'\)"),
+    ],
+)
+def test_an_argument_that_is_not_allowed_is_one_clear_error(arguments, message):
+    model = BinaryHelmholtzMachine.__new__(BinaryHelmholtzMachine)
+    start = inspect.unwrap(BinaryHelmholtzMachine.__init__)  # without the tests' type checks
+    with pytest.raises(ValueError, match=f"^BinaryHelmholtzMachine: {message}$"):
+        start(model, **{"visible": 6, "layers": [3], **arguments})
+
+
+@pytest.mark.parametrize("width", [1, 3, 5])
+def test_points_of_another_width_are_one_clear_error(width):
+    """Also of one unit, which would broadcast; whatever is asked of the machine."""
+    model, x = BinaryHelmholtzMachine.tiny(), torch.zeros(2, width)
+    h = model.infer(torch.zeros(2, 4), 3).h
+    message = rf"^BinaryHelmholtzMachine: x must have visible = 4 units \(found {width}\)$"
+    for ask in (
+        lambda: model.infer(x, 3),
+        lambda: model.log_q(h, x),
+        lambda: model.log_joint(x, h),
+        lambda: model.log_likelihood(x, h),
+    ):
+        with pytest.raises(ValueError, match=message):
+            ask()
+
+
 def test_an_unknown_kind_is_named():
     kinds = inspect.unwrap(_kinds)  # without the type checks of the tests
     with pytest.raises(ValueError, match="'darn'; allowed: sbn, ar-sbn, nade, dsbn"):

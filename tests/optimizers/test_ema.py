@@ -1,6 +1,7 @@
 """EMA momentum against its recursion."""
 
 import copy
+import math
 
 import pytest
 import torch
@@ -74,7 +75,22 @@ def test_parameters_without_gradient_stay():
     assert q.item() == 0
 
 
-@pytest.mark.parametrize("wrong", [{"lr": -1.0}, {"momentum": 1.0}])
-def test_rates_out_of_range_are_refused(wrong):
-    with pytest.raises(ValueError, match="must be"):
-        EMAMomentum([torch.nn.Parameter(torch.zeros(1))], **wrong)
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"lr": -1.0}, r"lr must be at least 0 and finite \(found -1\.0\)"),
+        ({"lr": math.nan}, r"lr must be at least 0 and finite \(found nan\)"),
+        ({"momentum": 1.0}, r"momentum must be in \[0, 1\) \(found 1\.0\)"),
+    ],
+)
+def test_rates_out_of_range_are_refused(wrong, message):
+    """Of all parameters, of a group, and of a group that comes later."""
+    parameters = [torch.nn.Parameter(torch.zeros(1))]
+    with pytest.raises(ValueError, match=f"^EMAMomentum: {message}$"):
+        EMAMomentum(parameters, **wrong)
+    with pytest.raises(ValueError, match=f"^EMAMomentum: {message}$"):
+        EMAMomentum([{"params": parameters, **wrong}])
+    optimizer = EMAMomentum(parameters)
+    with pytest.raises(ValueError, match=f"^EMAMomentum: {message}$"):
+        optimizer.add_param_group({"params": [torch.nn.Parameter(torch.zeros(1))], **wrong})
+    assert len(optimizer.param_groups) == 1

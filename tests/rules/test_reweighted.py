@@ -1,5 +1,6 @@
 """Reweighted wake-sleep against enumeration, delta rules by hand, and toys of known posterior."""
 
+import inspect
 import itertools
 import math
 
@@ -264,6 +265,23 @@ def test_more_dreams_do_not_weigh_more():
 def test_a_q_that_would_never_learn_is_refused():
     with pytest.raises(ValueError, match="never learn"):
         ReweightedWakeSleep(wake=False, sleep=False)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"k": 0}, r"k must be at least 1 \(found 0\)"),
+        ({"k": -1}, r"k must be at least 1 \(found -1\)"),
+        ({"sleep_interleave": 0}, r"sleep_interleave must be at least 1 \(found 0\)"),
+        ({"dreams": 0}, r"dreams must be at least 1 \(found 0\)"),
+        ({"reduction": "foo"}, r"reduction must be mean or sum \(found 'foo'\)"),
+    ],
+)
+def test_what_makes_no_sense_is_one_clear_error(wrong, message):
+    rule = ReweightedWakeSleep.__new__(ReweightedWakeSleep)
+    start = inspect.unwrap(ReweightedWakeSleep.__init__)  # without the type checks of the tests
+    with pytest.raises(ValueError, match=f"^ReweightedWakeSleep: {message}$"):
+        start(rule, **wrong)
 
 
 class DeltaRules:
