@@ -328,6 +328,41 @@ def test_schedule_sets_rates_by_epoch_and_anneals():
     )
 
 
+class Noting(torch.optim.SGD):
+    """SGD that notes rate and momentum of each group at each step."""
+
+    def __init__(self, groups):
+        super().__init__(groups, momentum=0.5)
+        self.taken = []
+
+    def step(self, closure=None):
+        self.taken.append([(g["lr"], g["momentum"]) for g in self.param_groups])
+        return super().step(closure)
+
+
+def test_schedule_sets_the_momentum_of_every_group_from_the_stated_epochs_on():
+    """20 steps an epoch; before the first entry the optimizer's own holds; rates stay."""
+    learner = make(schedule={"momentum": {"1": 0.7, "3": 0.9}}, optimizer=Noting)
+    groups = len(learner.optimizer_.param_groups)
+    assert groups == 2  # generative and recognition
+    fit(learner, CPU)
+    momenta = [0.5] * 20 + [0.7] * 40 + [0.9] * 20
+    assert learner.optimizer_.taken == [[(1e-2, m)] * groups for m in momenta]
+
+
+def test_momentum_and_rate_follow_their_schedules_side_by_side():
+    """As for the RBMs: momentum in a step, the rate annealed to zero."""
+    schedule = {"momentum": {"0": 0.5, "2": 0.9}, "anneal": 0.0}
+    learner = make(schedule=schedule, optimizer=Noting)
+    seen = []
+    for epoch, first in [(0, 0), (1, 39), (2, 40), (3, 79)]:
+        learner.set_rates(epoch, first)
+        seen.append([(g["lr"], g["momentum"]) for g in learner.optimizer_.param_groups])
+    expected = [(1e-2, 0.5), (1e-2 * 41 / 80, 0.5), (1e-2 * 0.5, 0.9), (1e-2 / 80, 0.9)]
+    for groups, pair in zip(seen, expected, strict=True):
+        assert all(g == pytest.approx(pair) for g in groups)
+
+
 def test_groups_have_their_own_rates():
     model = VAE(4, latent=1, hidden=[3])
     groups = optimizer_groups(model, IWAE(1), {"lr": 0.1, "lr_recognition": 0.02})

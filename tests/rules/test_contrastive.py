@@ -102,6 +102,88 @@ def test_the_expected_update_tends_to_the_likelihood_gradient():
     assert errors[-1] < 1e-5
 
 
+class Recorded(RBM):
+    """An RBM that keeps what it was asked for: chains in, sweeps and chains out; contrasts."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.calls, self.contrasts = [], []
+
+    def gibbs(self, x, k):
+        out = super().gibbs(x, k)
+        self.calls.append((x.clone(), k, out.clone()))
+        return out
+
+    def contrast(self, x, negative):
+        self.contrasts.append((x.clone(), negative.clone()))
+        return super().contrast(x, negative)
+
+
+def recorded():
+    torch.manual_seed(0)
+    model = Recorded(5, hidden=4)
+    with torch.no_grad():
+        for p in model.parameters():
+            p.normal_(0, 0.7)
+    return model
+
+
+def test_persistent_chains_go_on_from_step_to_step():
+    """The chains of `begin` go in first, then what came out; k sweeps each; that is contrasted."""
+    model, x = recorded(), all_binary(5)[::3]
+    rule = ContrastiveDivergence(k=4, k_schedule=[[0, 3], [0.5, 4]], persistent=True, chains=20)
+    rule.begin(model, TrainSplit(all_binary(5)))
+    ends = [rule.chains.clone()]
+    for step in range(4):
+        rule.advance(step / 4)
+        rule.backward(model, x)
+        ends.append(rule.chains.clone())
+    assert [k for _, k, _ in model.calls] == [3, 3, 4, 4]
+    for step, ((before, _, after), (data, negative)) in enumerate(
+        zip(model.calls, model.contrasts, strict=True)
+    ):
+        assert torch.equal(before, ends[step])
+        assert torch.equal(after, ends[step + 1])
+        assert torch.equal(negative, after)
+        assert torch.equal(data, x)
+    assert not any(torch.equal(a, b) for a, b in itertools.pairwise(ends))  # they do move
+
+
+@pytest.mark.parametrize("k", [1, 3])
+def test_chains_that_do_not_persist_start_at_the_data(k):
+    model, x = recorded(), all_binary(5)[::3]
+    rule = ContrastiveDivergence(k=k)
+    rule.begin(model, TrainSplit(all_binary(5)))
+    for _ in range(2):
+        rule.backward(model, x)
+    for (before, sweeps, after), (_, negative) in zip(model.calls, model.contrasts, strict=True):
+        assert torch.equal(before, x)
+        assert sweeps == k
+        assert torch.equal(negative, after)
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_weight_decay_is_for_weights_only(by_hand):
+    """The same draws with and without: biases' gradients are equal, W's differ by λ W."""
+    model, x, strength = make(), all_binary(5)[::3], 0.1
+    found = []
+    for decay in (0.0, strength):
+        rule = ContrastiveDivergence(k=2, weight_decay=decay)
+        torch.manual_seed(3)
+        model.zero_grad()
+        if by_hand:
+            rule.backward(model, x)
+        else:
+            rule(model, x).backward()
+        found.append({name: p.grad.clone() for name, p in model.named_parameters()})
+    without, with_decay = found
+    assert sorted(without) == ["hidden_bias", "visible_bias", "weight"]
+    for name in ("hidden_bias", "visible_bias"):
+        assert torch.equal(with_decay[name], without[name])
+    difference = with_decay["weight"] - without["weight"]
+    torch.testing.assert_close(difference, strength * model.weight.detach(), atol=1e-6, rtol=1e-4)
+
+
 @pytest.mark.statistical
 def test_persistent_chains_learn_the_distribution():
     """PCD comes near the entropy of data that an RBM can represent."""
