@@ -405,6 +405,24 @@ class Stack(Model):
         return self.ascend(torch.bernoulli(x), layer - 1).bernoulli()
 
 
+class Autoencoder(Model):
+    """Layers x = h_0, h_1, …, h_L of units from 0 to 1, each of which can give back the one below.
+
+    Attributes:
+        layers: units of h_1, …, h_L.
+    """
+
+    layers: list[int]
+
+    @abstractmethod
+    def ascend(self, x: Float[Tensor, "b d"], layer: int) -> Float[Tensor, "b h"]:
+        """Return h_layer, detached; x for layer 0."""
+
+    @abstractmethod
+    def reconstruct(self, below: Float[Tensor, "b d"], layer: int) -> Float[Tensor, "b d"]:
+        """Return the log odds of h_{layer−1} as given back by h_layer, 1 ≤ layer ≤ L."""
+
+
 class BoltzmannStack(Stack):
     """A stack whose layers are one deep Boltzmann machine, or those above some lowest ones."""
 

@@ -49,6 +49,14 @@ class SigmoidNet(nn.Module):
         )
         self.top = nn.Linear(sizes[-1], classes)
 
+    @torch.no_grad()
+    def randomise(self, init: float) -> None:
+        """Draw all weights from N(0, init² / inputs); biases are zero."""
+        for layer in [*self.layers, self.top]:
+            assert isinstance(layer, nn.Linear)
+            layer.weight.normal_(0, init / layer.in_features**0.5)
+            layer.bias.zero_()
+
     def forward(self, inputs: Float[Tensor, "b f"]) -> Float[Tensor, "b c"]:
         """Return the logits of the classes."""
         h, *own = inputs.split([self.visible, *self.beside], 1)
@@ -64,6 +72,11 @@ class SigmoidNet(nn.Module):
             assert isinstance(layer, nn.Linear)
             layer.weight.copy_(weight.t())
             layer.bias.copy_(bias)
+        self.start_top()
+
+    @torch.no_grad()
+    def start_top(self) -> None:
+        """Make the softmax layer small and random, as on top of layers that are learned."""
         self.top.weight.normal_(0, 0.01)
         self.top.bias.zero_()
 
@@ -89,10 +102,7 @@ class Net(Network):
         needs_classes("Net", classes)
         self.visible, self.classes = visible, classes
         self.net = SigmoidNet(visible, hidden, classes)
-        with torch.no_grad():
-            for layer in [*self.net.layers, self.net.top]:
-                layer.weight.normal_(0, init / layer.in_features**0.5)
-                layer.bias.zero_()
+        self.net.randomise(init)
 
     @classmethod
     def tiny(cls) -> Net:

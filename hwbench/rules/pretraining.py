@@ -46,11 +46,7 @@ class GreedyCD(Rule[Stack]):
         Raises:
             ValueError: `layer` is above the top.
         """
-        if self.layer > len(model.layers):
-            raise ValueError(
-                f"there is no layer {self.layer} to pretrain; the model has {len(model.layers)} "
-                f"hidden layers: {model.layers}"
-            )
+        check_layer(self.layer, model.layers)
 
     def advance(self, fraction: float) -> None:
         """Set the number of sweeps that the schedule gives for this fraction of training."""
@@ -65,3 +61,16 @@ class GreedyCD(Rule[Stack]):
     def backward(self, model: Stack, x: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
         """Add the same gradient by the pair's own `contrast`."""
         return self.divergence.backward(model.pair(self.layer), model.below(x, self.layer))
+
+
+def check_layer(layer: int, layers: list[int]) -> None:
+    """Refuse to learn a layer above the top.
+
+    Raises:
+        ValueError: there is no such layer.
+    """
+    if layer > len(layers):
+        raise ValueError(
+            f"there is no layer {layer} to pretrain; the model has {len(layers)} hidden layers: "
+            f"{layers}"
+        )

@@ -30,6 +30,10 @@ REAL_DBN = tuple(f"upper.{p}.{i}" for p in ("weights", "upward", "downward") for
 GAUSSIAN = tuple(f"gaussian.{p}" for p in ("weight", "visible_bias", "hidden_bias"))
 # (rule, model): parameters that its gradient does not reach, and why that is right
 OUT_OF_REACH: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
+    ("autoassociation.GreedyReconstruction", "autoencoder.FineTunedAutoencoder"): (
+        ("downward.1", *NET[2:]),
+        "tiny() learns the first layer, and no softmax",
+    ),
     ("boltzmann.MeanFieldPCD", "dbm.DBM"): (("downward.0",), "it moves one of two added biases"),
     ("boltzmann.MeanFieldPCD", "net.FineTunedDBM"): (("downward.0", *NET), "and no net"),
     ("pretraining.GreedyCD", "net.FineTunedDBM"): (
