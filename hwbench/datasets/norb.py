@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import functools
 import struct
-from typing import Annotated, Literal
+from typing import Annotated
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from hwbench.datasets.real import only_grey, real_points
 from hwbench.numerics import generator
 from hwbench.protocols import Dataset, Pixels, Splits, TestSplit, TrainSplit, ValidationSplit
 
-SIDE = 96
+SIDE, CATEGORIES = 96, 5
 RINGS = (8, 4, 2, 2)  # widths of the rings of a fovea, from outside to inside
 SHIFTS = (-6, -4, -2, 0, 2, 4, 6)  # 7 · 7 − 1 = 48 translations
 _KINDS: dict[int, np.dtype[np.uint8 | np.int32]] = {
@@ -72,7 +72,7 @@ def read_part(name: str) -> tuple[Tensor, Tensor, Tensor]:
     for of, shape, expected in ((cat, labels.shape, (n,)), (info, about.shape, (n, 4))):
         if shape != expected:
             raise files.wrong(of, f"{shape} values for the {n} pairs of {dat}")
-    if n and not 0 <= labels.min() <= labels.max() < SmallNORB.classes:
+    if n and not 0 <= labels.min() <= labels.max() < CATEGORIES:
         raise files.wrong(cat, f"categories are 0 to 4; found {labels.min()} to {labels.max()}")
     values = torch.from_numpy(images.reshape(n, -1).copy())
     categories, instances = (torch.from_numpy(v.astype(np.int64)) for v in (labels, about[:, 0]))
@@ -111,45 +111,32 @@ def _both_eyes(images: Tensor) -> Tensor:
     return foveate(images).flatten(1)
 
 
-class SmallNORB(Dataset):
+class RawNORB(Dataset):
     """Small NORB, normalised-uniform (LeCun, Huang & Bottou, 2004): 24300 stereo pairs 96x96.
 
     Ten toys of each of five categories (animal, human, plane, truck, car), under 6 lightings from 9
     elevations and 18 azimuths; five toys of each for training, and the other five, 24300 pairs as
     well, for testing. There are no validation points in print. Here they are pictures of one toy of
-    each category, the same for every seed (drawn by `numerics.stream` (0, "SmallNORB",
-    "validation")), since other pictures of a toy that trains would say little of new toys. No other
-    picture of these toys trains then.
+    each category, the same for every seed (drawn by `numerics.stream` (0, "NORB", "validation")),
+    since other pictures of a toy that trains would say little of new toys. No other picture of
+    these toys trains then.
 
     Args:
-        pixels: grey; values are real.
-        view: `foveated`, 2 x 4488 inputs (see `foveate`), each centred by its mean and all scaled
-            to unit variance by one factor, both of the training points; or `raw`, 2 x 96 x 96
-            values from 0 to 1.
+        pixels: grey; values are real, here from 0 to 1.
         validation: number of validation points; with 0, all five toys train.
-        translations: training points have no labels and are moved by −6, −4, −2, 0, 2, 4 or 6
-            pixels, in both directions, each time that they are presented: 48 · 24300 pairs beside
-            the 24300. Fits to labels get the labelled points, which do not move.
     """
 
-    classes = 5
+    classes = CATEGORIES
     files = tuple(
         f"norb/smallnorb-{name}-{part}.mat" for name in _NAMES for part in ("dat", "cat", "info")
     )
+    shape: tuple[int, ...] = (2, SIDE, SIDE)
 
     def __init__(
-        self,
-        pixels: Pixels = "grey",
-        view: Literal["foveated", "raw"] = "foveated",
-        validation: Annotated[int, Field(ge=0, le=4860)] = 0,
-        translations: bool = False,
+        self, pixels: Pixels = "grey", validation: Annotated[int, Field(ge=0, le=4860)] = 0
     ) -> None:
-        only_grey(pixels, "SmallNORB")
-        if translations and view == "raw":
-            raise ValueError("SmallNORB: translations are for the foveated view, not for the raw")
-        self.pixels, self.view = pixels, view
-        self.validation, self.translations = validation, translations
-        self.shape = (2, SIDE, SIDE) if view == "raw" else (2 * 4488,)
+        only_grey(pixels, type(self).__name__)
+        self.pixels, self.validation = pixels, validation
 
     def load(self, seed: int) -> Splits:
         """Return the splits, the same for every seed.
@@ -163,21 +150,49 @@ class SmallNORB(Dataset):
         held_out = torch.zeros(len(values), dtype=torch.bool)
         validation = None
         if self.validation:
-            draws = generator(0, "SmallNORB", "validation")
+            draws = generator(0, "NORB", "validation")
             held_out = _of_one_toy_each(labels, instances, draws)
             index = held_out.nonzero()[:, 0]
-            index = index[torch.randperm(len(index), generator=draws)]
             if len(index) < self.validation:
-                found = f"{self.validation} validation points"
-                raise ValueError(f"SmallNORB: {found} asked for, the toys have {len(index)}")
-            index = index[: self.validation]
+                raise ValueError(
+                    f"{type(self).__name__}: {self.validation} validation points asked for, the "
+                    f"toys held out have {len(index)}"
+                )
+            index = index[torch.randperm(len(index), generator=draws)[: self.validation]]
             validation = ValidationSplit(values[index], labels[index], 255.0)
         train = TrainSplit(values[~held_out], labels[~held_out], 255.0)
-        raw = Splits(train, validation, TestSplit(test, test_labels, 255.0))
-        if self.view == "raw":
-            return raw
+        return Splits(train, validation, TestSplit(test, test_labels, 255.0))
+
+
+class SmallNORB(RawNORB):
+    """Small NORB as `RawNORB` has it, foveated and standardised: 2 x 4488 inputs (see `foveate`).
+
+    Each input is centred by its mean, and all are scaled to unit variance by one factor, both of
+    the training points.
+
+    Args:
+        pixels: grey; values are real.
+        validation: number of validation points; with 0, all five toys train.
+        translations: training points have no labels and are moved by −6, −4, −2, 0, 2, 4 or 6
+            pixels, in both directions, each time that they are presented: 48 · 24300 pairs beside
+            the 24300. Fits to labels get the labelled points, which do not move.
+    """
+
+    shape = (2 * 4488,)
+
+    def __init__(
+        self,
+        pixels: Pixels = "grey",
+        validation: Annotated[int, Field(ge=0, le=4860)] = 0,
+        translations: bool = False,
+    ) -> None:
+        super().__init__(pixels, validation)
+        self.translations = translations
+
+    def load(self, seed: int) -> Splits:
+        """Return the splits, the same for every seed; errors are those of `RawNORB`."""
         shifts = SHIFTS if self.translations else ()
-        return real_points(raw, (2, SIDE, SIDE), _both_eyes, shifts)
+        return real_points(super().load(seed), (2, SIDE, SIDE), _both_eyes, shifts)
 
 
 def _of_one_toy_each(labels: Tensor, instances: Tensor, draws: torch.Generator) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from hwbench.datasets import files, norb
 from hwbench.protocols import DataMissing
 
-CATEGORIES, TOYS = 5, (4, 6, 7, 8, 9)
+CATEGORIES, TOYS = norb.CATEGORIES, (4, 6, 7, 8, 9)
 TRAIN, TEST = (f"norb/smallnorb-{name}" for name in norb._NAMES)
 
 
@@ -181,7 +181,7 @@ def test_foveated_points_are_standardised_by_the_training_points(placed):
 
 
 def test_raw_points_stay_bytes(placed):
-    dataset = norb.SmallNORB(view="raw")
+    dataset = norb.RawNORB()
     splits = dataset.load(0)
     assert dataset.shape == (2, 96, 96)
     assert splits.train.scale == 255.0
@@ -189,8 +189,8 @@ def test_raw_points_stay_bytes(placed):
 
 
 def test_validation_points_are_of_toys_that_do_not_train(placed):
-    """One toy of each category, whole, and the same whatever the seed and the view."""
-    dataset = norb.SmallNORB(view="raw", validation=15)
+    """One toy of each category, whole, and the same whatever the seed and the view of them."""
+    dataset = norb.RawNORB(validation=15)
     splits = dataset.load(0)
     rows = {row.tobytes(): i for i, row in enumerate(placed[TRAIN]["dat"].reshape(75, -1))}
     info, labels = placed[TRAIN]["info"][:, 0], placed[TRAIN]["cat"]
@@ -203,10 +203,12 @@ def test_validation_points_are_of_toys_that_do_not_train(placed):
     assert [len(index) for index in where] == [60, 15]
     assert splits.validation.labels.tolist() == labels[where[1]].tolist()
     assert torch.equal(dataset.load(7).validation.values, splits.validation.values)
-    few = norb.SmallNORB(view="raw", validation=4).load(0)
+    few = norb.RawNORB(validation=4).load(0)
     assert torch.equal(few.validation.values, splits.validation.values[:4])
     assert torch.equal(few.train.values, splits.train.values)
-    with pytest.raises(ValueError, match="20 validation points asked for, the toys have 15"):
+    seen = norb.SmallNORB(validation=15).load(0)
+    assert torch.equal(seen.validation.labels, splits.validation.labels)
+    with pytest.raises(ValueError, match=r"SmallNORB: 20 validation points asked for, .* have 15"):
         norb.SmallNORB(validation=20).load(0)
 
 
@@ -227,8 +229,6 @@ def test_translated_training_points_keep_their_labelled_ones(placed, monkeypatch
     torch.testing.assert_close(at_rest.batch(index), plain.train.values)
 
 
-def test_arguments_that_do_not_fit():
-    with pytest.raises(ValueError, match=r"pixels must be grey \(found fixed\)"):
+def test_pixels_are_grey():
+    with pytest.raises(ValueError, match=r"SmallNORB .* pixels must be grey \(found fixed\)"):
         norb.SmallNORB(pixels="fixed")
-    with pytest.raises(ValueError, match="translations are for the foveated view"):
-        norb.SmallNORB(view="raw", translations=True)
