@@ -570,6 +570,7 @@ def _line_plot(
             axes.set_xscale("log")
         if log_y:
             axes.set_yscale("log")
+            _plain_log_heights(axes)
         if ticks is not None:
             axes.set_xticks(range(len(ticks)), ticks)
             axes.set_xlim(-0.45, len(ticks) - 0.55)
@@ -605,12 +606,46 @@ def _plain_log_ticks(axes: Axes, lines: Sequence[Line]) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: _tick(v)))
 
 
+def _plain_log_heights(axes: Axes) -> None:
+    """Label a logarithmic y axis at 1, 2 and 5 of each decade; powers would be mathematics."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: _tick(v)))
+    axes.yaxis.set_minor_locator(NullLocator())
+
+
 def _tick(value: float) -> str:
     return tables.count(int(value)) if value == int(value) and abs(value) < 1e7 else f"{value:g}"
 
 
+def _printed_on_curve(
+    comparison: Comparison, outcome: RowOutcome, wanted: Wanted, last: float
+) -> list[tuple[float, float, float | None]]:
+    """Return what was published of a row as points of its K-curve: x, y and a printed ±.
+
+    The table's number stands at the last x, the variational bound (`also: {elbo: …}`) at K = 1.
+    None where other data were used, as it would mean nothing, or of a table of something else.
+    """
+    metric, row = comparison.spec.metric, outcome.row
+    if metric not in ("log_likelihood", "nll") or tables.on_other_data(outcome):
+        return []
+    printed = outcome.published or row.published
+    up = -1 if wanted.negate else 1  # the curve is one of log-likelihoods
+    points: list[tuple[float, float, float | None]] = []
+    if printed is not None:
+        sign = up if metric == "log_likelihood" else -up
+        points.append((last, sign * printed.value, printed.error))
+    if row.also and "elbo" in row.also:
+        points.append((1.0, up * row.also["elbo"], None))
+    return points
+
+
 def _curve_lines(comparison: Comparison, curve: str, wanted: Wanted | None) -> list[Line]:
-    """Return a curve of every row that has it: mean and standard error over seeds."""
+    """Return a curve of every row that has it: mean and standard error over seeds.
+
+    A K-curve that a figure asks for also has what was published of the row.
+    """
     where = wanted.where if wanted else {}
     series = (wanted and wanted.series) or comparison.spec.show.columns
     group = tables.group_key(comparison.spec)
@@ -628,7 +663,10 @@ def _curve_lines(comparison: Comparison, curve: str, wanted: Wanted | None) -> l
         rest = tables.row_label(o, [k for k in (group, series) if k])
         name = ", ".join(part for part in (lead, rest) if part)
         panel = _panel(group, o.row.at.get(group) if group else None)
-        lines.append(Line(name, panel, lead or name, x, y, se, len(curves)))
+        printed = []
+        if wanted and curve == "k_curve":
+            printed = _printed_on_curve(comparison, o, wanted, float(x[-1]))
+        lines.append(Line(name, panel, lead or name, x, y, se, len(curves), printed))
     return lines
 
 
@@ -731,8 +769,13 @@ def _curve_picture(
         log_x=wanted.log_x if wanted else counts,
         log_y=wanted.log_y if wanted else False,
         focus=not counts,
+        legend_note=any(line.published for line in lines),
     )
     caption = _band(lines) + (" The first epochs lie outside the frame." if cut else "")
+    if any(line.published for line in lines):
+        caption += " Open markers are published numbers, each at the end of its curve"
+        bounds = any(x == 1 for line in lines for x, _, _ in line.published)
+        caption += "; those at K = 1 are variational bounds." if bounds else "."
     return Picture(name, place, "svg", data, title, caption, _describe(lines, title))
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hwbench.report import figures, tables
-from hwbench.spec import Figure
+from hwbench.spec import Figure, Published
 from hwbench.store import StoredCurve
 
 from .conftest import TABLE, Example, make_example
@@ -115,6 +115,75 @@ def test_a_negated_curve_is_turned_round_with_the_same_error(example: Example):
     assert turned[0].y[0] > turned[0].y[-1] > 0  # an NLL that falls with K
 
 
+@pytest.mark.parametrize("negate", [True, False])
+@pytest.mark.parametrize("metric", ["log_likelihood", "nll"])
+def test_a_k_curve_has_what_was_published_at_its_ends(example: Example, metric, negate):
+    """The table's number at the last K, the bound at K = 1; with the sign of the curve drawn."""
+    sign = -1.0 if metric == "nll" else 1.0  # of what the table prints beside a log-likelihood
+    rows = [
+        replace(
+            o,
+            published=o.published and Published.parse(f"{sign * o.published.value} ± 0.1"),
+            row=o.row.model_copy(update={"also": {"elbo": -99.5}} if i == 0 else {}),
+        )
+        for i, o in enumerate(example.comparison.rows)
+    ]
+    comparison = replace(
+        example.comparison, rows=rows, spec=example.spec.model_copy(update={"metric": metric})
+    )
+    wanted = Figure(title="K", kind="curve", curve="k_curve", negate=negate)
+    lines = figures._curve_lines(comparison, "k_curve", wanted)
+    up = -1.0 if negate else 1.0
+    assert lines[0].published == [(2000.0, up * -95.182, 0.1), (1.0, up * -99.5, None)]
+    assert lines[1].published == [(2000.0, up * -94.346, 0.1)]
+    assert [bool(line.published) for line in lines] == [True] * 7 + [False]  # printed nowhere
+    assert all((up * line.y < 0).all() for line in lines)
+    picture = figures._curve_picture(comparison, "name", "k_curve", wanted, "figures")
+    assert b"open: published" in picture.data
+    assert picture.caption.endswith(
+        "Open markers are published numbers, each at the end of its curve; "
+        "those at K = 1 are variational bounds."
+    )
+
+
+def test_a_k_curve_on_other_data_or_of_another_metric_has_nothing_published(example: Example):
+    wanted = Figure(title="K", kind="curve", curve="k_curve")
+    rows = list(example.comparison.rows)
+    result = rows[1].results[0]
+    case = result.case.model_copy(update={"stands_in_for": "mnist.MNIST"})
+    rows[1] = replace(rows[1], results=[result.model_copy(update={"case": case})])
+    lines = figures._curve_lines(replace(example.comparison, rows=rows), "k_curve", wanted)
+    assert [bool(line.published) for line in lines[:3]] == [True, False, True]
+    errors = replace(
+        example.comparison, spec=example.spec.model_copy(update={"metric": "active_units"})
+    )
+    assert not any(line.published for line in figures._curve_lines(errors, "k_curve", wanted))
+    plain = figures._curve_lines(example.comparison, "k_curve", None)
+    assert not any(line.published for line in plain)
+    other = Figure(title="epochs", kind="curve", curve="validation/bound")
+    assert not any(line.published for line in
+                   figures._curve_lines(example.comparison, "validation/bound", other))  # fmt: skip
+
+
+def test_published_points_have_the_colour_of_their_series_and_are_open(example: Example):
+    from matplotlib.colors import to_hex
+
+    wanted = Figure(title="K", kind="curve", curve="k_curve")
+    (line,) = figures._curve_lines(
+        replace(example.comparison, rows=example.comparison.rows[:1]), "k_curve", wanted
+    )
+    with figures.style():
+        axes = figures._figure(2.0).subplots()
+        figures._draw_lines(
+            axes, [line], figures.looks([line]), marks=True, bars=False, dodge=False
+        )
+        measured, published = axes.lines[0], axes.lines[1]
+    assert published.get_xydata().tolist() == [[2000.0, -95.182]]
+    assert to_hex(published.get_markeredgecolor()) == to_hex(measured.get_color())
+    assert published.get_markerfacecolor() == "none"
+    assert len(axes.collections) > 1  # the band, and the printed ±
+
+
 def test_nothing_measured_leaves_the_published_numbers(example: Example):
     rows = [
         replace(o, results=[], profile=None, mean=None, sd=None, difference=None, interval=None)
@@ -140,6 +209,16 @@ def test_numeric_coordinate_and_single_group(tmp_path: Path):
     assert fixed.y.tolist() == pytest.approx([-95.231, -95.014, -94.748])
     assert fixed.published == [(0.0, -95.182, 0.022), (1.0, -94.346, 0.025), (2.0, -94.709, 0.025)]
     assert fixed.se[0] == pytest.approx(0.041 / 5**0.5)
+
+
+def test_a_logarithmic_axis_has_plain_numbers():
+    x = np.array([1.0, 10.0])
+    line = figures.Line("bias", "", "bias", x, np.array([0.03, 4000.0]))
+    with figures.style():
+        svg, _ = figures._line_plot([line], "K", "norm", log_x=True, log_y=True)
+    assert b"mathdefault" not in svg
+    assert b">0.1<" in svg
+    assert tables.count(1000).encode() in svg
 
 
 def test_labels_are_text_and_never_mathematics(tmp_path: Path):
