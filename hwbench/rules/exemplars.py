@@ -1,4 +1,4 @@
-"""Fitting of classifiers that keep training points; what is chosen, validation points choose."""
+"""Fitting of models that keep training points; what is chosen, validation points choose."""
 
 # Dims: N points, B points, D observed units, S support vectors.
 
@@ -15,11 +15,15 @@ from pydantic import Field
 from hwbench.protocols import (
     Classifier,
     Fit,
+    Half,
     KernelClassifier,
     NeighbourClassifier,
+    NeighbourCompleter,
+    Size,
     Split,
     TrainSplit,
     ValidationSplit,
+    half_of,
     labels_of,
 )
 
@@ -85,6 +89,75 @@ class ChooseK(Fit[NeighbourClassifier]):
         elif len(self.k) > 1:
             raise ValueError(f"ChooseK: validation points choose one of k = {self.k}; none given")
         model.keep(_all(train, validation) if self.refit else train, k)
+        progress(1.0, f"k = {k}")
+        return {**curves, "chosen/k": [(1.0, float(k))]}
+
+
+class ChooseNeighbours(Fit[NeighbourCompleter]):
+    """Keep the training points; k is that with the least squared error on the validation points.
+
+    The error is that of the units not seen. Of equals the smallest k is taken. The validation
+    points are not kept: where pixels are drawn, they are binary among grey images.
+
+    Args:
+        seen: the half of an image that is seen, as the evaluator has it.
+        k: the numbers of neighbours to choose from; a single one needs no validation points.
+        size: [height, width] of an image; a square unless given.
+    """
+
+    curves = ("validation/mse", "chosen/k")
+
+    def __init__(
+        self,
+        seen: Half,
+        k: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)],
+        size: Size = None,
+    ) -> None:
+        self.seen, self.k, self.size = seen, sorted(set(k)), size
+
+    @classmethod
+    def tiny(cls) -> ChooseNeighbours:
+        """Return a choice between 1 and 3, with the left half seen."""
+        return cls(seen="left", k=[1, 3])
+
+    @torch.no_grad()
+    def __call__(
+        self,
+        model: NeighbourCompleter,
+        train: TrainSplit,
+        validation: ValidationSplit | None,
+        seed: int,
+        progress: Callable[[float, str], None],
+    ) -> dict[str, Any]:
+        """Keep the points; the seed plays no part.
+
+        Returns the validation error over k, and the k that was chosen.
+
+        Raises:
+            ValueError: a choice without validation points, or fewer points than k.
+        """
+        device = train.values.device
+        seen = half_of(self.seen, train.visible, self.size).to(device)
+        k, curves = self.k[0], {}
+        model.keep(train, seen, self.k[-1])
+        if validation is not None:
+            wrong = dict.fromkeys(self.k, 0.0)
+            for index in torch.arange(len(validation), device=device).split(CHUNK):
+                x = validation.batch(index)
+                found = model.neighbours(x, self.k[-1])
+                for each in self.k:
+                    error = (model.means(found[:, :each]) - x)[:, ~seen]
+                    wrong[each] += float(error.double().square().sum())
+                done = (int(index[-1]) + 1) / len(validation)
+                progress(done, f"{int(100 * done)} % of the validation points")
+            k = min(self.k, key=lambda each: (wrong[each], each))
+            numbers = len(validation) * int((~seen).sum())
+            curves["validation/mse"] = [(float(j), wrong[j] / numbers) for j in self.k]
+        elif len(self.k) > 1:
+            raise ValueError(
+                f"ChooseNeighbours: validation points choose one of k = {self.k}; none given"
+            )
+        model.keep(train, seen, k)
         progress(1.0, f"k = {k}")
         return {**curves, "chosen/k": [(1.0, float(k))]}
 

@@ -13,7 +13,15 @@ import pytest
 import torch
 
 from hwbench import build
-from hwbench.protocols import Evaluation, Interrupted, Metric, Scratch, TestSplit, ValidationSplit
+from hwbench.protocols import (
+    Evaluation,
+    Interrupted,
+    Metric,
+    PicturingEvaluator,
+    Scratch,
+    TestSplit,
+    ValidationSplit,
+)
 
 EVALUATORS = build.shelf("evaluate")
 MODELS = build.shelf("model")
@@ -108,8 +116,8 @@ def test_what_is_found_can_be_stored(trial):
         assert metric.kind in KINDS, name
     for name, values in found.per_point.items():
         assert isinstance(values, np.ndarray), name
-        assert len(values) == points, name
         assert np.isfinite(values).all(), name
+        assert len(values) == points or name in getattr(trial.evaluator, "images", ()), name
     for name, curve in found.curves.items():
         assert len(curve.x) == len(curve.y) > 0, name
         assert len(curve.se) in (0, len(curve.y)), name
@@ -117,6 +125,23 @@ def test_what_is_found_can_be_stored(trial):
         assert curve.x == sorted(curve.x), name
     assert all(type(v) is float for v in found.diagnostics.values())
     assert all(isinstance(warning, str) for warning in found.warnings)
+
+
+def test_images_are_bytes_of_some_points(trial):
+    """As declared, of the shape that the diagnostics give; −1 is where there is nothing."""
+    if not isinstance(trial.evaluator, PicturingEvaluator):
+        pytest.skip("keeps no images")
+    found = trial.found
+    assert trial.evaluator.images
+    height, width = (found.diagnostics[f"image_{side}"] for side in ("height", "width"))
+    assert height * width == trial.points.visible
+    arrays = [found.per_point[name] for name in trial.evaluator.images]
+    assert len({array.shape for array in arrays}) == 1
+    assert arrays[0].shape[1] == trial.points.visible
+    assert 0 < len(arrays[0]) <= len(trial.points)
+    for array in arrays:
+        assert array.dtype in (np.uint8, np.int16)
+        assert -1 <= array.min() <= array.max() <= 255
 
 
 def test_log_likelihood_and_nll_are_one_number(trial):
@@ -177,7 +202,8 @@ def test_a_subset_is_what_was_asked_for(trial):
     few.points = 5
     found = few(trial.model, trial.points, seed=0)
     assert {metric.n for metric in found.metrics.values()} == {5}
-    assert all(len(values) == 5 for values in found.per_point.values())
+    images = getattr(trial.evaluator, "images", ())
+    assert all(len(values) == 5 for name, values in found.per_point.items() if name not in images)
 
 
 def test_progress_rises_to_1(trial):

@@ -9,9 +9,9 @@ from sklearn.svm import SVC
 
 from hwbench.evaluators.classification import ErrorRate
 from hwbench.models import exemplars
-from hwbench.models.exemplars import KNN, RBFSVM
+from hwbench.models.exemplars import KNN, RBFSVM, NeighbourMeans
 from hwbench.protocols import TestSplit, TrainSplit, ValidationSplit
-from hwbench.rules.exemplars import ChooseK, ChooseRBF
+from hwbench.rules.exemplars import ChooseK, ChooseNeighbours, ChooseRBF
 
 
 def ignore(fraction, note):
@@ -35,7 +35,8 @@ def blobs(kind, n, classes, seed, visible=6):
 
 def again(model):
     """Return the model saved as tensors and loaded into one that never saw a point."""
-    other = type(model)(visible=model.visible, classes=model.classes)
+    classes = {"classes": model.classes} if hasattr(model, "classes") else {}
+    other = type(model)(visible=model.visible, **classes)
     other.load_state_dict(load(save({k: v.contiguous() for k, v in model.state_dict().items()})))
     return other
 
@@ -194,3 +195,68 @@ def test_few_points_stand_for_many():
     assert set(map(tuple, model.vectors.tolist())) <= set(
         map(tuple, everything(train)[:40].double().tolist())
     )
+
+
+# --- means of neighbours --------------------------------------------------------------------------
+
+
+def test_neighbour_means_by_brute_force(monkeypatch):
+    """Distances and order by the units seen only; means of the whole images."""
+    monkeypatch.setattr(exemplars, "CHUNK", 7)
+    monkeypatch.setattr(exemplars, "FEW", 3)
+    train, test = blobs(TrainSplit, 40, 2, seed=0), blobs(TestSplit, 20, 2, seed=1)
+    seen = torch.tensor([True, False, True, True, False, False])
+    model = NeighbourMeans(visible=6)
+    for k in (1, 4, 40):
+        model.keep(train, seen, k)
+        found = again(model).complete(everything(test), seen)
+        for x, means in zip(test.values.long(), found, strict=True):
+            squares = [int((x - y)[seen].square().sum()) for y in train.values.long()]
+            order = sorted(range(40), key=lambda i, s=squares: (s[i], i))[:k]
+            expected = torch.where(seen, x.double(), train.values[order].double().mean(0)) / 255
+            torch.testing.assert_close(means, expected.float())
+
+
+def test_neighbours_of_drawn_pixels_are_grey_images():
+    """A binary image is nearest to the grey one that it looks like; the grey mean fills in."""
+    train = TrainSplit(torch.tensor([[250, 10], [20, 200]], dtype=torch.uint8), None, 255.0, True)
+    seen = torch.tensor([True, False])
+    model = NeighbourMeans(visible=2)
+    model.keep(train, seen, 1)
+    found = model.complete(torch.tensor([[1.0, 1.0], [0.0, 0.0]]), seen)
+    torch.testing.assert_close(found, torch.tensor([[1.0, 10 / 255], [0.0, 200 / 255]]))
+
+
+def test_neighbour_means_need_k_points():
+    model = NeighbourMeans(visible=2)
+    with pytest.raises(ValueError, match="needs 1 ≤ k ≤ points; found k=3, 2 points"):
+        model.keep(TrainSplit(torch.eye(2).byte()), torch.tensor([True, False]), 3)
+
+
+def test_validation_error_of_the_unseen_chooses_k():
+    train = blobs(TrainSplit, 60, 3, seed=2, visible=4)
+    validation = blobs(ValidationSplit, 30, 3, seed=3, visible=4)
+    model = NeighbourMeans(visible=4)
+    curves = ChooseNeighbours(seen="top", k=[60, 1, 5, 20])(model, train, validation, 0, ignore)
+    x, y = validation.values.double() / 255, train.values.double() / 255
+    squares = (validation.values.long()[:, None, :2] - train.values.long()[:, :2]).square().sum(2)
+    order = squares.sort(dim=1, stable=True).indices
+    errors = [
+        (k, float((y[order[:, :k]].mean(1) - x)[:, 2:].square().mean())) for k in (1, 5, 20, 60)
+    ]
+    assert curves["validation/mse"] == [(k, pytest.approx(error)) for k, error in errors]
+    best = min(errors, key=lambda pair: pair[1])[0]
+    assert 1 < best < 60  # there is something to choose
+    assert curves["chosen/k"] == [(1.0, best)]
+    assert int(model.k) == best
+    assert model.seen.tolist() == [True, True, False, False]
+    assert len(model.points) == 60
+
+
+def test_a_choice_of_neighbours_needs_validation_points():
+    train = blobs(TrainSplit, 10, 2, seed=0, visible=4)
+    model = NeighbourMeans(visible=4)
+    with pytest.raises(ValueError, match=r"validation points choose one of k = \[1, 2\]"):
+        ChooseNeighbours(seen="left", k=[1, 2])(model, train, None, 0, ignore)
+    ChooseNeighbours(seen="left", k=[2])(model, train, None, 0, ignore)
+    assert int(model.k) == 2
