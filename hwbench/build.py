@@ -371,6 +371,7 @@ class _Checked:
     mistakes: list[tuple[Path_, str]]
     metrics: set[str] | None = None
     curves: set[str] | None = None
+    images: set[str] | None = None
 
 
 def _check_row(row: Row, blocks: Located) -> _Checked:
@@ -409,6 +410,7 @@ def _check_row(row: Row, blocks: Located) -> _Checked:
         out.mistakes += _check_together(made, blocks)
     if len(made) == sum(kind != "optimizer" for kind, _, _ in _parts(blocks)):
         out.metrics, out.curves = _names(made.values())
+        out.images = {name for _, user in made.values() for name in getattr(user, "images", ())}
     return out
 
 
@@ -489,12 +491,12 @@ def check(spec: Spec) -> list[Problem]:
 
 
 def _check_names(spec: Spec, rows: Sequence[_Checked]) -> Iterator[tuple[Path_, str]]:
-    """Yield metrics and curves asked for that no evaluator of the rows concerned gives."""
+    """Yield metrics, curves and images asked for that no evaluator of the rows concerned gives."""
 
     def ask(
         path: Path_, name: str | None, what: str, concerned: Sequence[_Checked]
     ) -> Iterator[tuple[Path_, str]]:
-        given = [row.metrics if what == "metric" else row.curves for row in concerned]
+        given = [getattr(row, f"{what}s") for row in concerned]
         known = sorted(set().union(*(names for names in given if names is not None)))
         if not name or name == UNKNOWN or not given or None in given:
             return
@@ -512,6 +514,8 @@ def _check_names(spec: Spec, rows: Sequence[_Checked]) -> Iterator[tuple[Path_, 
         concerned = [r for r in rows if r.row.matches(figure.where)]
         yield from ask(("figures", i, "metric"), figure.metric, "metric", concerned)
         yield from ask(("figures", i, "curve"), figure.curve, "curve", concerned)
+        for j, name in enumerate(figure.images or []):
+            yield from ask(("figures", i, "images", j), name, "image", concerned)
 
 
 # --- sources --------------------------------------------------------------------------------------

@@ -478,13 +478,14 @@ class Show(Strict):
 
 
 class Figure(Strict):
-    """A plot of measured numbers: a curve of each result, or one coordinate against the metric.
+    """A plot: a curve of each result, one coordinate against the metric, or images of the rows.
 
     `negate` draws minus the curve, as where a table prints NLL and the curve is a log-likelihood.
     """
 
     title: str
-    kind: Literal["curve", "rows"]
+    kind: Literal["curve", "rows", "images"]
+    images: Annotated[list[str], Field(min_length=1)] | None = None
     curve: str | None = None
     negate: bool = False
     x: str | None = None
@@ -504,6 +505,13 @@ class Figure(Strict):
             raise ValueError("a figure of kind `rows` names the coordinate `x`")
         if self.kind == "rows" and self.negate:
             raise ValueError("`negate` turns a curve round; a figure of kind `rows` has none")
+        if self.kind == "images" and not self.images:
+            raise ValueError("a figure of kind `images` names its `images`")
+        plain = {"title", "kind", "images", "where"}
+        for name in sorted(self.model_fields_set - plain) if self.kind == "images" else ():
+            raise ValueError(f"a figure of kind `images` has no `{name}`")
+        if self.kind != "images" and self.images:
+            raise ValueError(f"a figure of kind `{self.kind}` has no `images`")
         return self
 
 

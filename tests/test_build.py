@@ -382,6 +382,24 @@ def test_a_metric_or_curve_that_somebody_gives(folder, old, new, field, nearest)
     assert problems_after(folder, (old, wrong.replace("metric: nl,", "metric: nll,"))) == []
 
 
+def test_images_that_nobody_keeps(folder, monkeypatch):
+    from hwbench.evaluators.importance import LogLikelihood
+
+    figure = "figures:\n  - {title: t, kind: images, images: [original, %s]}\nshow: {"
+    problems = problems_after(folder, ("show: {", figure % "filed"))
+    assert [(p.field, p.message) for p in problems] == [
+        ("figures[0].images[0]", "no image 'original'"),
+        ("figures[0].images[1]", "no image 'filed'"),
+    ]
+    monkeypatch.setattr(LogLikelihood, "images", ("original", "filled"), raising=False)
+    (problem,) = problems_after(folder, ("original, filed", "original, filed"))
+    assert (problem.field, problem.message) == (
+        "figures[0].images[1]",
+        "no image 'filed'; did you mean filled?",
+    )
+    assert problems_after(folder, ("filed", "filled")) == []
+
+
 def test_an_evaluator_that_declares_nothing_may_give_anything(folder, monkeypatch):
     from hwbench.evaluators.importance import LogLikelihood
 

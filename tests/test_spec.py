@@ -87,6 +87,8 @@ def line_of(text: str, part: str) -> int:
 NEXT = "\nprofiles:"
 WITHIN = "within: {a: {}, b: {}, tolerance: 1.0}"
 FIGURE = "figures: [{title: a, kind: rows, x: method, negate: true}]"
+IMAGES = "figures: [{title: a, kind: images%s}]"
+MIXED = "figures: [{title: a, kind: rows, x: method, images: [a]}]"
 CALIBRATE = "calibrate: {coordinate: pixel, by: {method: VAE}, tolerance: 1.0}"
 
 
@@ -157,6 +159,10 @@ def test_every_mistake_of_a_file_is_reported_at_once(tmp_path):
         ("  quick: {train", "  quik: {train", "profiles.quik", "'smoke', 'quick' or 'full'"),
         ("seeds: 3", "seed: 3", "profiles.quick.seed", "did you mean seeds?"),
         (NEXT, f"\n{FIGURE}{NEXT}", "figures[0]", "a figure of kind `rows` has none"),
+        (NEXT, f"\n{IMAGES % ''}{NEXT}", "figures[0]", "`images` names its `images`"),
+        (NEXT, f"\n{IMAGES % ', images: []'}{NEXT}", "figures[0].images", "at least 1 item"),
+        (NEXT, f"\n{IMAGES % ', images: [a], x: data'}{NEXT}", "figures[0]", "has no `x`"),
+        (NEXT, f"\n{MIXED}{NEXT}", "figures[0]", "a figure of kind `rows` has no `images`"),
         ("show: {index: data,", "show: {index: dat,", "show.index", "did you mean data?"),
         (NEXT, f"\n{CALIBRATE}{NEXT}", "calibrate.by.method", "no row has method 'VAE'"),
         (NEXT, f"\n{CALIBRATE}{NEXT}", "calibrate.coordinate", "no coordinate 'pixel'"),

@@ -53,6 +53,7 @@ VERDICT_COLOURS = {
 }
 JUDGED = ("agrees", "better", "worse", "undecided")
 SAMPLES = 64  # images of a grid at most
+UNSEEN = (130, 170, 210, 255)  # RGBA of a pixel that a model does not see
 
 Kind = Literal["svg", "png"]
 
@@ -886,6 +887,111 @@ def _sample_picture(outcome: RowOutcome, name: str, store: Store) -> Picture | N
     )
 
 
+# --- images of rows -------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Strip:
+    """A line of images [n, height, width]: whole numbers from 0 (black) to 255, −1 for unseen."""
+
+    name: str
+    images: np.ndarray
+
+
+def _stored_images(
+    outcome: RowOutcome, names: Sequence[str], store: Store
+) -> tuple[Result, dict[str, np.ndarray]] | None:
+    """Return the first result of a row that has any of these images, and them, by name."""
+    for result in outcome.results:
+        height, width = (int(result.diagnostics.get(k) or 0) for k in tables.IMAGE_SIZE)
+        arrays = store.per_point(result) if height and width else {}
+        found = {
+            name: arrays[name].reshape(-1, height, width)
+            for name in names
+            if name in arrays and arrays[name].shape[1:] == (height * width,) and len(arrays[name])
+        }
+        if found:
+            return result, found
+    return None
+
+
+def _strips(
+    comparison: Comparison, wanted: Wanted, store: Store
+) -> tuple[list[Strip], list[Result]]:
+    """Return the lines of a figure of images, and the results that they come from.
+
+    Images that are the same in every row come first, once; the others follow row by row.
+    """
+    names = wanted.images or []
+    rows = [o for o in comparison.rows if _where(o, wanted.where)]
+    found = [(o, s) for o in rows if (s := _stored_images(o, names, store)) is not None]
+    arrays = [own for _, (_, own) in found]
+    shared = [
+        name
+        for name in names
+        if all(name in own and np.array_equal(own[name], arrays[0][name]) for own in arrays)
+    ]
+    strips = [Strip(tables.words(name), own[name]) for own in arrays[:1] for name in shared]
+    for outcome, (_, own) in found:
+        rest = [name for name in own if name not in shared]
+        row = tables.row_label(outcome)
+        for name in rest:
+            text = f"{row}, {tables.words(name)}" if len(rest) > 1 else row
+            strips.append(Strip(text, own[name]))
+    return strips, [result for _, (result, _) in found]
+
+
+def strip_pixels(images: np.ndarray) -> np.ndarray:
+    """Return a line of images [n, h, w] as RGBA [h + 1, n (w + 1), 4] with clear gaps after each.
+
+    Pixels that are not seen, −1, have a colour that no grey one has.
+    """
+    n, height, width = images.shape
+    out = np.zeros((n, height + 1, width + 1, 4), dtype=np.uint8)
+    grey = images.clip(0, 255).astype(np.uint8)[..., None]
+    out[:, :height, :width] = np.concatenate([grey] * 3 + [np.full_like(grey, 255)], -1)
+    out[:, :height, :width][images < 0] = UNSEEN
+    return out.transpose(1, 0, 2, 3).reshape(height + 1, -1, 4)
+
+
+def _strip_plot(strips: Sequence[Strip]) -> bytes:
+    """Return a plot of lines of images of one height, each with its name at the left."""
+    across = [
+        n * (width + 1) / (height + 1) for n, height, width in (s.images.shape for s in strips)
+    ]
+    left = 1.75  # inches, for the names
+    cell = min(0.55, (WIDTH - left) / max(across))
+    figure = _figure(cell * len(strips))
+    figure.set_layout_engine("none")
+    axes = figure.add_axes((left / WIDTH, 0, cell * max(across) / WIDTH, 1))
+    for i, (strip, length) in enumerate(zip(strips, across, strict=True)):
+        pixels = strip_pixels(strip.images)
+        axes.imshow(pixels, extent=(0, length, i + 1, i), interpolation="none", aspect="auto")
+    axes.set_xlim(0, max(across))
+    axes.set_ylim(len(strips), 0)
+    axes.set_yticks([i + 0.48 for i in range(len(strips))], [_wrap(s.name) for s in strips])
+    axes.set_xticks([])
+    axes.grid(visible=False)
+    axes.tick_params(axis="y", length=0, pad=5)
+    axes.spines[:].set_visible(False)
+    return _svg(figure)
+
+
+def _images_picture(comparison: Comparison, name: str, wanted: Wanted, store: Store) -> Picture:
+    title = tables.clean(wanted.title)
+    strips, results = _strips(comparison, wanted, store)
+    if not strips:
+        return Picture(name, "figures", "svg", b"", title, "No result has these images yet.", "")
+    runs = dict.fromkeys(f"seed {r.case.seed} at {r.case.profile}" for r in results)
+    caption = f"One result of each row: {', '.join(runs)}."
+    if any((strip.images < 0).any() for strip in strips):
+        caption += " What is not seen is blue."
+    counts = sorted({len(strip.images) for strip in strips})
+    lines = "; ".join(strip.name for strip in strips)
+    alt = f"{title}. Lines of {' or '.join(map(str, counts))} images each: {lines}."
+    return Picture(name, "figures", "svg", _strip_plot(strips), title, caption, alt)
+
+
 # --- all pictures of a spec -----------------------------------------------------------------------
 
 
@@ -916,6 +1022,8 @@ def pictures(comparison: Comparison, store: Store) -> list[Picture]:
             name = f"{stem}-figure{i + 1}"
             if wanted.kind == "curve" and wanted.curve:
                 out.append(_curve_picture(comparison, name, wanted.curve, wanted, "figures"))
+            elif wanted.kind == "images":
+                out.append(_images_picture(comparison, name, wanted, store))
             else:
                 out.append(_rows_picture(comparison, name, wanted))
         for i, curve in enumerate(
