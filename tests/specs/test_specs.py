@@ -166,6 +166,8 @@ def test_a_smoke_case_runs_to_its_result(name, tmp_path, monkeypatch):
         shown = [r for r in spec.rows if figure.kind == "curve" and r.matches(figure.where)]
         if row in shown and len({parts(spec, r) for r in shown}) == 1:
             assert figure.curve in result.curves, figure.title
+        if figure.kind == "images" and row.matches(figure.where):
+            assert set(figure.images or []) & store.per_point(result).keys(), figure.title
     assert store.path(case).stat().st_size < 50_000
     comparison = compare(spec, store, profile="smoke")
     assert {outcome.row.name for outcome in comparison.rows} == {row.name for row in spec.rows}
