@@ -8,7 +8,9 @@ import torch
 
 from hwbench.datasets.digits import Digits, RealDigits
 from hwbench.datasets.real import TranslatedSplit, real_points, standard_of
+from hwbench.models.exemplars import KNN
 from hwbench.protocols import Splits, TestSplit, TrainSplit
+from hwbench.rules.exemplars import ChooseK
 
 
 def flat(images: torch.Tensor) -> torch.Tensor:
@@ -103,3 +105,8 @@ def test_splits_of_moving_images(moving):
         (0,),
     ).train
     torch.testing.assert_close(at_rest.batch(torch.arange(12)), moving.labelled.values)
+
+
+def test_fits_that_keep_points_refuse_those_without_labels(moving):
+    with pytest.raises(ValueError, match="needs labels; this TranslatedSplit has none"):
+        ChooseK(k=[1])(KNN(visible=50, classes=12), moving, None, 0, lambda fraction, note: None)
