@@ -217,6 +217,101 @@ def test_code_from_outside_must_be_asked_for(folder, capsys, monkeypatch):
     assert {tuple(r.plugins) for r in found} == {("mine",)}
 
 
+MACHINE = """
+id: tiny/net
+title: A tiny net
+source: nowhere
+metric: error
+better: lower
+assumptions: [none worth naming]
+defaults:
+  data: {use: digits.Digits, pixels: grey}
+  evaluate: {use: classification.ErrorRate}
+rows:
+  - at: {method: DBM}
+    model: {use: net.FineTunedDBM, layers: [4, 3]}
+    train:
+      - {rule: {use: pretraining.GreedyCD, layer: 1}, steps: 5}
+      - {fit: {use: supervised.Backpropagation, epochs: 1}}
+  - at: {method: autoencoder}
+    model: {use: autoencoder.FineTunedAutoencoder, layers: [4]}
+    train:
+      - {rule: {use: autoassociation.GreedyReconstruction, layer: 1}, steps: 5}
+      - {fit: {use: supervised.Backpropagation, epochs: 1}}
+show: {index: method}
+"""
+GREEDY = "      - {rule: {use: pretraining.GreedyCD, layer: 1}, steps: 5}\n"
+BROKEN = """
+import dataclasses
+from hwbench.datasets.digits import Digits
+
+class Unscaled(Digits):
+    def load(self, seed):
+        found = super().load(seed)
+        return found._replace(train=dataclasses.replace(found.train, scale=1.0))
+
+class Few(Digits):
+    def load(self, seed):
+        found = super().load(seed)
+        return found._replace(train=dataclasses.replace(found.train, labels=found.train.labels[:9]))
+
+class Unlabelled(Digits):
+    classes = 0
+"""
+
+
+@pytest.fixture
+def machine(folder, monkeypatch):
+    """A spec of pretrained classifiers, and a package of data sets with a mistake each."""
+    (folder / "broken.py").write_text(BROKEN)
+    monkeypatch.syspath_prepend(str(folder))
+    path = folder / "benchmarks" / "tiny" / "net.yaml"
+    path.write_text(MACHINE)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "line", "field", "message"),
+    [
+        ("layers: [4, 3]", "layers: [4]", 13, "model.use", "found layers = [4]; with one hidden"),
+        (GREEDY, "", 15, "train.0.fit", "stages with a rule have learned; none stands before it"),
+        ("layer: 1", "layer: 3", 15, "train.0.rule", "no layer 3 to pretrain; the model has 2"),
+        ("digits.Digits", "broken.Unlabelled", 13, "model.use", "has no labels to learn"),
+    ],
+)
+def test_machines_that_cannot_be_are_refused_by_file_line_and_field(
+    machine, capsys, old, new, line, field, message
+):
+    """Before anything runs: one message for each row at fault."""
+    assert old in MACHINE
+    machine.write_text(MACHINE.replace(old, new, 1))
+    assert run("run", "tiny/net", "--profile", "smoke", "--plugin", "broken", *INLINE) == 2
+    said = [x for x in capsys.readouterr().err.splitlines() if "row DBM" in x]
+    assert len(said) == 1
+    assert said[0].startswith(f"benchmarks/tiny/net.yaml:{line}: row DBM, {field}: ")
+    assert message in said[0]
+    assert not (machine.parents[2] / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("Unscaled", "pixels lie between 0 and 1; found 0 to 255; scale the images"),
+        ("Few", "9 labels for the 1297 points of the TrainSplit"),
+    ],
+)
+def test_data_that_do_not_fit_a_machine_fail_before_pretraining(machine, capsys, data, message):
+    """Only once they are read; every row says why, and nothing has been trained."""
+    machine.write_text(MACHINE.replace("digits.Digits", f"broken.{data}"))
+    command = ["run", "tiny/net", "--profile", "smoke", "--seeds", 1, "--plugin", "broken"]
+    assert run(*command, *INLINE) == 4
+    said = [x for x in capsys.readouterr().err.splitlines() if x.startswith("failed: ")]
+    for row, text in zip(("DBM", "autoencoder"), said, strict=True):
+        assert text.startswith(f"failed: tiny/net {row} seed 0: ValueError: ")
+        assert message in text
+        assert "epoch" not in text
+
+
 # --- the commands ---------------------------------------------------------------------------------
 
 

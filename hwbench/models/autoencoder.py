@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from hwbench.models.net import SigmoidNet, needs_classes
 from hwbench.models.stack import check_pixels
-from hwbench.protocols import Autoencoder, Network, TrainSplit
+from hwbench.protocols import Autoencoder, Network, TrainSplit, labels_of
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -64,11 +64,12 @@ class FineTunedAutoencoder(Autoencoder, Network):
         return cls(visible=4, classes=3, layers=[3, 2])
 
     def adapt(self, train: TrainSplit) -> None:
-        """Refuse what cross-entropy cannot be the measure of.
+        """Refuse what cannot be given back, and labels that fine-tuning cannot learn.
 
         Raises:
-            ValueError: a pixel is not between 0 and 1.
+            ValueError: a pixel is not between 0 and 1, or labels do not match.
         """
+        labels_of(train, self.classes)
         check_pixels("FineTunedAutoencoder", train)
 
     @torch.no_grad()

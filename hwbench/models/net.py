@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from hwbench.models.dbm import DBM
 from hwbench.models.dbn import DBN
 from hwbench.models.stack import BinaryStack
-from hwbench.protocols import Network
+from hwbench.protocols import Network, TrainSplit, labels_of
 
 Count = Annotated[int, Field(ge=1)]
 F = TypeVar("F", bound="FineTuned")
@@ -139,6 +139,15 @@ class FineTuned(BinaryStack, Network):
     def tiny(cls: type[F]) -> F:
         """Return four visible units, hidden layers of three and two, and three classes."""
         return cls(visible=4, classes=3, layers=[3, 2])
+
+    def adapt(self, train: TrainSplit) -> None:
+        """Adapt the stack, once the labels, which only fine-tuning needs, are seen to be there.
+
+        Raises:
+            ValueError: a pixel is not between 0 and 1, or labels do not match.
+        """
+        labels_of(train, self.classes)
+        super().adapt(train)
 
     def beside(self) -> list[int]:
         """Return how many inputs of its own each hidden layer of the net has; none by default."""

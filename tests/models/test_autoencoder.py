@@ -62,7 +62,10 @@ def test_fine_tuning_moves_the_net_and_no_decoder():
 def test_bad_input():
     with pytest.raises(ValueError, match="no labels to learn"):
         FineTunedAutoencoder(visible=2, classes=0, layers=[2])
+    seven = TrainSplit(torch.tensor([[0.0, 7.0, 0.0, 0.0]]), torch.tensor([0]))
     with pytest.raises(ValueError, match=r"FineTunedAutoencoder: .* found 0 to 7"):
-        FineTunedAutoencoder.tiny().adapt(TrainSplit(torch.tensor([[0.0, 7.0, 0.0, 0.0]])))
+        FineTunedAutoencoder.tiny().adapt(seven)
+    with pytest.raises(ValueError, match="needs labels; this TrainSplit has none"):
+        FineTunedAutoencoder.tiny().adapt(TrainSplit(torch.zeros(1, 4)))
     with pytest.raises(ValueError, match="layer from 1 to 2"):
         FineTunedAutoencoder.tiny().reconstruct(torch.zeros(1, 2), 3)

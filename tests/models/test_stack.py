@@ -6,7 +6,7 @@ import torch
 from hwbench.models.dbm import DBM
 from hwbench.models.dbn import DBN, UntiedDBN
 from hwbench.models.net import FineTunedDBM, FineTunedDBN
-from hwbench.protocols import TrainSplit
+from hwbench.protocols import Network, TrainSplit
 
 WEIGHTS = ["weights.0", "weights.1", "weights.2"]
 DBM_STATE = [*WEIGHTS, *(f"biases.{i}" for i in range(4)), "downward.0", "downward.1"]
@@ -45,7 +45,8 @@ def test_names_and_draws_of_the_state_stay_what_they_are(cls):
 
 @pytest.mark.parametrize("cls", STATES)
 def test_the_visible_bias_starts_at_the_log_odds_of_the_pixels(cls):
-    split = TrainSplit(torch.tensor([[0, 255, 51, 0]], dtype=torch.uint8), scale=255.0)
+    pixels = torch.tensor([[0, 255, 51, 0]], dtype=torch.uint8)
+    split = TrainSplit(pixels, torch.tensor([0]), scale=255.0)
     model, flat = made(cls), made(cls, visible_bias="zero")
     for either in (model, flat):
         either.adapt(split)
@@ -60,4 +61,18 @@ def test_the_visible_bias_starts_at_the_log_odds_of_the_pixels(cls):
 @pytest.mark.parametrize(("values", "found"), [([0.0, 7.0], "0 to 7"), ([-0.5, 1.0], "-0.5 to 1")])
 def test_pixels_outside_0_to_1_are_refused(cls, values, found):
     with pytest.raises(ValueError, match=rf"{cls.__name__}: .* between 0 and 1; found {found}"):
-        made(cls).adapt(TrainSplit(torch.tensor([[*values, 0.0, 0.0]])))
+        made(cls).adapt(TrainSplit(torch.tensor([[*values, 0.0, 0.0]]), torch.tensor([0])))
+
+
+@pytest.mark.parametrize("cls", [c for c in STATES if issubclass(c, Network)])
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (None, "needs labels; this TrainSplit has none"),
+        (torch.tensor([0]), "1 labels for the 2 points"),
+        (torch.tensor([0, 3]), "from 0 to 2; the TrainSplit has 0 to 3"),
+    ],
+)
+def test_labels_are_seen_to_before_pretraining(cls, labels, message):
+    with pytest.raises(ValueError, match=message):
+        made(cls).adapt(TrainSplit(torch.zeros(2, 4), labels))
