@@ -619,6 +619,13 @@ def _flags(on_file: OnFile, of: Measured, changed: bool) -> list[str]:
     return flags
 
 
+def differs_in_source(row: Row) -> bool:
+    """Say whether the original source prints another number than the document does."""
+    return row.source is not None and (
+        row.published is None or row.published.text != row.source.text
+    )
+
+
 def _verdict(
     on_file: OnFile,
     of: Measured,
@@ -636,7 +643,8 @@ def _verdict(
     if row.incomparable is not None:
         return "incomparable", row.incomparable
     away = _number(difference, estimate.half_width() if estimate else None, sign=True)
-    away = f"{away} {spec.unit} from print"
+    by_source = spec.judged(row) is row.source and differs_in_source(row)
+    away = f"{away} {spec.unit} from {'the source' if by_source else 'print'}"
     if of.profile != "full" and of.stand_in:
         return (
             "reduced",

@@ -445,6 +445,21 @@ def test_one_seed_decides_nothing(tmp_path):
     assert "one seed only" in row.reason
 
 
+@pytest.mark.parametrize(
+    ("numbers", "distance"),
+    [
+        ("published: -90.0", "-0.5 nats from print"),
+        ("published: -90.0, source: -90.0, judge_against: source", "-0.5 nats from print"),
+        ("published: -90.0, source: -80.0", "-0.5 nats from print"),
+        ("published: -90.0, source: -80.0, judge_against: source", "-10.5 nats from the source"),
+    ],
+)
+def test_a_distance_says_what_it_is_from(tmp_path, numbers, distance):
+    bench = Bench(tmp_path, f"{{at: {{m: A}}, {numbers}}}")
+    bench.put(0, [-90.5])
+    assert bench.row().reason.endswith(distance)
+
+
 def test_a_method_without_chance_is_judged_by_rounding(tmp_path):
     """Equal numbers at every seed: only the rounding of print is uncertain."""
     row = "{at: {m: kNN}, published: 3.09, margin: 0.05}"

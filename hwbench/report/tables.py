@@ -17,7 +17,14 @@ from typing import Any
 
 import numpy as np
 
-from hwbench.compare import ClaimOutcome, ClaimPart, Comparison, Interval, RowOutcome
+from hwbench.compare import (
+    ClaimOutcome,
+    ClaimPart,
+    Comparison,
+    Interval,
+    RowOutcome,
+    differs_in_source,
+)
 from hwbench.compare import label as compare_label
 from hwbench.spec import Case, Published, Row, Scalar, Spec, variants
 from hwbench.store import Result
@@ -377,6 +384,8 @@ class RowView:
         rest: the coordinates that the layout does not place, '' mostly.
         published, measured: numbers padded so that a column of them lines up; see `aligned`.
         origin: where the published number comes from.
+        source: what the original source prints, where the document differs from it.
+        judged: that number, where the row is judged against it.
         facts: what a number means nothing without: profile, seeds, K, pixels.
         own: the facts in which the row differs from most others, coordinates left out.
     """
@@ -387,6 +396,7 @@ class RowView:
     published: str
     origin: str
     source: str
+    judged: str
     measured: str
     measured_note: str
     facts: list[str]
@@ -606,11 +616,14 @@ def _origin(spec: Spec, outcome: RowOutcome) -> str:
     )
 
 
-def _source(spec: Spec, row: Row) -> str:
-    if row.source is None or (row.published is not None and row.published.text == row.source.text):
-        return ""
-    judged = "source" if spec.judged(row) is row.source else "document"
-    return f"{minus(clean(row.source.text))} in the original source; judged against the {judged}"
+def _source(spec: Spec, row: Row) -> tuple[str, str]:
+    """Return what the original source says, and its number where the row is judged against it."""
+    if row.source is None or not differs_in_source(row):
+        return "", ""
+    number, by_source = minus(clean(row.source.text)), spec.judged(row) is row.source
+    judge = "source" if by_source else "document"
+    text = f"{number} in the original source; judged against the {judge}"
+    return text, number if by_source else ""
 
 
 def _also(outcome: RowOutcome) -> list[str]:
@@ -644,6 +657,7 @@ def _rows(comparison: Comparison) -> tuple[list[RowView], list[str]]:
         margin = spec.margin(outcome.row)
         half = None if interval is None else (interval.high - interval.low) / 2
         flags = [clean(f) for f in outcome.flags]
+        source, judged = _source(spec, outcome.row)
         views.append(
             RowView(
                 anchor="--".join(
@@ -653,7 +667,8 @@ def _rows(comparison: Comparison) -> tuple[list[RowView], list[str]]:
                 rest=label(outcome.row.at, without=placed),
                 published=printed,
                 origin=_origin(spec, outcome),
-                source=_source(spec, outcome.row),
+                source=source,
+                judged=judged,
                 measured=number,
                 measured_note=measured_note(outcome),
                 facts=[v for k, v in fact.items() if k != "stand-in"],  # a flag says it

@@ -65,15 +65,25 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
 
 
 def _notes(row: tables.RowView) -> str:
-    return "; ".join(dict.fromkeys([*row.own, *row.flags]))
+    source = "" if row.judged else row.source
+    return "; ".join(t for t in dict.fromkeys([*row.own, *row.flags, source, row.note]) if t)
 
 
 def _row_lines(row: tables.RowView) -> list[str]:
-    numbers = f"published {_unpadded(row.published)}, measured {_unpadded(row.measured)}"
+    numbers = f"published {_unpadded(row.published)}, "
+    if row.judged:
+        numbers += f"source {row.judged}, "
+    numbers += f"measured {_unpadded(row.measured)}"
     if row.difference != tables.NONE:
-        numbers += f", difference {row.difference} {row.interval}".rstrip()
+        numbers += f", difference {_difference(row, ' ')}"
     notes = _notes(row)
     return [numbers, row.reason, *([notes] if notes else [])]
+
+
+def _difference(row: tables.RowView, between: str) -> str:
+    text = f"{row.difference} {row.interval}".rstrip()
+    from_source = row.judged and row.difference != tables.NONE
+    return f"{text}{between}from the source" if from_source else text
 
 
 def _unpadded(text: str) -> str:
@@ -116,9 +126,9 @@ def _print_table(console: Console, section: tables.Section) -> None:
         notes = _notes(r)
         table.add_row(
             Text(r.label),
-            Text(r.published),
+            Text(f"{r.published}\nsource {r.judged}" if r.judged else r.published),
             Text(r.measured),
-            Text(f"{r.difference} {r.interval}".strip()),
+            Text(_difference(r, "\n")),
             verdict_text(r.verdict),
             Text(r.reason) + Text(f" ({notes})" if notes else "", style="dim"),
         )

@@ -53,3 +53,31 @@ def test_text_is_neither_markup_nor_a_control_sequence(example: Example):
     text = printed(replace(example.comparison, spec=spec, banner=hostile), 100)
     assert "[red]x[/red]" in text
     assert "\x1b" not in text
+
+
+def test_a_row_judged_against_its_source_shows_the_source_and_its_note(example: Example):
+    """Omniglot, IWAE: the document rounds what its source prints; judged against the source."""
+    narrow = " ".join(printed(example.comparison, 80).split())
+    numbers = "published −118.77, source −118.771 ± 0.035, measured −118.840"
+    assert numbers in narrow
+    after = narrow.split(numbers)[1].split("Omniglot")[0]
+    assert "difference −0.07" in after
+    assert "] from the source" in after
+    assert narrow.count("from the source") == 1  # the others are judged against print
+    wide = printed(example.comparison, 160)
+    assert wide.count("source −118.771 ± 0.035") == wide.count("from the source") == 1
+    for text in (narrow, wide):
+        assert "printed in bold" in text  # the note of a row
+
+
+def test_a_source_that_does_not_judge_is_told_as_such(example: Example):
+    rows = [
+        row.model_copy(update={"judge_against": "document"}) if row.source else row
+        for row in example.spec.rows
+    ]
+    spec = example.spec.model_copy(update={"rows": rows})
+    outcomes = [replace(o, row=row) for o, row in zip(example.comparison.rows, rows, strict=False)]
+    text = printed(replace(example.comparison, spec=spec, rows=outcomes), 80)
+    text = " ".join(text.split())
+    assert "in the original source; judged against the document" in text
+    assert "from the source" not in text
