@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from hwbench.models import nade
 from hwbench.models.darn import AutoregressiveLayer
 from hwbench.models.layers import DeterministicLayer, SigmoidLayer, clamp_logits
 from hwbench.models.nade import NADE, NADELayer, logits_by_blocks, logits_by_loop
@@ -148,7 +149,8 @@ def pictures(kind, n, d):
 
 @pytest.mark.parametrize("kind", ["off", "sparse", "half", "on", "grey"])
 @pytest.mark.parametrize(
-    ("n", "d", "hidden"), [(1, 1, 1), (3, 5, 2), (2, 16, 3), (3, 17, 4), (5, 50, 7)]
+    ("n", "d", "hidden"),
+    [(0, 40, 2), (1, 1, 1), (1, 16, 2), (1, 50, 3), (3, 5, 2), (2, 16, 3), (3, 17, 4), (5, 50, 7)],
 )
 def test_nade_by_blocks_is_nade_by_loop(kind, n, d, hidden):
     """Values and gradients, in float64; a block is 16 units."""
@@ -167,6 +169,28 @@ def test_nade_by_blocks_is_nade_by_loop(kind, n, d, hidden):
         results.append([logits.detach(), *grads])
     for plain, fast in zip(*results, strict=True):
         torch.testing.assert_close(fast, plain, rtol=1e-10, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["off", "sparse", "half", "on", "grey"])
+@pytest.mark.parametrize(("n", "d"), [(0, 40), (1, 1), (1, 48), (4, 50), (30, 784)])
+def test_plans_made_at_once_are_those_of_each_block(kind, n, d):
+    """To the bit; and each state is what its place says: the units before it in the block."""
+    torch.manual_seed(0)
+    x = pictures(kind, n, d)
+    plans = nade._plans(x)
+    blocks = x.split(nade.BLOCK, 1)
+    assert len(plans) == len(blocks)
+    for plan, block in zip(plans, blocks, strict=True):
+        (alone,) = nade._plans(block)
+        assert all(torch.equal(a, b) for a, b in zip(plan, alone, strict=True))
+        width = block.shape[1]
+        state = (plan.place // width).view(n, width)
+        assert torch.equal(plan.place.view(n, width) % width, torch.arange(width).expand(n, -1))
+        for unit in range(width):
+            before = block * (torch.arange(width) < unit)
+            assert torch.equal(plan.seen[state[:, unit]], before)
+            assert torch.equal(plan.point[state[:, unit]], torch.arange(n))
+        assert len(plan.point) == n + (block[:, :-1] != 0).sum()
 
 
 def test_nade_gradients_by_finite_differences():
