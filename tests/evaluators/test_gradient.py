@@ -76,6 +76,25 @@ def test_bias_and_spread_are_the_exact_ones(rows, monkeypatch):
             assert found.curves[f"spread_{net}"].x[i] == k
 
 
+@pytest.mark.statistical
+def test_measured_bias_falls_like_one_over_k():
+    """bias(K) / (1/K − 1/reference) is one constant over K = 2 … 32 in 5 errors plus its O(1/K)."""
+    ks, reference = [2, 4, 8, 16, 32], 4096
+    evaluator = GradientBias(k=ks, reference=reference, repeats=60, points=2)
+    found = evaluator(small(), Points(X.to(torch.uint8)), seed=0)
+    for net in ("generative", "recognition"):
+        metrics = [found.metrics[f"bias_{net}_k{k}"] for k in ks]
+        scale = [1 / (1 / k - 1 / reference) for k in ks]
+        level = [m.value * s for m, s in zip(metrics, scale, strict=True)]
+        error = [m.mc_se * s for m, s in zip(metrics, scale, strict=True)]
+        limit, limit_error = level[-1], error[-1]
+        for k, value, se in zip(ks, level, error, strict=True):
+            assert abs(value - limit) < SIGMA * math.hypot(se, limit_error) + limit / k
+            assert se < 0.1 * value  # so that this could fail: a bias like 1/√K grows fourfold
+        steep = [math.log(a / b, 2) for a, b in itertools.pairwise(level)]
+        assert abs(sum(steep) / len(steep)) < 0.15  # the exponent of K is −1
+
+
 def test_a_seed_fixes_the_numbers_and_nothing_else_changes():
     model, split = small(), Points(X.to(torch.uint8))
     evaluator = GradientBias(k=[1, 4], reference=64, repeats=3, points=2)

@@ -1,8 +1,10 @@
 """Binary Helmholtz machines, small enough that every sum over x and h can be written out."""
 
 import inspect
+import itertools
 from itertools import pairwise
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,9 +16,10 @@ from hwbench.evaluators.exact import (
     latent_configurations,
 )
 from hwbench.evaluators.importance import LogLikelihood
+from hwbench.models.darn import AutoregressiveLayer, AutoregressiveUnits
 from hwbench.models.helmholtz import BinaryHelmholtzMachine, _kinds
-from hwbench.models.layers import DeterministicLayer, SigmoidLayer
-from hwbench.models.nade import NADELayer
+from hwbench.models.layers import DeterministicLayer, SigmoidLayer, SigmoidUnits
+from hwbench.models.nade import NADELayer, NADEUnits
 from hwbench.protocols import TestSplit, TrainSplit
 
 SIGMA = 5.0  # statistical tests: standard errors allowed
@@ -79,6 +82,83 @@ def test_p_and_q_sum_to_one(model):
     assert exact_log_prob(model, x, model.layers).logsumexp(0).item() == pytest.approx(0, abs=1e-10)
     total = model.log_q(h_all(model, x), x).logsumexp(0)
     torch.testing.assert_close(total, torch.zeros_like(total), atol=1e-10, rtol=0)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("sizes", [[12], [6, 6], [4, 4, 4]], ids=str)
+def test_nets_of_twelve_hidden_units_sum_to_one(kind, sizes):
+    """Σ_x p(x) = 1 over 3 pixels and 2^12 latents."""
+    model = randomised(BinaryHelmholtzMachine(3, sizes, kind, kind), scale=0.7)
+    with torch.no_grad():
+        log_p = exact_log_prob(model, all_binary(3).double(), sizes)
+    assert log_p.logsumexp(0).item() == pytest.approx(0, abs=1e-10)
+
+
+def log_layer_by_hand(layer, x, h):
+    """log p(x | h) over rows of x and h (None: a top layer), unit after unit, in NumPy."""
+    value = {name: p.detach().numpy() for name, p in layer.named_parameters()}
+
+    def affine(name, above):
+        b = value[f"{name}.bias"]
+        return np.tile(b, (len(x), 1)) if above is None else b + above @ value[f"{name}.weight"].T
+
+    def sigmoid(a):
+        return 1 / (1 + np.exp(-a))
+
+    above = sigmoid(affine("hidden", h)) if isinstance(layer, DeterministicLayer) else h
+    logits, total = affine("affine", above), np.zeros(len(x))
+    for d in range(x.shape[1]):
+        a, earlier = logits[:, d], x[:, :d]
+        if isinstance(layer, AutoregressiveLayer):
+            a = a + earlier @ value["weight"][d, :d]
+        if isinstance(layer, NADELayer):
+            a = (
+                a
+                + sigmoid(affine("hidden", h) + earlier @ value["encode"][:d]) @ value["decode"][d]
+            )
+        total += np.log(np.where(x[:, d] == 1, sigmoid(a), sigmoid(-a)))
+    return total
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("sizes", [[12], [6, 6], [4, 4, 4]], ids=str)
+def test_log_px_is_the_sum_over_latents_by_hand(kind, sizes):
+    """log Σ_h Π_l p(h_{l−1} | h_l) with every layer's formula written out again."""
+    model = randomised(BinaryHelmholtzMachine(3, sizes, kind, kind), scale=0.7)
+    h = np.array(list(itertools.product([0.0, 1.0], repeat=12)))
+    layers = np.split(h, np.cumsum(sizes)[:-1], axis=1)
+    x = np.array([[1.0, 0.0, 1.0]])
+    chain = [np.repeat(x, len(h), 0), *layers]
+    joint = log_layer_by_hand(model.generative[-1], chain[-1], None)
+    for layer, (below, above) in zip(model.generative, pairwise(chain), strict=False):
+        joint = joint + log_layer_by_hand(layer, below, above)
+    with torch.no_grad():
+        found = exact_log_prob(model, torch.from_numpy(x), sizes).item()
+    assert found == pytest.approx(np.logaddexp.reduce(joint), rel=1e-10)
+
+
+def test_a_dream_accumulates_its_log_joint(model, monkeypatch):
+    """Σ over layers of log Bern at the logits each unit was drawn at is log p(x, h)."""
+    drawn = []
+    for units in (SigmoidUnits, AutoregressiveUnits, NADEUnits):
+
+        def trace(self, shape=(), plain=units.trace):
+            x, logits = plain(self, shape)
+            drawn.append((x, logits))
+            return x, logits
+
+        monkeypatch.setattr(units, "trace", trace)
+    torch.manual_seed(0)
+    x, h = model.dream(50)
+    assert len(drawn) == len(h) + 1
+    accumulated = sum(
+        (v * logits.sigmoid().log() + (1 - v) * (-logits).sigmoid().log()).sum(-1)
+        for v, logits in drawn
+    )
+    with torch.no_grad():
+        joint = model.log_joint(x[None, :, :], [layer[None, :, :] for layer in h])[0]
+    torch.testing.assert_close(accumulated, joint, rtol=1e-10, atol=1e-10)
+    assert all(torch.equal(v, w) for (v, _), w in zip(drawn, [*reversed(h), x], strict=True))
 
 
 def test_exact_log_prob_does_not_depend_on_its_chunks(model, monkeypatch):
