@@ -882,7 +882,8 @@ def contrast(
                 return found
         why = "none: the seed moves neither side" if sd_a == sd_b == 0 else FEW
         return Pair(effect, None, None, None, why)
-    if len(differences) >= 2:
+    chance = bool(sd_a and sd_b) and any(differences) and np.ptp(differences) < 1e-9
+    if len(differences) >= 2 and not chance:  # shares of few points may differ by the same
         mean, sd = mean_and_sd(differences)
         n = len(differences)
         estimate = Estimate(mean, (sd or 0.0) / math.sqrt(n), n - 1.0)

@@ -1052,6 +1052,19 @@ def test_one_seed_of_a_fixed_model_is_enough_against_seeds_of_a_net(tmp_path):
     assert swapped.claim().verdict == "fails"
 
 
+def test_equal_paired_differences_are_no_certainty(tmp_path):
+    """Errors are multiples of 1 / n: two seeds may differ by the same and prove nothing."""
+    rows = "{at: {m: A}, published: 3.0}\n{at: {m: B}, published: 4.0}"
+    bench = Bench(tmp_path, rows, GAP, metric="error", better="lower")
+    bench.put(0, [3.0, 3.5])
+    bench.put(1, [3.4, 3.9])
+    (part,) = bench.claim().parts
+    assert part.test == "Welch's t test over 2 and 2 seeds"
+    expected = stats.ttest_ind([3.4, 3.9], [3.0, 3.5], equal_var=False, alternative="greater")
+    assert part.p == pytest.approx(expected.pvalue)
+    assert part.verdict == "undecided"
+
+
 def test_no_difference_has_no_sign(tmp_path):
     (part,) = classified(tmp_path, 7, 7).claim().parts
     assert math.copysign(1, part.effect) == 1
