@@ -486,7 +486,10 @@ def print_estimate(
 
 
 def end_of_run(outcomes: Sequence[Outcome], left: Sequence[Case], stopped: bool) -> int:
-    """Print what went wrong and return the exit code."""
+    """Print warnings and what went wrong, and return the exit code."""
+    for outcome in outcomes:
+        for text in outcome.warnings:
+            err.print(f"warning: {outcome.case.label}: {text}", style="yellow", markup=False)
     bad = [o for o in outcomes if o.status in ("failed", "missing")]
     for outcome in bad:
         err.print(

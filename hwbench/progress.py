@@ -92,8 +92,11 @@ class Display:
         self.finished += 1
         marks = {"done": ("✓", "green"), "on file": ("=", "dim"), "interrupted": ("…", "yellow")}
         mark, style = marks.get(outcome.status, ("✗", "red"))
+        style = "yellow" if outcome.warnings else style
         values = ", ".join(f"{k} {v:.2f}" for k, v in list(outcome.metrics.items())[:1])
         detail = values or outcome.message or outcome.status
+        if outcome.warnings:
+            detail = f"{detail}, {len(outcome.warnings)} warning{'s'[: len(outcome.warnings) > 1]}"
         line = f"{mark} {outcome.case.label}: {detail}"
         self.console.print(
             f"{line} ({clock(outcome.seconds)})" if outcome.seconds else line,

@@ -149,6 +149,7 @@ class Outcome:
     message: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
+    warnings: tuple[str, ...] = ()
 
 
 def _quiet() -> None:
@@ -185,7 +186,8 @@ def work(job: Job, report: Report, should_stop: Callable[[], bool]) -> Outcome:
         store.write(result, per_point)
         clean(job)
         values = {name: metric.value for name, metric in result.metrics.items()}
-        return Outcome(case, "done", metrics=values, seconds=time.monotonic() - clock)
+        seconds, warned = time.monotonic() - clock, tuple(result.warnings)
+        return Outcome(case, "done", metrics=values, seconds=seconds, warnings=warned)
     except Interrupted:
         return Outcome(case, "interrupted")
     except DataMissing as error:

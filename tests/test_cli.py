@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from hwbench import cli
+from hwbench import cli, pipeline
 from hwbench.store import Store
 
 
@@ -46,6 +46,29 @@ def edit(folder, old, new):
 
 def files(folder):
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def test_a_run_ends_with_the_warnings_of_its_results(folder, monkeypatch, capsys):
+    """A number that its evaluator doubts is not passed off under a bare tick."""
+    evaluate = pipeline.evaluate
+
+    def doubting(case, *rest):
+        found = evaluate(case, *rest)
+        found.warnings += ["the weights [all] have collapsed", "and more"][: 2 - case.seed]
+        return found
+
+    monkeypatch.setattr(pipeline, "evaluate", doubting)
+    rows = ("--rows", "method=IWAE", "--seeds", 2)
+    assert run("run", "tiny", "--profile", "smoke", *rows, *INLINE) == 0
+    lines = capsys.readouterr().err.splitlines()
+    ticks = [line for line in lines if line.startswith("✓")]
+    assert ["2 warnings (" in ticks[0], "1 warning (" in ticks[1]] == [True, True]
+    warned = [line for line in lines if line.startswith("warning: ")]
+    assert len(warned) == 3
+    assert warned[0].endswith("IWAE seed 0: the weights [all] have collapsed")
+    assert warned[1].endswith("IWAE seed 0: and more")
+    assert warned[2].endswith("IWAE seed 1: the weights [all] have collapsed")
+    assert lines[-1] == warned[-1]
 
 
 # --- wrong input: one message, exit 2, nothing written -------------------------------------------
