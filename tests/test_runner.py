@@ -276,6 +276,28 @@ def test_stages_resume_where_they_were(folder, job, stop_after):
     assert runner.work(two, quiet, never).metrics == expected
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("stop_after", [3, 7])  # within a layer, and within joint training
+def test_layers_of_moving_images_resume_where_they_were(folder, job, stop_after):
+    """Moves, draws and chains go on as they would have."""
+    rules = [{"use": "pretraining.GreedyCD", "layer": layer} for layer in (1, 2, 3)]
+    rules.append({"use": "boltzmann.MeanFieldPCD", "chains": 10})
+    sgd = {"use": "SGD", "lr": 0.01, "momentum": 0.5}
+    stages = [{"rule": rule, "optimizer": sgd, "batch_size": 20, "steps": 60} for rule in rules]
+    deep = failing(
+        job,
+        data={"use": "digits.RealDigits", "translations": True},
+        model={"use": "realnet.RealFineTunedDBM", "layers": [8, 6, 4]},
+        train=[*stages, {"fit": {"use": "supervised.Backpropagation", "epochs": 1}}],
+        evaluate=[{"use": "classification.ErrorRate"}],
+    )
+    whole = runner.Job(deep.case, folder / "w", folder / "wc", "cpu")
+    expected = runner.work(whole, quiet, never).metrics
+    news = []
+    assert runner.work(deep, news.append, lambda: len(news) >= stop_after).status == "interrupted"
+    assert runner.work(deep, quiet, never).metrics == expected
+
+
 def test_methods_of_a_table_see_the_same_test_points(folder, spec):
     """Rows pair by seed: the same held-out points, although their models differ."""
     found = []
