@@ -29,7 +29,8 @@ class StochasticBackpropagation(Rule[GaussianHelmholtzMachine]):
 
         exact        every column of R with its Hessian product: Σ_l Z_l double backward passes
         hutchinson   one random-sign probe v instead, E[v vᵀ] = I: unbiased, one double pass a layer
-        diagonal     the model's `curvature`: an approximation (biased) below the top layer
+        diagonal     the model's `curvature`: an approximation (biased) below the top layer, and
+                     wherever R is not diagonal (rank one)
 
     The loss has the value F̂, averaged over samples and batch.
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from hwbench.evaluators.importance import Bound, LogLikelihood, block_means, log_weights
+from hwbench.evaluators.importance import ROWS, Bound, LogLikelihood, block_means, log_weights
 from hwbench.evaluators.latents import ActiveUnits
 from hwbench.evaluators.points import points_of
+from hwbench.models.helmholtz import BinaryHelmholtzMachine
 from hwbench.models.vae import VAE
 from hwbench.numerics import effective_sample_size, log_mean_exp, pareto_k
 from hwbench.protocols import Scratch, TestSplit
@@ -212,6 +213,22 @@ def test_chunked_equals_unchunked(model, points):
     torch.testing.assert_close(whole, parts)
 
 
+def test_100_000_samples_pass_through_in_bounded_chunks(monkeypatch):
+    """At most ROWS samples × points exist at a time, however many are asked for."""
+    net, sizes = BinaryHelmholtzMachine.tiny(), []
+
+    def infer(x, k, *, pathwise=False, infer=net.infer):
+        sizes.append(k * len(x))
+        return infer(x, k, pathwise=pathwise)
+
+    monkeypatch.setattr(net, "infer", infer)
+    data = TestSplit(torch.randint(2, (3, 4)).float())
+    found = LogLikelihood(k=100_000)(net, data, seed=0)
+    assert sum(sizes) == 3 * 100_000
+    assert max(sizes) <= ROWS < 100_000
+    assert found.metrics["log_likelihood"].k == 100_000
+
+
 def test_k_curve_is_nested_and_rises_to_the_estimate(model, points):
     found = LogLikelihood(k=500)(model, points, seed=0)
     curve = found.curves["k_curve"]
@@ -222,12 +239,12 @@ def test_k_curve_is_nested_and_rises_to_the_estimate(model, points):
     assert curve.y[0] == pytest.approx(found.metrics["elbo"].value, abs=1e-6)
 
 
-ISSUE = [1, 5, 10, 25, 100, 500, 1000, 10_000, 100_000]  # the counts of the published figure
+COUNTS = [1, 5, 10, 25, 100, 500, 1000, 10_000, 100_000]  # the counts of the published figure
 CHAINS = [  # 10 does not divide 25
     [1, 2, 4, 8, 64],
     [1, 3, 6, 30, 600],
-    [n for n in ISSUE if n != 10],
-    [n for n in ISSUE if n != 25],
+    [n for n in COUNTS if n != 10],
+    [n for n in COUNTS if n != 25],
 ]
 TAILS = {  # log weights [K, B] whose averages are decided by a few samples
     "cauchy": lambda k: 10 * torch.empty(k, 8).cauchy_(),
@@ -267,8 +284,8 @@ def test_block_means_may_fall_where_blocks_are_not_nested():
 def test_the_published_counts_rise_where_they_divide_and_else_in_expectation():
     """10 does not divide 25: the mean rise over 200 sets of log-normal weights is above 0."""
     torch.manual_seed(0)
-    assert [(a, b) for a, b in itertools.pairwise(ISSUE) if b % a] == [(10, 25)]
-    assert all(100_000 % size == 0 for size in ISSUE)
+    assert [(a, b) for a, b in itertools.pairwise(COUNTS) if b % a] == [(10, 25)]
+    assert all(100_000 % size == 0 for size in COUNTS)
     log_w = 4 * torch.randn(1000, 200).double()
     rise = block_means(log_w, 25) - block_means(log_w, 10)
     assert rise.mean() > SIGMA * rise.std() / math.sqrt(200)
