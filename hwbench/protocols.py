@@ -117,6 +117,11 @@ class PartlyLabelledSplit(TrainSplit):
     labelled: TrainSplit
 
 
+def labelled_part(train: TrainSplit) -> TrainSplit:
+    """Return the training points that have labels: all of them, unless the split says otherwise."""
+    return train.labelled if isinstance(train, PartlyLabelledSplit) else train
+
+
 class ValidationSplit(Split):
     """Points to choose by: early stopping, hyperparameters."""
 

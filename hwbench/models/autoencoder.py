@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from hwbench.models.net import SigmoidNet, needs_classes
 from hwbench.models.stack import check_pixels
-from hwbench.protocols import Autoencoder, Network, TrainSplit, labels_of
+from hwbench.protocols import Autoencoder, Network, TrainSplit, labelled_part, labels_of
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -69,7 +69,7 @@ class FineTunedAutoencoder(Autoencoder, Network):
         Raises:
             ValueError: a pixel is not between 0 and 1, or labels do not match.
         """
-        labels_of(train, self.classes)
+        labels_of(labelled_part(train), self.classes)
         check_pixels("FineTunedAutoencoder", train)
 
     @torch.no_grad()

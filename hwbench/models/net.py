@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from hwbench.models.dbm import DBM
 from hwbench.models.dbn import DBN
 from hwbench.models.stack import BinaryStack
-from hwbench.protocols import Network, TrainSplit, labels_of
+from hwbench.protocols import Network, TrainSplit, labelled_part, labels_of
 
 Count = Annotated[int, Field(ge=1)]
 F = TypeVar("F", bound="FineTuned")
@@ -146,7 +146,7 @@ class FineTuned(BinaryStack, Network):
         Raises:
             ValueError: a pixel is not between 0 and 1, or labels do not match.
         """
-        labels_of(train, self.classes)
+        labels_of(labelled_part(train), self.classes)
         super().adapt(train)
 
     def beside(self) -> list[int]:

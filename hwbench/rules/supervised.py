@@ -18,10 +18,10 @@ from hwbench.numerics import generator
 from hwbench.protocols import (
     Fit,
     Network,
-    PartlyLabelledSplit,
     Split,
     TrainSplit,
     ValidationSplit,
+    labelled_part,
     labels_of,
 )
 
@@ -80,8 +80,7 @@ class Backpropagation(Fit[Network]):
         Raises:
             ValueError: points without labels, or not one label each, or other classes.
         """
-        if isinstance(train, PartlyLabelledSplit):
-            train = train.labelled
+        train = labelled_part(train)
         labels = labels_of(train, model.classes)
         held_out = None if validation is None else labels_of(validation, model.classes)
         model.start()

@@ -6,7 +6,7 @@ import torch
 from hwbench.models.dbm import DBM
 from hwbench.models.dbn import DBN, UntiedDBN
 from hwbench.models.net import FineTunedDBM, FineTunedDBN
-from hwbench.protocols import Network, TrainSplit
+from hwbench.protocols import Network, PartlyLabelledSplit, TrainSplit
 
 WEIGHTS = ["weights.0", "weights.1", "weights.2"]
 DBM_STATE = [*WEIGHTS, *(f"biases.{i}" for i in range(4)), "downward.0", "downward.1"]
@@ -76,3 +76,12 @@ def test_pixels_outside_0_to_1_are_refused(cls, values, found):
 def test_labels_are_seen_to_before_pretraining(cls, labels, message):
     with pytest.raises(ValueError, match=message):
         made(cls).adapt(TrainSplit(torch.zeros(2, 4), labels))
+
+
+@pytest.mark.parametrize("cls", [c for c in STATES if issubclass(c, Network)])
+def test_unlabelled_points_may_stand_beside_labelled_ones(cls):
+    few = TrainSplit(torch.zeros(2, 4), torch.tensor([0, 2]))
+    made(cls).adapt(PartlyLabelledSplit(torch.zeros(9, 4), labelled=few))
+    wrong = PartlyLabelledSplit(torch.zeros(9, 4), labelled=TrainSplit(few.values))
+    with pytest.raises(ValueError, match="needs labels; this TrainSplit has none"):
+        made(cls).adapt(wrong)
