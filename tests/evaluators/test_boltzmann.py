@@ -27,7 +27,7 @@ def points(n, d):
 def test_log_z_is_within_its_interval_and_the_bound_below_log_p(
     visible, layers, random_dbm, enumerated
 ):
-    """Over several machines: 3σ from either side, narrow, not NaN; the bound from both exactly."""
+    """Within 5σ from either side (at 3σ, 24 intervals miss once in 15 runs); narrow, not NaN."""
     for seed in range(4):
         model = random_dbm(seed, visible, layers)
         with torch.no_grad():
@@ -39,9 +39,10 @@ def test_log_z_is_within_its_interval_and_the_bound_below_log_p(
         split = points(40, visible)
         found = evaluator(model, split, seed=seed)
         d, log_z = found.diagnostics, exact.log_z.item()
-        assert d["log_z_low"] < log_z < d["log_z_high"]
-        assert d["log_z_reverse_low"] < log_z < d["log_z_reverse_high"]
-        assert d["log_z_high"] - d["log_z_low"] < 0.3
+        for way in ("log_z", "log_z_reverse"):  # their intervals have 3σ to either side
+            width = d[f"{way}_high"] - d[f"{way}_low"]
+            assert abs(d[way] - log_z) < 5 * width / 6
+            assert width < 0.3
         assert not found.warnings
         x = split.values.double()
         code = (x @ 2.0 ** torch.arange(visible - 1, -1, -1).double()).long()
