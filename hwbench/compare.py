@@ -425,8 +425,8 @@ def label(row: Row | Mapping[str, Any]) -> str:
 
 
 def _number(x: float, scale: float | None = None, *, sign: bool = False) -> str:
-    """Return a number with two significant digits of `scale`, or four of its own."""
-    if scale is None or not scale > 0:
+    """Return a number with two significant digits of a `scale` below 1000, or four of its own."""
+    if scale is None or not 0 < scale < 1000:
         return f"{x:+.4g}" if sign else f"{x:.4g}"
     places = max(0, min(6, 1 - math.floor(math.log10(scale))))
     return f"{x:+.{places}f}" if sign else f"{x:.{places}f}"

@@ -102,15 +102,17 @@ def minus(text: str) -> str:
 
 
 def decimals(error: float | None, fallback: int = 3) -> int:
-    """Return how many decimals show two digits of an uncertainty.
+    """Return how many decimals show two digits of an uncertainty; below −1 from 1000 on.
 
     >>> decimals(0.0218), decimals(0.0996), decimals(1.34), decimals(27.0), decimals(None, 2)
     (3, 2, 1, 0, 2)
+    >>> decimals(270.0), decimals(80_247.0)
+    (0, -3)
     """
     if error is None or not math.isfinite(error) or error <= 0:
         return fallback
     exponent = int(f"{error:.1e}".partition("e")[2])
-    return min(max(1 - exponent, 0), 12)
+    return min(max(1 - exponent, 0), 12) if exponent < 3 else 1 - exponent
 
 
 def fixed(value: float | None, places: int, *, sign: bool = False) -> str:
@@ -118,10 +120,17 @@ def fixed(value: float | None, places: int, *, sign: bool = False) -> str:
 
     >>> fixed(0.1234, 2, sign=True), fixed(-0.001, 2), fixed(None, 2) == NONE
     ('+0.12', '0.00', True)
+    >>> fixed(1_989_819.0, -3), fixed(80_247.0, -3), fixed(12.0, -3)
+    ('1.990e6', '8.0e4', '0')
     """
     if value is None or not math.isfinite(value):
         return NONE
-    text = f"{value:.{places}f}"
+    if places < 0:
+        value = round(value, places)
+        exponent = int(f"{value:e}".partition("e")[2])
+        text = f"{value:.{exponent + places}e}".replace("e+0", "e").replace("e+", "e") if value else "0"
+    else:
+        text = f"{value:.{places}f}"
     if float(text) == 0:
         return text.lstrip("-")
     return ("+" if sign and value > 0 else "") + text.replace("-", MINUS)
