@@ -128,7 +128,8 @@ def fixed(value: float | None, places: int, *, sign: bool = False) -> str:
     if places < 0:
         value = round(value, places)
         exponent = int(f"{value:e}".partition("e")[2])
-        text = f"{value:.{exponent + places}e}".replace("e+0", "e").replace("e+", "e") if value else "0"
+        mantissa = f"{value / 10**exponent:.{exponent + places}f}"
+        text = f"{mantissa}e{exponent}" if value else "0"
     else:
         text = f"{value:.{places}f}"
     if float(text) == 0:
