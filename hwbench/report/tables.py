@@ -125,13 +125,12 @@ def fixed(value: float | None, places: int, *, sign: bool = False) -> str:
     """
     if value is None or not math.isfinite(value):
         return NONE
-    if places < 0:
-        value = round(value, places)
+    value = round(value, places) if places < 0 else value
+    if places < 0 and value:
         exponent = int(f"{value:e}".partition("e")[2])
-        mantissa = f"{value / 10**exponent:.{exponent + places}f}"
-        text = f"{mantissa}e{exponent}" if value else "0"
+        text = f"{value / 10**exponent:.{exponent + places}f}e{exponent}"
     else:
-        text = f"{value:.{places}f}"
+        text = f"{value:.{max(places, 0)}f}"
     if float(text) == 0:
         return text.lstrip("-")
     return ("+" if sign and value > 0 else "") + text.replace("-", MINUS)
