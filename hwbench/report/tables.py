@@ -878,7 +878,9 @@ def _diagnostics(comparison: Comparison) -> Listing:
                 for r in outcome.results
                 if (v := r.diagnostics.get(name)) is not None and math.isfinite(v)
             ]
-            cells.append(significant(float(np.mean(values))) if values else NONE)
+            mean = float(np.mean(values)) if values else None
+            large = mean is not None and 10 <= abs(mean) < 1e6  # log Z is of use to 0.01 nats
+            cells.append(fixed(mean, 2) if large else significant(mean))
         if outcome.results and any(c != NONE for c in cells):
             lines.append([row_label(outcome), *cells])
     return Listing(["row", *map(words, names)], lines, list(range(1, len(names) + 1)))
