@@ -78,8 +78,16 @@ class EMAMomentum(torch.optim.Optimizer):
                     self.state[p]["delta"] = torch.zeros_like(p)
             deltas = [self.state[p]["delta"] for p in params]
             moves = list(torch._foreach_mul([cast(Tensor, p.grad) for p in params], group["lr"]))
-            if group["skip_nan"]:
+            if group["skip_nan"] and _may_have_nan(moves):
                 moves = [torch.where(m.isnan(), d, m) for m, d in zip(moves, deltas, strict=True)]
             torch._foreach_lerp_(deltas, moves, 1 - group["momentum"])
             torch._foreach_sub_(params, deltas)
         return loss
+
+
+def _may_have_nan(moves: list[Tensor]) -> bool:
+    """Say whether an entry may be NaN: a sum tells, at a tenth of the cost of looking at each.
+
+    On a GPU, where to be told is to wait, the answer is yes.
+    """
+    return moves[0].is_cuda or bool(torch.stack([m.sum() for m in moves]).sum().isnan())
