@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from hwbench.evaluators.ais import Base, anneal, temperatures
+from hwbench.evaluators.ais import Base, anneal, base_rates, temperatures
 from hwbench.evaluators.boltzmann import VariationalBound
 from hwbench.protocols import Couplings, TestSplit
 
@@ -76,6 +76,36 @@ def test_weights_are_unbiased_in_both_directions(transposed, random_dbm, enumera
         w = (anneal(couplings, base, path, start, g) + sign * log_ratio).exp()
         assert abs(w.mean() - 1) < 5 * w.std() / n**0.5
         assert w.std() > 0.1  # the test can tell
+
+
+@shapes
+def test_the_smaller_side_is_kept_and_pixels_start_at_their_base_rates(visible, layers, random_dbm):
+    model = random_dbm(0, visible, layers)
+    with torch.no_grad():
+        model.data_means.uniform_(0.1, 0.9)
+    (weight, *_), base = VariationalBound().path(model)
+    even, odd = visible + sum(layers[1::2]), sum(layers[0::2])
+    assert weight.shape == (min(even, odd), max(even, odd))
+    of_pixels, others = (base.summed, base.kept) if odd < even else (base.kept, base.summed)
+    torch.testing.assert_close(of_pixels[:visible], base_rates(model.data_means))
+    assert not of_pixels[visible:].any()
+    assert not others.any()
+
+
+@pytest.mark.statistical
+@shapes
+def test_chains_back_start_at_the_units_kept_of_the_model(visible, layers, random_dbm, enumerated):
+    """After some sweeps from any points they have the machine's means, within 5 s.e."""
+    model, n = random_dbm(2, visible, layers), 20_000
+    exact = enumerated(model)
+    p = exact.log_joint.exp().flatten().detach()
+    torch.manual_seed(0)
+    kept = VariationalBound(burn_in=30).relaxed(model, torch.rand(n, visible).double().round())
+    start = 1 if sum(layers[0::2]) < visible + sum(layers[1::2]) else 0
+    means = p @ torch.cat(exact.states[start::2], 1)
+    assert kept.shape == (n, len(means))
+    assert ((kept == 0) | (kept == 1)).all()
+    assert ((kept.mean(0) - means).abs() < 5 * kept.std(0) / n**0.5).all()
 
 
 def test_collapsed_weights_and_one_chain_are_told(random_dbm):

@@ -91,6 +91,30 @@ def test_units_that_are_certain_have_no_entropy(random_dbm, all_binary):
 
 
 @shapes
+@pytest.mark.parametrize("damping", [None, 0.0, 0.3])
+def test_each_sweep_is_what_it_says(visible, layers, damping, random_dbm):
+    """From one pass upwards with doubled inputs: odd layers, then even ones, or all at once."""
+    model = random_dbm(2, visible, layers, scale=1.5)
+    states = [torch.rand(9, visible).double()]
+    for weight, bias in zip(model.weights, model._totals()[1:], strict=True):
+        doubled = 1 if len(states) == len(layers) else 2
+        states.append((doubled * (states[-1] @ weight) + bias).sigmoid())
+    for sweep in range(1, 4):
+        if damping is None:
+            for first in (1, 2):
+                inputs = model.inputs(states)
+                for layer in range(first, len(states), 2):
+                    states[layer] = inputs[layer - 1].sigmoid()
+        else:
+            new = [logits.sigmoid() for logits in model.inputs(states)]
+            states[1:] = [
+                damping * m + (1 - damping) * n for m, n in zip(states[1:], new, strict=True)
+            ]
+        found = model.mean_field(states[0], sweep, damping=damping)
+        torch.testing.assert_close(found, [m.detach() for m in states[1:]])
+
+
+@shapes
 def test_damped_parallel_sweeps_reach_a_fixed_point_too(visible, layers, random_dbm, all_binary):
     model, x = random_dbm(5, visible, layers, scale=0.5), all_binary(visible)
     sequential = model.mean_field(x, 500)

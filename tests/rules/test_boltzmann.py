@@ -156,6 +156,30 @@ def test_grey_pixels_are_drawn_afresh(toy):
     assert positive[0].mean().item() == pytest.approx(0.3, abs=0.1)
 
 
+def test_a_step_has_its_sweeps_and_chains_go_on_from_the_last(toy, monkeypatch):
+    """What the spec says of mean field and of the chains reaches the machine."""
+    model, fields, chains = DBM(6, layers=[4, 3]), [], []
+    mean_field, gibbs = model.mean_field, model.gibbs
+
+    def watched(even, k):
+        chains.append((even, k, gibbs(even, k)))
+        return chains[-1][2]
+
+    monkeypatch.setattr(model, "mean_field", lambda x, *a: fields.append(a) or mean_field(x, *a))
+    monkeypatch.setattr(model, "gibbs", watched)
+    rule = MeanFieldPCD(iterations=7, tolerance=1e-3, damping=0.25, chains=5, sweeps=3)
+    rule.begin(model, toy)
+    start = rule.chains
+    for _ in range(2):
+        rule.backward(model, toy.values)
+    assert fields == [(7, 1e-3, 0.25)] * 2
+    (first, k, after), (second, again, last) = chains
+    assert (k, again) == (3, 3)
+    assert first is start
+    assert second is after
+    assert rule.chains is last
+
+
 def test_bad_input(toy):
     model = DBM(6, layers=[4, 3])
     with pytest.raises(ValueError, match="one target for each of the 2 hidden layers"):

@@ -120,6 +120,28 @@ def test_its_mean_is_the_gradient_of_wake_sleep(random_dbn, exact_dbn, all_binar
     assert z.abs().max() < 5
 
 
+@pytest.mark.parametrize("persistent", [False, True])
+def test_the_top_has_its_sweeps_from_the_data_or_goes_on_from_the_last(persistent, monkeypatch):
+    torch.manual_seed(0)
+    model, calls = DBN(6, layers=[4, 3]), []
+    top, positive = model.pair(2), torch.rand(10, 4).round()
+    gibbs = top.gibbs
+
+    def watched(x, k):
+        calls.append((x, k, gibbs(x, k)))
+        return calls[-1][2]
+
+    monkeypatch.setattr(top, "gibbs", watched)
+    rule = UpDown(k=3, persistent=persistent, chains=7)
+    rule.begin(model, TrainSplit(torch.rand(5, 6).round()))
+    start = rule.chains
+    found = [rule._negative(top, positive) for _ in range(2)]
+    assert [k for _, k, _ in calls] == [3, 3]
+    assert all(negative is after for negative, (_, _, after) in zip(found, calls, strict=True))
+    starts = (start, found[0]) if persistent else (positive, positive)
+    assert all(x is begun for (x, _, _), begun in zip(calls, starts, strict=True))
+
+
 def learn(rule, model, train, rate, steps):
     optimizer = torch.optim.SGD(model.parameters(), lr=rate, momentum=0.8)
     rule.begin(model, train)
