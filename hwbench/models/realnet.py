@@ -23,6 +23,8 @@ from hwbench.protocols import (
     Network,
     Stack,
     TrainSplit,
+    labelled_part,
+    labels_of,
 )
 
 Count = Annotated[int, Field(ge=1)]
@@ -62,7 +64,12 @@ class OnGaussianRBM(Stack, Network):
         return cls(visible=3, classes=3, layers=[4, 3, 2])
 
     def adapt(self, train: TrainSplit) -> None:
-        """Start the visible biases at the means of the data."""
+        """Start the visible biases at the means of the data, once labels are seen to be there.
+
+        Raises:
+            ValueError: labels, which only fine-tuning needs, do not match.
+        """
+        labels_of(labelled_part(train), self.classes)
         self.gaussian.adapt(train)
 
     @torch.no_grad()

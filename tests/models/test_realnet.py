@@ -8,7 +8,7 @@ import torch
 from hwbench.datasets.digits import RealDigits
 from hwbench.models.net import FineTunedDBM, FineTunedDBN
 from hwbench.models.realnet import RealFineTunedDBM, RealFineTunedDBN
-from hwbench.protocols import TrainSplit
+from hwbench.protocols import PartlyLabelledSplit, TrainSplit
 from hwbench.rules.boltzmann import MeanFieldPCD
 from hwbench.rules.pretraining import GreedyCD
 from hwbench.rules.supervised import Backpropagation
@@ -174,7 +174,7 @@ def test_greedy_layers_learn_what_they_should():
     """The first rule lifts the exact density of real points, the others the pairs above."""
     torch.manual_seed(0)
     x = torch.randn(2000, 2) * 0.5 + torch.tensor([[2.0, -2.0], [-2.0, 2.0]]).repeat(1000, 1)
-    train = TrainSplit(x)
+    train = TrainSplit(x, torch.zeros(2000).long())
     model = RealFineTunedDBN(visible=2, classes=2, layers=[4, 3], init=0.1)
     model.adapt(train)
 
@@ -202,6 +202,23 @@ def test_bad_input():
         RealFineTunedDBN(visible=2, classes=2, layers=[4])
     with pytest.raises(ValueError, match="RealFineTunedDBN: the data set has no labels"):
         RealFineTunedDBN(visible=2, classes=0, layers=[4, 3])
+
+
+@kinds
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        (None, "needs labels; this TrainSplit has none"),
+        (torch.tensor([0]), "1 labels for the 2 points"),
+        (torch.tensor([0, 3]), "from 0 to 2; the TrainSplit has 0 to 3"),
+    ],
+)
+def test_labels_are_seen_to_before_pretraining(kind, labels, message):
+    """Also those that stand beside unlabelled points."""
+    model, labelled = make(kind), TrainSplit(torch.zeros(2, 5), labels)
+    for split in (labelled, PartlyLabelledSplit(torch.zeros(9, 5), labelled=labelled)):
+        with pytest.raises(ValueError, match=message):
+            model.adapt(split)
 
 
 @pytest.mark.parametrize("kind", [FineTunedDBM, FineTunedDBN])
