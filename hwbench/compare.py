@@ -1050,7 +1050,7 @@ def settle(drafts: Sequence[Draft]) -> list[ClaimPart]:
             continue
         p, q = adjusted[i], opposed[i]
         verdict: ClaimVerdict = "holds" if p < ALPHA else "fails" if q < ALPHA else "undecided"
-        says = f"p = {q:.2g} for the opposite" if verdict == "fails" else f"p = {p:.2g}"
+        says = f"p = {q:.2g} for the opposite" if q < p else f"p = {p:.2g}"
         says += ", too little to tell" if verdict == "undecided" else ""
         out.append(replace(part, verdict=verdict, p=p, reason=f"{part.reason} ({says})"))
     return out

@@ -757,6 +757,15 @@ def test_a_gap_of_at_least(tmp_path):
     assert f"p = {opposite:.2g} for the opposite" in part.reason
 
 
+def test_what_is_undecided_tells_the_side_it_leans_to():
+    part = cp.ClaimPart({}, "undecided", -1.67, None, None, "t", "quick", "2 over 1")
+    (against,) = cp.settle([cp.Draft(part, 0.93, 0.07)])
+    assert against.reason == "2 over 1 (p = 0.07 for the opposite, too little to tell)"
+    (towards,) = cp.settle([cp.Draft(part, 0.07, 0.93)])
+    assert towards.reason == "2 over 1 (p = 0.07, too little to tell)"
+    assert (against.verdict, towards.verdict) == ("undecided", "undecided")
+
+
 @pytest.mark.parametrize(
     ("shift", "sd", "verdict"),
     [
