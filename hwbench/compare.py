@@ -855,13 +855,15 @@ def contrast(
     store: Store,
     threshold: float = 0.0,
     tolerance: float | None = None,
+    single: tuple[bool, bool] = (False, False),
 ) -> Pair | str:
     """Test that a is better than b by more than `threshold`; a and b hold results for each row.
 
     With `tolerance`, test that they differ by at most that. Seeds are the units: a paired t test
     over common seeds where both sides saw the same data, else Welch's; a side that no seed moves
     has no variance. Two classifiers that no seed moves are compared point by point (McNemar). Where
-    nothing can be compared, the reason is returned.
+    nothing can be compared, the reason is returned. `single` says of a and of b whether their specs
+    ask for one seed only.
     """
     values_a, values_b = _averaged(a, metric), _averaged(b, metric)
     if not values_a or not values_b:
@@ -874,7 +876,7 @@ def contrast(
     mean_a, sd_a = mean_and_sd([*values_a.values()])
     mean_b, sd_b = mean_and_sd([*values_b.values()])
     effect = sign * (mean_a - mean_b) + 0.0  # no −0.0
-    fixed_a, fixed_b = _fixed(a, sd_a, store), _fixed(b, sd_b, store)
+    fixed_a, fixed_b = _fixed(a, sd_a, single[0], store), _fixed(b, sd_b, single[1], store)
     if fixed_a and fixed_b:
         if same_data and threshold == 0 and tolerance is None:
             found = _by_points(a, b, metric, effect, store)
@@ -909,15 +911,23 @@ def contrast(
     return Pair(estimate.effect, estimate.interval(), p_for, p_against, test)
 
 
-def _fixed(groups: Sequence[Sequence[Result]], sd: float | None, store: Store) -> bool:
-    """Say whether the seed changes nothing: it did not, or for one seed, no steps were taken.
+def _fixed(
+    groups: Sequence[Sequence[Result]], sd: float | None, single: bool, store: Store
+) -> bool:
+    """Say whether the seed changes nothing: it did not, or the spec has one seed of a fitted model.
 
     Two nets may err on as many points by chance; a model that no seed moves errs on the same ones.
+    A net that back-propagation fits has several seeds in its spec, so one of them does not do.
     """
     if sd is not None:
         return sd == 0 and all(_same_predictions(group, store) for group in groups)
     stages = [stage for group in groups for result in group for stage in result.case.train]
-    return all("fit" in stage for stage in stages)
+    return single and all("fit" in stage for stage in stages)
+
+
+def _single(spec: Spec, rows: Iterable[Row]) -> bool:
+    """Say whether a spec asks for one seed of each of these rows even where all is run."""
+    return all(seeds_of(spec, row, "full") == 1 for row in rows)
 
 
 def _same_predictions(results: Sequence[Result], store: Store) -> bool:
@@ -1005,7 +1015,10 @@ def draft_part(
     pairs: list[tuple[str, Pair]] = []
     for a, b in itertools.pairwise(sides):
         groups = [[results[row.name] for row in side.rows] for side in (a, b)]
-        pair = contrast(groups[0], groups[1], metric, better, on_file.store, threshold, tolerance)
+        single = _single(spec, a.rows), _single(spec, b.rows)
+        pair = contrast(
+            groups[0], groups[1], metric, better, on_file.store, threshold, tolerance, single
+        )
         if isinstance(pair, str):
             return _missing(at, f"{a.name} and {b.name}: {pair}")
         pairs.append((f"{a.name} {'over' if tolerance is None else 'and'} {b.name}", pair))
@@ -1160,7 +1173,8 @@ def _against_measured(
                 continue
             _, rival, group = max(found, key=lambda item: item[0])
             at = {"against": f"best measured: {label(rival)}"}
-            pair = contrast([own], [group], spec.metric, spec.better, on_file.store)
+            single = _single(mine.spec, [row]), _single(spec, [rival])
+            pair = contrast([own], [group], spec.metric, spec.better, on_file.store, single=single)
             if isinstance(pair, str):
                 return _missing(at, pair)
             lost = _lost(mine, [row], profile, spec.metric)

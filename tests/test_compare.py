@@ -963,7 +963,7 @@ def test_groups_of_rows_are_averaged_seed_by_seed(tmp_path):
 # --- classifiers ----------------------------------------------------------------------------------
 
 FITTED = "\n".join(
-    f"{{at: {{m: {m}}}, published: {v}, train: null, fit: {{use: knn.KNN, k: {k}}}}}"
+    f"{{at: {{m: {m}}}, published: {v}, train: null, fit: {{use: knn.KNN, k: {k}}}, seeds: 1}}"
     for m, v, k in (("A", 3.0, 1), ("B", 4.0, 2))
 )
 
@@ -1017,6 +1017,16 @@ def test_one_seed_of_a_trained_classifier_says_nothing_of_the_method(tmp_path):
     """McNemar would only tell these two nets apart, not what another seed would give."""
     rows = "{at: {m: A}, published: 3.0}\n{at: {m: B}, published: 4.0}"
     (part,) = classified(tmp_path, 40, 0, rows=rows).claim().parts
+    assert (part.verdict, part.p) == ("undecided", None)
+    assert "fewer than 2 seeds" in part.test
+
+
+@pytest.mark.parametrize("whose", [0, 1])
+def test_nor_does_one_seed_of_a_net_that_is_fitted_whole(tmp_path, whose):
+    """Where the spec has several seeds of a fit, the seed may move it (back-propagation does)."""
+    rows = FITTED.splitlines()
+    rows[whose] = rows[whose].replace("seeds: 1", "seeds: 3")
+    (part,) = classified(tmp_path, 40, 0, rows="\n".join(rows)).claim().parts
     assert (part.verdict, part.p) == ("undecided", None)
     assert "fewer than 2 seeds" in part.test
 
