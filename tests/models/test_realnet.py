@@ -106,6 +106,15 @@ def test_joint_training_is_that_of_the_machine_on_drawn_activities(monkeypatch):
     assert all(p.grad is None for p in model.gaussian.parameters())
 
 
+def test_the_machine_is_given_binary_draws_of_the_activities():
+    model, x = make(RealFineTunedDBM), points(n=1)
+    torch.manual_seed(2)
+    h, n = model.units(x.expand(10_000, -1)), 10_000
+    assert ((h == 0) | (h == 1)).all()
+    q = (x @ model.gaussian.weight + model.gaussian.hidden_bias).sigmoid().detach()[0]
+    assert ((h.mean(0) - q).abs() < 5 * (q * (1 - q) / n).sqrt()).all()
+
+
 def test_chains_begin_without_looking_at_parameters():
     """A resumed run begins before it has them back."""
     starts = []

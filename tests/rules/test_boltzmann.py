@@ -9,6 +9,7 @@ from hwbench.models.dbm import DBM
 from hwbench.optimizers.decay import DecayingSGD
 from hwbench.protocols import TrainSplit
 from hwbench.rules.boltzmann import MeanFieldPCD
+from hwbench.rules.contrastive import ContrastiveDivergence
 from hwbench.rules.pretraining import GreedyCD
 
 PATTERNS = torch.tensor([[1.0, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1], [1, 0, 1, 0, 1, 0]])
@@ -188,6 +189,30 @@ def test_bad_input(toy):
         MeanFieldPCD().backward(model, toy.values)
     with pytest.raises(ValueError, match="no layer 3 to pretrain; the model has 2"):
         GreedyCD(layer=3).check(model)
+
+
+@pytest.mark.parametrize("layer", [1, 2, 3])
+def test_a_greedy_step_is_contrastive_divergence_of_its_pair(layer, random_dbm):
+    """On draws of the layer below; the surrogate loss has the gradient that is made by hand."""
+    model, x = random_dbm(5, 5, (4, 3, 2)), torch.rand(6, 5).double()
+    rule, gradients = GreedyCD(layer=layer, k=2, weight_decay=0.1), []
+
+    def by_hand():
+        below = x.bernoulli()
+        for number in range(1, layer):
+            below = model.pair(number).up(below).sigmoid().detach()
+        divergence = ContrastiveDivergence(k=2, weight_decay=0.1)
+        return divergence(model.pair(layer), below.bernoulli())
+
+    for step in (lambda: by_hand().backward(), lambda: rule(model, x).backward(), None):
+        torch.manual_seed(0)
+        model.zero_grad()
+        rule.backward(model, x) if step is None else step()
+        gradients.append({n: p.grad for n, p in model.named_parameters() if p.grad is not None})
+    for found in gradients[1:]:
+        assert found.keys() == gradients[0].keys()
+        for name, gradient in gradients[0].items():
+            torch.testing.assert_close(found[name], gradient, msg=name)
 
 
 def test_pretraining_a_layer_leaves_the_others_alone(toy):

@@ -45,17 +45,37 @@ def test_softmax_regression_finds_the_log_odds():
 
 
 def test_validation_points_choose_the_epoch_and_stop():
-    """Labels of noise: the kept net has the smallest validation error met, and there it stopped."""
+    """Labels of noise: the net with the smallest validation error met is kept, not the last."""
     torch.manual_seed(0)
     model = Net(visible=2, classes=2, hidden=[8], init=3.0)
-    train, held_out = exclusive_or(TrainSplit), exclusive_or(ValidationSplit, flips=0.3, seed=1)
-    fit = Backpropagation(epochs=100, lr=0.5, batch_size=20, patience=5)
+    train = exclusive_or(TrainSplit, flips=0.4)
+    held_out = exclusive_or(ValidationSplit, flips=0.3, seed=3)
+    fit = Backpropagation(epochs=100, lr=2.0, batch_size=20, patience=5)
     curves = fit(model, train, held_out, 0, ignore)
     errors = [y for _, y in curves["validation/error"]]
     wrong = model.logits(held_out.values).argmax(1) != held_out.labels
-    assert wrong.double().mean().item() == min(errors)
-    assert len(errors) < 100
+    assert wrong.double().mean().item() == min(errors) < errors[-1]
+    assert len(errors) == errors.index(min(errors)) + 1 + 5
     assert len(curves["train/cross_entropy"]) == len(errors)
+
+
+def test_steps_are_those_of_momentum_at_a_falling_rate_with_decay_of_weights_alone():
+    """Four steps of one batch each, by hand: lr (1 − t/4), Δ ← ½ Δ + ∇ + decay · W."""
+    x, y = torch.tensor([[0.0, 1.0], [1.0, 1.0], [1.0, 0.0]]), torch.tensor([0, 1, 1])
+    torch.manual_seed(0)
+    model = Net(visible=2, classes=2, hidden=[])
+    weight, bias = (p.detach().clone() for p in model.net.top.parameters())
+    moves = [torch.zeros_like(weight), torch.zeros_like(bias)]
+    for t in range(4):
+        wrong = ((x @ weight.t() + bias).softmax(1) - torch.eye(2)[y]) / 3
+        moves[0] = 0.5 * moves[0] + wrong.t() @ x + 0.3 * weight
+        moves[1] = 0.5 * moves[1] + wrong.sum(0)
+        rate = 0.2 * (1 - t / 4)
+        weight, bias = weight - rate * moves[0], bias - rate * moves[1]
+    fit = Backpropagation(epochs=4, lr=0.2, momentum=0.5, weight_decay=0.3, batch_size=3)
+    fit(model, TrainSplit(x, y), None, 0, ignore)
+    torch.testing.assert_close(model.net.top.weight.detach(), weight)
+    torch.testing.assert_close(model.net.top.bias.detach(), bias)
 
 
 def test_labels_must_match():
