@@ -419,7 +419,9 @@ def _check_together(
 ) -> Iterator[tuple[Path_, str]]:
     """Yield which rules, fits and evaluators cannot work with the model."""
     model = made[("model",)][1]
+    pretrained = getattr(model, "pretrained", False)
     rules_seen = 0
+    last = ""  # stage
     for path, (kind, user) in made.items():
         if kind in ("data", "model"):
             continue
@@ -433,12 +435,19 @@ def _check_together(
                 user.check(model)
             except Exception as error:
                 yield path, f"{use}: {_said(error)}"
-        elif kind == "fit" and getattr(model, "pretrained", False) and rules_seen == 0:
+        elif kind == "fit" and pretrained and rules_seen == 0:
             message = (
                 f"{use} fine-tunes what stages with a rule have learned; none stands before it"
             )
             yield path, message
+        elif kind == "evaluate" and pretrained and hasattr(wanted, "pretrained") and last == "rule":
+            message = (
+                f"{use} measures the net of {blocks['model']['use']}, which only a `fit` after the "
+                "last stage with a rule puts in its place; the last stage is no fit"
+            )
+            yield (*path, "use"), message
         rules_seen += kind == "rule"
+        last = kind if kind in ("rule", "fit") else last
 
 
 def _names(made: Iterable[tuple[str, Any]]) -> tuple[set[str] | None, set[str] | None]:

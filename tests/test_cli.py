@@ -264,6 +264,7 @@ rows:
 show: {index: method}
 """
 GREEDY = "      - {rule: {use: pretraining.GreedyCD, layer: 1}, steps: 5}\n"
+TUNE = "      - {fit: {use: supervised.Backpropagation, epochs: 1}}\n"
 BROKEN = """
 import dataclasses
 from hwbench.datasets.digits import Digits
@@ -298,6 +299,7 @@ def machine(folder, monkeypatch):
     [
         ("layers: [4, 3]", "layers: [4]", 13, "model.use", "found layers = [4]; with one hidden"),
         (GREEDY, "", 15, "train.0.fit", "stages with a rule have learned; none stands before it"),
+        (TUNE, "", 10, "evaluate.use", "the net of net.FineTunedDBM, which only a `fit` after"),
         ("layer: 1", "layer: 3", 15, "train.0.rule", "no layer 3 to pretrain; the model has 2"),
         ("digits.Digits", "broken.Unlabelled", 13, "model.use", "has no labels to learn"),
     ],
