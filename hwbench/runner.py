@@ -298,6 +298,7 @@ def run_case(
         started=started,
         warnings=found.warnings,
         plugins=build.plugins(),
+        files=list(built.dataset.files),
         banner=job.banner,
         steps=progress.steps_total,
         resumed=progress.resumed,

@@ -90,6 +90,7 @@ class Result(_Record):
         machine: device, threads, dtype policy, versions.
         commit: git commit of the code, with `-dirty` if the tree had changes, or None.
         plugins: modules from outside that the run used.
+        files: names of the data files that were read; a set may come from one of several.
     """
 
     schema_version: Literal[1] = 1
@@ -107,6 +108,7 @@ class Result(_Record):
     started: str = ""
     warnings: list[str] = []
     plugins: list[str] = []
+    files: list[str] = []
     banner: str | None = None
     steps: Annotated[int, Field(ge=0)] = 0
     resumed: int = 0

@@ -1,5 +1,6 @@
 """From a case to its stored result: exact resumption, failures on file, locks, expected time."""
 
+import dataclasses
 import io
 import json
 import math
@@ -56,6 +57,16 @@ def test_a_case_becomes_a_result_that_can_be_redone(job):
     text = store.path(job.case).read_text()
     assert json.loads(text)["case"]["model"]["use"] == "vae.VAE"
     assert len(text) < 50_000
+
+
+def test_the_data_files_that_were_read_are_in_the_result(job, monkeypatch):
+    """A set that comes from a table or from a copy of it says from which."""
+    assert runner.work(job, quiet, never).status == "done"
+    assert Store(job.results).read(job.case).files == []
+    monkeypatch.setattr("hwbench.datasets.synthetic.Bars.files", ("bars/copy.npz",))
+    again = dataclasses.replace(job, results=job.results / "again")
+    assert runner.work(again, quiet, never).status == "done"
+    assert Store(again.results).read(job.case).files == ["bars/copy.npz"]
 
 
 def test_a_case_on_file_is_not_run_again(job):

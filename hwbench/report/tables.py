@@ -898,7 +898,7 @@ def _flat(machine: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _machines(results: Sequence[Result]) -> list[list[tuple[str, str]]]:
-    """Return each distinct machine, with the commits and plugins of the results it made."""
+    """Return each distinct machine, with commits, plugins and data files of the results it made."""
     made: dict[tuple[tuple[str, str], ...], list[Result]] = {}
     for r in results:
         made.setdefault(tuple(_flat(r.machine)), []).append(r)
@@ -908,6 +908,8 @@ def _machines(results: Sequence[Result]) -> list[list[tuple[str, str]]]:
         text = ", ".join(f"{c} ({n})" if len(commits) > 1 else c for c, n in commits.items())
         plugins = sorted({clean(p) for r in found for p in r.plugins})
         extra = [("plugins", ", ".join(plugins))] if plugins else []
+        files = sorted({clean(f) for r in found for f in r.files})
+        extra += [("data files", ", ".join(files))] if files else []
         out.append([("results", str(len(found))), *machine, ("commit", text), *extra])
     return out
 
