@@ -361,7 +361,7 @@ def forest_figure(comparison: Comparison) -> Figure | None:
     grid[-1][0].set_xlabel(f"{tables.words(spec.metric)}{unit}")
     if differing:
         better = "right" if spec.better == "higher" else "left"
-        grid[-1][-1].set_xlabel(f"measured {tables.MINUS} published{unit}; better to the {better}")
+        grid[-1][-1].set_xlabel(f"measured {tables.MINUS} published\n(better to the {better})")
     _forest_legend(figure, comparison, differing)
     return figure
 
