@@ -333,6 +333,8 @@ def forest_figure(comparison: Comparison) -> Figure | None:
             _draw_values(left, y, outcome, spec.metric)
             if differing:
                 _draw_difference(right, y, outcome, spec.margin(outcome.row), reach)
+            if outcome.verdict == "unpublished" and not tables.is_printed(spec):
+                continue
             meaning = tables.ROW_VERDICTS[outcome.verdict]
             right.annotate(
                 f"{meaning.symbol} {outcome.verdict}",
@@ -370,10 +372,11 @@ def _forest_legend(figure: Figure, comparison: Comparison, differing: bool) -> N
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    handles: list[Any] = [
-        Line2D([], [], ls="", marker="D", ms=3.6, mfc=PAPER, mec=INK, mew=0.9),
-    ]
-    labels = ["published"]
+    handles: list[Any] = []
+    labels: list[str] = []
+    if tables.is_printed(comparison.spec):
+        handles.append(Line2D([], [], ls="", marker="D", ms=3.6, mfc=PAPER, mec=INK, mew=0.9))
+        labels.append("published")
     if any(o.mean is not None and not tables.on_other_data(o) for o in comparison.rows):
         handles.append(Line2D([], [], ls="-", lw=1.1, marker="o", ms=3.8, color=SERIES[0]))
         labels.append("measured ± s.e.")
@@ -642,6 +645,11 @@ def _printed_on_curve(
     return points
 
 
+def _over_epochs(result: Result) -> bool:
+    """Say whether a result's curves are of learning: those of a choice are over its candidates."""
+    return not any(name.startswith("chosen/") for name in result.curves)
+
+
 def _curve_lines(comparison: Comparison, curve: str, wanted: Wanted | None) -> list[Line]:
     """Return a curve of every row that has it: mean and standard error over seeds.
 
@@ -653,7 +661,8 @@ def _curve_lines(comparison: Comparison, curve: str, wanted: Wanted | None) -> l
     group = None if group == series else group
     lines = []
     for o in comparison.rows:
-        curves = [r.curves[curve] for r in o.results if curve in r.curves and r.curves[curve].x]
+        results = [r for r in o.results if wanted or _over_epochs(r)]
+        curves = [r.curves[curve] for r in results if curve in r.curves and r.curves[curve].x]
         if not curves or not _where(o, where):
             continue
         x, y, se = _average(curves)
@@ -1011,13 +1020,14 @@ def pictures(comparison: Comparison, store: Store) -> list[Picture]:
                     "forest",
                     "svg",
                     _svg(forest),
-                    "Published against measured",
+                    "Published against measured" if tables.is_printed(spec) else "Measured",
                     caption,
                     alt,
                 )
             )
         asked = {f.curve for f in spec.figures if f.kind == "curve" and f.curve}
-        found = sorted({name for o in comparison.rows for r in o.results for name in r.curves})
+        results = [r for o in comparison.rows for r in o.results if _over_epochs(r)]
+        found = sorted({name for r in results for name in r.curves})
         for i, wanted in enumerate(spec.figures):
             name = f"{stem}-figure{i + 1}"
             if wanted.kind == "curve" and wanted.curve:

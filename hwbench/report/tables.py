@@ -489,7 +489,11 @@ class Listing:
 
 @dataclass(frozen=True)
 class Section:
-    """All that a report says about one spec, except its pictures."""
+    """All that a report says about one spec, except its pictures.
+
+    Attributes:
+        printed: whether the document prints a number for any row.
+    """
 
     id: str
     anchor: str
@@ -518,6 +522,12 @@ class Section:
     warnings: list[str]
     dates: str
     other_curves: list[str]
+    printed: bool
+
+
+def is_printed(spec: Spec) -> bool:
+    """Say whether the document, or its source, prints a number for any row."""
+    return any(row.published or row.source for row in spec.rows)
 
 
 def group_key(spec: Spec) -> str | None:
@@ -1130,6 +1140,7 @@ def section(comparison: Comparison, papers: Mapping[str, Any] | None = None) -> 
         warnings=_warnings(comparison),
         dates="" if not days else days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}",
         other_curves=sorted(clean(n) for n in curves if n not in asked and not shown_by_default(n)),
+        printed=is_printed(comparison.spec),
     )
 
 

@@ -349,3 +349,16 @@ def test_arrays_of_another_size_are_no_images(completed: Example):
     completed.store.write(result, {"original": np.zeros((2, 700), dtype=np.uint8)})
     outcome = replace(completed.comparison.rows[0], results=[result])
     assert figures._stored_images(outcome, ["original"], completed.store) is None
+
+
+def test_a_choice_over_candidates_is_no_learning_curve(tmp_path: Path):
+    example = make_example(tmp_path)
+    row = example.comparison.rows[0]
+    before = figures._curve_lines(example.comparison, "train/objective", None)
+    for result in row.results:
+        result.curves["chosen/k"] = StoredCurve(x=[1.0], y=[3.0])
+    after = figures._curve_lines(example.comparison, "train/objective", None)
+    assert [line.name for line in after] == [line.name for line in before][1:]
+    wanted = Figure(title="Choice", kind="curve", curve="train/objective")
+    asked = figures._curve_lines(example.comparison, "train/objective", wanted)
+    assert len(asked) == len(before)

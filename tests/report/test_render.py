@@ -256,3 +256,24 @@ def test_importing_the_report_is_cheap():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_a_table_of_which_nothing_is_published_is_as_measured_only(tmp_path):
+    """No column of dashes, no chip in each cell that says so; the PDF is made of the same."""
+    text = re.sub(r"^ +(published|source|judge_against|margin): .*\n", "", TABLE, flags=re.M)
+    text = text.replace("at_least: 0.1\n      published: 0.231", "at_least: 0.1")
+    found = make_example(tmp_path, text)
+    files = render([found.comparison], found.store, tmp_path / "reports", ("html", "pdf"), PAPERS)
+    page = Page(files[0].read_text(encoding="utf-8"))
+    assert page.wrong == []
+    assert page.open == []
+    shown = " ".join(page.text.split())
+    assert "The table as measured" in shown
+    assert "As published" not in shown
+    heads = [a for a in page.all("td") if a.get("data-label") in ("Published", "Difference")]
+    assert heads == []
+    assert [a for a in page.all("td") if a.get("data-label") == "Verdict"]
+    assert files[1].read_bytes().startswith(b"%PDF")
+    (forest,) = [p for p in figures.pictures(found.comparison, found.store) if p.place == "forest"]
+    assert forest.title == "Measured"
+    assert "unpublished" not in forest.data.decode()  # text is text in the page's SVG
