@@ -415,7 +415,11 @@ def _forest_alt(comparison: Comparison) -> str:
             f"{tables.row_label(o)}: published {printed}, "
             f"measured {tables.measured_text(o)}, {o.verdict}"
         )
-    return tables.minus(tables.clean("Published against measured. " + "; ".join(parts) + "."))
+    return tables.minus(tables.clean(f"{_forest_title(comparison)}. " + "; ".join(parts) + "."))
+
+
+def _forest_title(comparison: Comparison) -> str:
+    return "Published against measured" if tables.is_printed(comparison.spec) else "Measured"
 
 
 def exported(comparison: Comparison) -> dict[str, bytes]:
@@ -1020,7 +1024,7 @@ def pictures(comparison: Comparison, store: Store) -> list[Picture]:
                     "forest",
                     "svg",
                     _svg(forest),
-                    "Published against measured" if tables.is_printed(spec) else "Measured",
+                    _forest_title(comparison),
                     caption,
                     alt,
                 )
