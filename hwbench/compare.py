@@ -689,7 +689,8 @@ def judge_row(
     difference = None if of.mean is None or published is None else of.mean - published.value
     estimate: Estimate | None = None
     notes = []
-    if difference is not None and published is not None and of.sd is not None:
+    spread = _spread(on_file, of)
+    if difference is not None and published is not None and spread is not None:
         draw: float | None = 0.0
         if published.error is not None and of.results[0].case.data.get("pixels") == "dynamic":
             draw = _draw_variance(of.results, spec.metric, on_file.store)
@@ -697,7 +698,7 @@ def judge_row(
             notes.append("the draw of test pixels is not counted: no values per image on file")
         estimate = prediction(
             difference,
-            of.sd,
+            spread,
             len(of.results),
             published.error,
             published.rounding,
@@ -923,6 +924,12 @@ def _fixed(
         return sd == 0 and all(_same_predictions(group, store) for group in groups)
     stages = [stage for group in groups for result in group for stage in result.case.train]
     return single and all("fit" in stage for stage in stages)
+
+
+def _spread(on_file: OnFile, of: Measured) -> float | None:
+    """Return a row's standard deviation over seeds, 0 where no seed moves it; None if not known."""
+    fixed = _fixed([of.results], of.sd, _single(on_file.spec, [of.row]), on_file.store)
+    return 0.0 if fixed else of.sd
 
 
 def _single(spec: Spec, rows: Iterable[Row]) -> bool:
@@ -1207,11 +1214,11 @@ def _against_published(
     effect, n = sign * (own.mean - published.value), len(own.results)
     if own.profile != "full":
         pair = Pair(effect, None, None, None, f"none: run at {own.profile}")
-    elif own.sd is None:
+    elif (spread := _spread(mine, own)) is None:
         pair = Pair(effect, None, None, None, FEW)
     else:
         trials = spec.trials(rival)
-        of = prediction(effect, own.sd, n, published.error, published.rounding, trials)
+        of = prediction(effect, spread, n, published.error, published.rounding, trials)
         test = f"prediction interval, {_seeds(n)} against print"
         pair = Pair(effect, of.interval(), of.p_above(), of.p_below(), test)
     at = {"against": f"best published: {label(rival)}"}

@@ -1031,6 +1031,22 @@ def test_nor_does_one_seed_of_a_net_that_is_fitted_whole(tmp_path, whose):
     assert "fewer than 2 seeds" in part.test
 
 
+def test_one_seed_of_a_fixed_model_is_judged_by_rounding_alone(tmp_path):
+    """No seed moves k-NN, so its one seed has the spread 0 where a net's has none known."""
+    bench = Bench(tmp_path, FITTED, metric="error", better="lower")
+    bench.put(0, [3.02])
+    bench.put(1, [5.5])
+    near, far = bench.row(0), bench.row(1)
+    half = stats.norm.ppf(0.95) * 0.05 / math.sqrt(3)
+    assert near.interval is not None
+    assert (near.interval.low, near.interval.high) == pytest.approx((0.02 - half, 0.02 + half))
+    assert (near.verdict, far.verdict, near.sd) == ("agrees", "worse", None)
+    rows = FITTED.replace("seeds: 1", "seeds: 3")
+    net = Bench(tmp_path / "net", rows, metric="error", better="lower")
+    net.put(0, [3.02])
+    assert (net.row(0).verdict, net.row(0).interval) == ("undecided", None)
+
+
 def test_what_no_seed_moves_needs_values_per_point(tmp_path):
     bench = Bench(tmp_path, FITTED, GAP, metric="error", better="lower")
     bench.put(0, [3.0, 3.0])
