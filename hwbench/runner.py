@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import Any, Literal, cast
 
 import filelock
 import numpy as np
@@ -31,6 +31,7 @@ from hwbench.numerics import stream
 from hwbench.protocols import (
     DataMissing,
     Diverged,
+    Evaluation,
     GenerativeModel,
     Hooks,
     Interrupted,
@@ -38,10 +39,7 @@ from hwbench.protocols import (
     TestSplit,
 )
 from hwbench.spec import Block, Case
-from hwbench.store import Failure, Result, Store, StoredCurve, StoredMetric
-
-if TYPE_CHECKING:  # Lightning takes seconds to import: only workers do
-    pass
+from hwbench.store import Failure, Result, Store, StoredCurve, StoredMetric, write_atomically
 
 PACKAGE = Path(__file__).parent
 SAMPLES = 25  # images of each row's first seed, for the report
@@ -249,9 +247,8 @@ def run_case(
     weights = {k: v.detach().contiguous().cpu() for k, v in built.model.state_dict().items()}
     folder.mkdir(parents=True, exist_ok=True)
     save_file(weights, folder / "model.safetensors")
-    clock = time.monotonic()
-    found = pipeline.evaluate(case, built, folder, hooks)
-    seconds = {"train": progress.seconds, "evaluate": time.monotonic() - clock}
+    found, evaluating = _evaluate(case, built, folder, hooks)
+    seconds = {"train": progress.seconds, "evaluate": evaluating}
     per_point = {
         name: np.asarray(values)
         for name, values in found.per_point.items()
@@ -304,6 +301,20 @@ def run_case(
         resumed=progress.resumed,
     )
     return result, per_point
+
+
+def _evaluate(
+    case: Case, built: pipeline.Built, folder: Path, hooks: Hooks
+) -> tuple[Evaluation, float]:
+    """Return the evaluation and its seconds, with those of interrupted runs before it."""
+    path = folder / "evaluate-seconds"
+    before = float(path.read_text(encoding="ascii")) if path.exists() else 0.0
+    clock = time.monotonic()
+    try:
+        return pipeline.evaluate(case, built, folder, hooks), before + time.monotonic() - clock
+    finally:
+        seconds = before + time.monotonic() - clock
+        write_atomically(path, f"{seconds:.3f}".encode(), overwrite=True)
 
 
 def _forget_peak_memory() -> None:

@@ -94,6 +94,22 @@ def test_interrupted_anywhere_and_resumed_gives_the_same_result(job, folder, sto
     assert runner.work(job, quiet, never).metrics == expected
 
 
+def test_an_interrupted_evaluation_counts_its_time(job):
+    """The seconds on file are those of all parts of an evaluation, not of the last one."""
+    news = []
+
+    def begun():
+        return any("evaluate" in item for item in news)
+
+    assert runner.work(job, news.append, begun).status == "interrupted"
+    file = runner.run_folder(job) / "evaluate-seconds"
+    assert 0 < float(file.read_text()) < 60
+    file.write_text("1000.0")
+    assert runner.work(job, quiet, never).status == "done"
+    assert 1000 < Store(job.results).read(job.case).seconds["evaluate"] < 1060
+    assert not file.exists()
+
+
 def killed(job, after):
     """Run a job that saves at every block, and die by SIGKILL at its news number `after`."""
     learner.Checkpoint.due = property(lambda self: True)
