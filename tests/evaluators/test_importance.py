@@ -291,6 +291,40 @@ def test_the_published_counts_rise_where_they_divide_and_else_in_expectation():
     assert rise.mean() > SIGMA * rise.std() / math.sqrt(200)
 
 
+def test_errors_of_the_curve_are_those_over_points(model, points):
+    """At its ends they are those of the ELBO and of the estimate."""
+    found = LogLikelihood(k=50)(model, points, seed=0)
+    ends = [found.metrics[name].se for name in ("elbo", "log_likelihood")]
+    errors = found.curves["k_curve"].se
+    assert [errors[0], errors[-1]] == pytest.approx(ends, rel=1e-6)
+    values = found.per_point["log_px"].astype(np.float64)
+    assert errors[-1] == pytest.approx(values.std(ddof=1) / 4, rel=1e-5)
+
+
+@pytest.mark.parametrize("heavy", [8, 10])
+def test_diagnostics_sum_up_the_weights_of_the_points(model, points, monkeypatch, heavy):
+    """Weights of `heavy` of 16 points are one giant (ESS 1) of k̂ 0.8, else alike, of k̂ 0.6."""
+    log_w = torch.zeros(100, 16)
+    log_w[7, :heavy] = 700.0
+    k_hat = torch.full((16,), 0.6)
+    k_hat[:heavy] = 0.8
+    module = "hwbench.evaluators.importance"
+    monkeypatch.setattr(f"{module}.log_weights", lambda model, x, k: log_w)
+    monkeypatch.setattr(f"{module}.pareto_k", lambda log_w: k_hat)
+    found = LogLikelihood(k=100)(model, points, seed=0)
+    assert found.diagnostics == pytest.approx(
+        {
+            "ess_mean": (heavy + 100 * (16 - heavy)) / 16,
+            "ess_min": 1.0,
+            "pareto_k_median": 0.7 if heavy == 8 else 0.8,
+            "pareto_k_above_0.7": heavy / 16,
+        },
+        abs=1e-6,
+    )
+    assert len(found.warnings) == (heavy > 8)  # more than half of the points
+    assert all("62% of the points" in text for text in found.warnings)
+
+
 def test_block_means_by_hand():
     log_w = torch.tensor([[1.0], [2.0], [3.0], [9.0], [5.0]]).log()
     expected = (math.log(1.5) + math.log(6.0)) / 2

@@ -309,6 +309,11 @@ def test_options_reach_the_layers():
     )
     assert all(layer.clamped for layer in model.generative)
     assert not any(layer.clamped for layer in model.recognition)
+    small, glorot = (
+        BinaryHelmholtzMachine(60, [50], init=init).recognition[0].affine.weight.abs().max()
+        for init in ("small", "glorot")
+    )
+    assert small < glorot / 30
     assert exact_log_prob(model.double(), all_binary(6).double(), [5]).logsumexp(
         0
     ).item() == pytest.approx(0, abs=1e-9)

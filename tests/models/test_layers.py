@@ -228,8 +228,24 @@ def test_starts_are_those_of_the_paper():
     wide = SigmoidLayer(8, 6, init="glorot").affine.weight.abs().max()
     assert bound / 2 < sbn.affine.weight.abs().max() <= bound
     assert bound < wide <= 8 * bound
-    assert AutoregressiveLayer(0, 200).weight.abs().max() <= math.sqrt(6 / 400) / 400
     assert (ar.weight.triu() == 0).all()
+
+
+def test_weights_start_in_the_range_of_their_own_two_sides():
+    """√(6 / (n_in + n_out)) / n_in, half of it for the weights among the units of a top AR-SBN."""
+    torch.manual_seed(0)
+    wide = NADELayer(8, 200, hidden=50)
+    for weight, inputs, outputs, part in (
+        (AutoregressiveLayer(0, 200).weight, 200, 200, 0.5),
+        (AutoregressiveLayer(8, 200).weight, 200, 200, 1.0),
+        (AutoregressiveLayer(8, 200).affine.weight, 8, 200, 1.0),
+        (wide.encode, 200, 50, 1.0),
+        (wide.decode, 50, 200, 1.0),
+        (wide.hidden.weight, 8, 50, 1.0),
+        (wide.affine.weight, 8, 200, 1.0),
+    ):
+        bound = part * math.sqrt(6 / (inputs + outputs)) / inputs
+        assert 0.95 * bound < weight.abs().max() <= bound
 
 
 @pytest.mark.parametrize("order", [None, 3])

@@ -250,15 +250,21 @@ def test_sleep_comes_every_other_step_with_the_dreams_of_both():
     assert int(resumed.steps) == 4
 
 
-def test_more_dreams_do_not_weigh_more():
+@pytest.mark.parametrize("interleave", [1, 2])
+def test_more_dreams_do_not_weigh_more(interleave):
+    """50 dreams weigh as many as they stand for: one for each point since the last sleep."""
     model, x = one_layer(), torch.ones(5, 3).double()
-    rule = ReweightedWakeSleep(k=1, wake=False, dreams=50, reduction="sum")
+    rule = ReweightedWakeSleep(
+        k=1, wake=False, sleep_interleave=interleave, dreams=50, reduction="sum"
+    )
+    for _ in range(interleave - 1):
+        rule(model, x)
     torch.manual_seed(0)
     g = gradient(rule(model, x), model.recognition)
     torch.manual_seed(0)
     model.infer(x, 1)
     x_dream, h_dream = model.dream(50)
-    expected = gradient(-model.log_q(h_dream, x_dream).sum() * 5 / 50, model.recognition)
+    expected = gradient(-model.log_q(h_dream, x_dream).sum() * interleave * 5 / 50, model.recognition)
     torch.testing.assert_close(g, expected)
 
 
