@@ -264,7 +264,8 @@ def test_more_dreams_do_not_weigh_more(interleave):
     torch.manual_seed(0)
     model.infer(x, 1)
     x_dream, h_dream = model.dream(50)
-    expected = gradient(-model.log_q(h_dream, x_dream).sum() * interleave * 5 / 50, model.recognition)
+    weight = interleave * 5 / 50
+    expected = gradient(-model.log_q(h_dream, x_dream).sum() * weight, model.recognition)
     torch.testing.assert_close(g, expected)
 
 
