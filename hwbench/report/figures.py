@@ -684,12 +684,16 @@ def _curve_lines(comparison: Comparison, curve: str, wanted: Wanted | None) -> l
     return lines
 
 
+def _rows_of(comparison: Comparison, wanted: Wanted) -> list[RowOutcome]:
+    return [o for o in comparison.rows if _where(o, wanted.where) and wanted.x in o.row.at]
+
+
 def _row_lines(comparison: Comparison, wanted: Wanted) -> tuple[list[Line], list[str] | None]:
     """Return the metric against a coordinate by series, and ticks if x is not a number."""
     spec, metric = comparison.spec, wanted.metric or comparison.spec.metric
     x_name = wanted.x
     assert x_name is not None
-    rows = [o for o in comparison.rows if _where(o, wanted.where) and x_name in o.row.at]
+    rows = _rows_of(comparison, wanted)
     values = list(dict.fromkeys(o.row.at[x_name] for o in rows))
     numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
     place = {v: (float(v) if numeric else float(i)) for i, v in enumerate(values)}
@@ -801,6 +805,20 @@ def _curve_title(curve: str) -> str:
     return f"{heading} {tables.words(what)}".strip()
 
 
+def _measured(rows: Sequence[RowOutcome], metric: str) -> str:
+    """Say what stands behind the points of a figure of rows: seeds, and samples of an estimate."""
+    found = [[r.metrics[metric] for r in o.results if metric in r.metrics] for o in rows]
+    if not any(found):
+        return "Nothing measured yet."
+    several = any(len(metrics) > 1 for metrics in found)
+    caption = "Mean over seeds; bars are ± one standard error." if several else "One seed."
+    ks = sorted({m.k for metrics in found for m in metrics} - {0})
+    if ks:
+        counts = ", ".join(map(tables.count, ks))
+        caption += f" K{tables.NO_BREAK}={tables.NO_BREAK}{counts} samples per point."
+    return caption
+
+
 def _rows_picture(comparison: Comparison, name: str, wanted: Wanted) -> Picture:
     title = tables.clean(wanted.title)
     lines, ticks = _row_lines(comparison, wanted)
@@ -831,10 +849,7 @@ def _rows_picture(comparison: Comparison, name: str, wanted: Wanted) -> Picture:
         bars=True,
         legend_note=marks,
     )
-    measured = any(len(line.x) for line in lines)
-    caption = (
-        "Mean over seeds; bars are ± one standard error." if measured else "Nothing measured yet."
-    )
+    caption = _measured(_rows_of(comparison, wanted), metric)
     caption += " Open markers are published numbers." if marks else ""
     return Picture(name, "figures", "svg", data, title, caption, _describe(lines, title))
 

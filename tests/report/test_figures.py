@@ -194,6 +194,27 @@ def test_nothing_measured_leaves_the_published_numbers(example: Example):
     assert found[1].caption == "Nothing measured yet. Open markers are published numbers."
 
 
+@pytest.mark.parametrize(
+    ("seeds", "metric", "caption"),
+    [
+        (
+            5,
+            None,
+            "Mean over seeds; bars are ± one standard error. K = 500, 2000 samples per point.",
+        ),
+        (1, None, "One seed. K = 500, 2000 samples per point."),
+        (5, "active_units", "Mean over seeds; bars are ± one standard error."),
+        (0, None, "Nothing measured yet."),
+    ],
+)
+def test_a_figure_of_rows_says_its_seeds_and_samples(example: Example, seeds, metric, caption):
+    rows = [replace(o, results=o.results[:seeds]) for o in example.comparison.rows]
+    wanted = example.spec.figures[0].model_copy(update={"metric": metric})
+    picture = figures._rows_picture(replace(example.comparison, rows=rows), "name", wanted)
+    start, *_ = picture.caption.partition(" Open markers")
+    assert start.replace(tables.NO_BREAK, " ") == caption
+
+
 def test_numeric_coordinate_and_single_group(tmp_path: Path):
     """A figure against a number, with a logarithmic axis, where no group key exists."""
     text = TABLE.replace("x: method, series: pixels", "x: method").replace(
