@@ -317,6 +317,15 @@ def test_early_stopping_not_before_its_least_epochs():
     assert len(learner.progress.curves["validation/log_likelihood"]) == 4
 
 
+def test_patience_is_counted_in_epochs_however_rarely_they_are_validated():
+    """Of validations every 2nd epoch the second is best; 4 epochs later two were no better."""
+    block = {"validate": {"use": "x"}, "validate_every": 2, "stop": {"patience": 4}, "epochs": 12}
+    learner = make(validator=Scripted([-9.0, -5.0, -6.0, -7.0, -8.0, -8.0]), **block)
+    fit(learner, CPU)
+    curve = learner.progress.curves["validation/log_likelihood"]
+    assert [tuple(point) for point in curve] == [(2, -9.0), (4, -5.0), (6, -6.0), (8, -7.0)]
+
+
 def test_schedule_sets_rates_by_epoch_and_anneals():
     learner = make(schedule={"lr": {"0": 0.1, "2": 0.01}, "anneal": 0.5})
     rates = {}
@@ -367,6 +376,9 @@ def test_groups_have_their_own_rates():
     model = VAE(4, latent=1, hidden=[3])
     groups = optimizer_groups(model, IWAE(1), {"lr": 0.1, "lr_recognition": 0.02})
     assert {g["name"]: g["lr"] for g in groups} == {"generative": 0.1, "recognition": 0.02}
+    for group in groups:
+        mine = getattr(model, group["name"]).parameters()
+        assert list(map(id, group["params"])) == list(map(id, mine))
     assert sum(len(g["params"]) for g in groups) == len(list(model.parameters()))
 
 
