@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-from hwbench.executors.local import Done, call
+from hwbench.executors.local import Done, call, environment
 from hwbench.spec import UserError
 
 
@@ -83,11 +83,8 @@ class RayExecutor:
         if not ray.is_initialized():
             address = os.environ.get("RAY_ADDRESS")
             ray.init(address=address, log_to_driver=False, include_dashboard=False)
-        environment = {"OMP_NUM_THREADS": str(self.threads), "OMP_WAIT_POLICY": "PASSIVE"}
-
-        task = ray.remote(
-            num_cpus=self.threads, max_retries=0, runtime_env={"env_vars": environment}
-        )(_task)
+        own = {"env_vars": environment(self.threads)}
+        task = ray.remote(num_cpus=self.threads, max_retries=0, runtime_env=own)(_task)
         board = ray.remote(_Board).remote()
         waiting = list(enumerate(items))[::-1]
         running = self._running

@@ -1,6 +1,7 @@
 """Functions that the executor's tests run in worker processes."""
 
 import os
+import resource
 import signal
 import sys
 import time
@@ -30,6 +31,14 @@ def die_on_two(item, report, should_stop):
 
 def threads(item, report, should_stop):
     return os.environ["OMP_NUM_THREADS"], os.environ["OMP_WAIT_POLICY"]
+
+
+def page_faults(mebibytes, report, should_stop):
+    """Return the pages that the kernel hands out while 20 blocks are allocated and freed."""
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+    for _ in range(20):
+        len(b"x" * (mebibytes << 20))
+    return resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before
 
 
 def until_stopped(item, report, should_stop):

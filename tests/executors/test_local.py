@@ -1,6 +1,7 @@
 """Worker processes: outcomes, news, errors, a worker that dies, and stopping."""
 
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -56,6 +57,14 @@ def test_workers_are_single_threaded_and_the_environment_is_restored():
     before = os.environ.get("OMP_NUM_THREADS")
     assert run("threads", [None])[0].outcome == ("1", "PASSIVE")
     assert os.environ.get("OMP_NUM_THREADS") == before
+
+
+@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="another malloc")
+def test_workers_keep_the_memory_of_large_blocks(monkeypatch):
+    """The next one gets it without the kernel; what the user has set stands."""
+    kept = run("page_faults", [16])[0].outcome
+    monkeypatch.setenv("MALLOC_MMAP_THRESHOLD_", "65536")
+    assert run("page_faults", [16])[0].outcome > 15 * kept > 0
 
 
 def test_stopping_ends_running_items_and_starts_no_more():
