@@ -297,9 +297,15 @@ def arguments(cls: type, block: Block) -> dict[str, Any]:
     return values
 
 
-def _said(error: Exception) -> str:
-    """Return what a constructor says is wrong, with its kind where it was not meant for people."""
-    return str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+def _said(use: str, error: Exception) -> str:
+    """Return what a class says is wrong, with the error's kind where it was not meant for people.
+
+    >>> _said("rbm.RBM", ValueError("RBM: hidden must be at least 1 (found 0)"))
+    'rbm.RBM: hidden must be at least 1 (found 0)'
+    """
+    if not isinstance(error, ValueError):
+        return f"{use}: {type(error).__name__}: {error}"
+    return f"{use}: {str(error).removeprefix(use.rpartition('.')[2] + ': ')}"
 
 
 def make(kind: str, block: Block, **context: Any) -> Any:
@@ -317,7 +323,7 @@ def make(kind: str, block: Block, **context: Any) -> Any:
     try:
         return cls(**wanted, **own)
     except Exception as error:  # whatever it is, the block is what made it happen
-        raise BuildError(f"{use}: {_said(error)}") from error
+        raise BuildError(_said(use, error)) from error
 
 
 # --- checking a whole spec ------------------------------------------------------------------------
@@ -434,7 +440,7 @@ def _check_together(
             try:
                 user.check(model)
             except Exception as error:
-                yield path, f"{use}: {_said(error)}"
+                yield path, _said(use, error)
         elif kind == "fit" and pretrained and rules_seen == 0:
             message = (
                 f"{use} fine-tunes what stages with a rule have learned; none stands before it"
