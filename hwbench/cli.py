@@ -474,11 +474,7 @@ def print_estimate(
             cost = costs.get(cost_key(mine[0]))
             told = foreseen(on_file, row, mine, build.fingerprint)
             tell = "(not known yet)" if told is None else f"{told:.2g} {s.unit}"
-            parts = (
-                [clock(cost.train), "?" if cost.evaluate is None else clock(cost.evaluate)]
-                if cost
-                else ["?", "?"]
-            )
+            parts = [clock(cost.train), clock(cost.evaluate)] if cost else ["?", "?"]
             table.add_row(
                 f"{s.id} {'/'.join(map(str, row.at.values()))}", str(len(mine)), *parts, tell
             )

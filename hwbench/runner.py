@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 import filelock
 import numpy as np
@@ -35,13 +35,12 @@ from hwbench.protocols import (
     GenerativeModel,
     Hooks,
     Interrupted,
-    Split,
-    TestSplit,
 )
 from hwbench.spec import Block, Case
 from hwbench.store import Failure, Result, Store, StoredCurve, StoredMetric, write_atomically
 
 PACKAGE = Path(__file__).parent
+TIMED = 1.0  # seconds of an evaluation that an estimate of its duration rests on
 SAMPLES = 25  # images of each row's first seed, for the report
 Report = Callable[[dict[str, Any]], None]
 
@@ -353,21 +352,21 @@ def _thin(points: Sequence[Sequence[float]], most: int = 200) -> dict[str, list[
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of one case on one worker; `evaluate` is None where it was not timed."""
+    """Seconds of one case on one worker."""
 
     train: float
-    evaluate: float | None
+    evaluate: float
 
     @property
     def total(self) -> float:
-        """Return what is known of the whole."""
-        return self.train + (self.evaluate or 0.0)
+        """Return the seconds of the whole."""
+        return self.train + self.evaluate
 
 
 def probe(job: Job, report: Report, should_stop: Callable[[], bool]) -> Cost | None:
-    """Time a few steps and a few test points of a case.
+    """Time a few steps of a case, and the first second of its evaluation.
 
-    None where it cannot be built, or where nothing of it can be timed (a fit, say).
+    None where it cannot be built, or where its training cannot be timed (a fit).
     """
     _quiet()
     try:
@@ -390,33 +389,38 @@ def probe(job: Job, report: Report, should_stop: Callable[[], bool]) -> Cost | N
             clock = time.monotonic()
             learner.run_steps(x.expand(3, *x.shape[1:]))
             seconds += (time.monotonic() - clock) / 3 * learner.steps
-        cost = Cost(seconds, _evaluation_cost(job.case, built, should_stop))
-        return cost if cost.total > 0 else None
+        if seconds == 0 and job.case.train:  # only fits
+            return None
+        return Cost(seconds, _evaluation_cost(job.case, built, should_stop))
     except Interrupted:
         return None
     except Exception:  # whatever it is, the run itself will meet it and report it
         return None
 
 
-def _evaluation_cost(
-    case: Case, built: pipeline.Built, should_stop: Callable[[], bool]
-) -> float | None:
-    def progress(fraction: float) -> None:
-        if should_stop():
-            raise Interrupted
+class _Timed(Exception):
+    """Enough of an evaluation was seen; the argument is the seconds that the whole takes."""
 
+
+def _evaluation_cost(case: Case, built: pipeline.Built, should_stop: Callable[[], bool]) -> float:
+    """Return the seconds that the evaluation of a case takes, by its beginning."""
+    built.model.eval()
     total = 0.0
     for block in case.evaluate:
         evaluator = build.make("evaluate", block, classes=built.dataset.classes)
-        if not evaluator.resumable:
-            continue
-        few = 8
-        test: Split = built.splits.test
-        points = min(getattr(evaluator, "points", None) or len(test), len(test))
         clock = time.monotonic()
-        some = cast(TestSplit, test.subset(torch.arange(min(few, points))))
-        evaluator(built.model, some, seed=0, progress=progress)
-        total += (time.monotonic() - clock) * points / min(few, points)
+
+        def progress(fraction: float, clock: float = clock) -> None:
+            if should_stop():
+                raise Interrupted
+            if fraction > 0 and (spent := time.monotonic() - clock) > TIMED:
+                raise _Timed(spent / fraction)
+
+        try:
+            evaluator(built.model, built.splits.test, seed=0, progress=progress)
+            total += time.monotonic() - clock
+        except _Timed as seen:
+            total += seen.args[0]
     return total
 
 

@@ -84,7 +84,7 @@ def display(folder, spec, costs=()):
 
 
 def test_one_line_for_the_table_and_one_for_each_run(folder, spec):
-    shown, jobs, console = display(folder, spec, [Cost(80.0, 20.0), Cost(10.0, None)])
+    shown, jobs, console = display(folder, spec, [Cost(80.0, 20.0), Cost(10.0, 0.0)])
     step = {"stage": 0, "step": 30, "steps": 60, "epoch": 1.5, "objective": -7.25}
     shown.news(0, step)
     shown.news(1, {"evaluate": 0.5, "evaluator": "importance.LogLikelihood"})

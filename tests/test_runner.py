@@ -257,6 +257,23 @@ def test_probe_times_steps_and_points(job):
     assert not list(job.results.rglob("*.json"))
 
 
+def test_probe_sees_the_beginning_of_a_long_evaluation(job, monkeypatch):
+    """Annealing, say, has no points to leave out: its first seconds tell of the rest."""
+    steps = []
+
+    def slow(self, model, points, *, seed, progress):
+        for step in range(1000):
+            time.sleep(0.01)
+            steps.append(step)
+            progress((step + 1) / 1000)
+
+    monkeypatch.setattr("hwbench.evaluators.importance.LogLikelihood.__call__", slow)
+    monkeypatch.setattr(runner, "TIMED", 0.05)
+    cost = runner.probe(job, quiet, never)
+    assert len(steps) <= 5
+    assert 10 <= cost.evaluate < 60
+
+
 def test_a_fit_cannot_be_timed_and_its_progress_is_shown_all_the_same(job, monkeypatch):
     fitted = failing(
         job,
