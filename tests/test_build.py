@@ -233,7 +233,7 @@ def test_a_class_under_a_key_of_its_own_is_found_by_its_name(spec):
 
 def test_sources_of_a_plugin_are_its_own_files_and_what_they_import(spec, tmp_path, monkeypatch):
     """They are found without importing the plugin."""
-    package = tmp_path / "elsewhere" / "mine"
+    package = tmp_path / "elsewhere" / "unimported"
     package.mkdir(parents=True)
     (package / "__init__.py").write_text("raise RuntimeError('imported')\n")
     (package / "part.py").write_text("from hwbench.models.layers import linear\n")
@@ -242,7 +242,7 @@ def test_sources_of_a_plugin_are_its_own_files_and_what_they_import(spec, tmp_pa
     )
     monkeypatch.syspath_prepend(str(package.parent))
     case = cases(spec, "full")[0]
-    case = case.model_copy(update={"model": {"use": "mine.models.Mine"}})
+    case = case.model_copy(update={"model": {"use": "unimported.models.Mine"}})
     assert {package / "models.py", package / "part.py"} <= set(sources(case))
     assert {"vae.py", "layers.py"} <= {p.name for p in sources(case)}
 
@@ -292,7 +292,7 @@ metric: error
 better: lower
 defaults:
   data: {use: digits.Digits, pixels: grey}
-  model: {use: net.FineTunedDBM, layers: [3, 2]}
+  model: {use: finetuned.FineTunedDBM, layers: [3, 2]}
   evaluate: {use: classification.ErrorRate}
 rows:
   - at: {method: DBM}

@@ -252,7 +252,7 @@ defaults:
   evaluate: {use: classification.ErrorRate}
 rows:
   - at: {method: DBM}
-    model: {use: net.FineTunedDBM, layers: [4, 3]}
+    model: {use: finetuned.FineTunedDBM, layers: [4, 3]}
     train:
       - {rule: {use: pretraining.GreedyCD, layer: 1}, steps: 5}
       - {fit: {use: supervised.Backpropagation, epochs: 1}}
@@ -299,7 +299,13 @@ def machine(folder, monkeypatch):
     [
         ("layers: [4, 3]", "layers: [4]", 13, "model.use", "found layers = [4]; with one hidden"),
         (GREEDY, "", 15, "train.0.fit", "stages with a rule have learned; none stands before it"),
-        (TUNE, "", 10, "evaluate.use", "the net of net.FineTunedDBM, which only a `fit` after"),
+        (
+            TUNE,
+            "",
+            10,
+            "evaluate.use",
+            "which only a `fit` after",
+        ),
         ("layer: 1", "layer: 3", 15, "train.0.rule", "no layer 3 to pretrain; the model has 2"),
         ("digits.Digits", "broken.Unlabelled", 13, "model.use", "has no labels to learn"),
     ],

@@ -14,7 +14,7 @@ CASE = Case(
     profile="smoke",
     seed=0,
     data={"use": "digits.Digits", "pixels": "grey"},
-    model={"use": "net.FineTunedDBM", "layers": [4, 3]},
+    model={"use": "finetuned.FineTunedDBM", "layers": [4, 3]},
     train=[
         {"rule": {"use": "pretraining.GreedyCD", "layer": 1}, "steps": 5},
         {"rule": {"use": "boltzmann.MeanFieldPCD"}, "steps": 5},

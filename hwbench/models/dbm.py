@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from hwbench.models.stack import BinaryStack, draw
+from hwbench.models.stack import BinaryStack, add_grad, bernoulli, draw, signs
 from hwbench.protocols import Couplings, DeepBoltzmannMachine, Latents
 
 
@@ -79,16 +79,8 @@ class DBM(BinaryStack, DeepBoltzmannMachine):
 
     def inputs(self, states: Latents) -> Latents:
         """Return h_{l−1} W_l + h_{l+1} W_{l+1}ᵀ + b_l for l = 1, …, L."""
-        biases = self._totals()
-        return [self._input(layer, states, biases) for layer in range(1, len(states))]
-
-    def _input(self, layer: int, states: Latents, biases: list[Tensor]) -> Tensor:
-        logits = biases[layer]
-        if layer > 0:
-            logits = torch.addmm(logits, states[layer - 1], self.weights[layer - 1])
-        if layer < len(self.layers):
-            logits = torch.addmm(logits, states[layer + 1], self.weights[layer].t())
-        return logits
+        weights, biases = list(self.weights), self._totals()
+        return [_input(layer, states, weights, biases) for layer in range(1, len(states))]
 
     @torch.no_grad()
     def contrast(self, positive: Latents, negative: Latents) -> Float[Tensor, ""]:
@@ -97,19 +89,23 @@ class DBM(BinaryStack, DeepBoltzmannMachine):
         ∇_{W_l} E = −h_{l−1} h_lᵀ, one matrix product for both; and E is linear in its parameters.
         """
         both = [torch.cat(layers) for layers in zip(positive, negative, strict=True)]
-        sign = both[0].new_full((len(both[0]), 1), 1 / len(negative[0]))
-        sign[: len(positive[0])] = -1 / len(positive[0])
-        signed = [h * sign for h in both]
+        sign = signs(len(positive[0]), len(negative[0]), both[0])
+        signed = [h * sign[:, None] for h in both]
         value = sign.new_zeros(())
         for weight, below, above in zip(self.weights, both[:-1], signed[1:], strict=True):
             gradient = below.t() @ above
-            value += (weight * gradient).sum()
-            _add_grad(weight, gradient)
+            value += torch.linalg.vecdot(weight.flatten(), gradient.flatten())
+            add_grad(weight, gradient)
         for own, total, h in zip(self.biases, self._totals(), signed, strict=True):
             gradient = h.sum(0)
             value += total @ gradient
-            _add_grad(own, gradient)
+            add_grad(own, gradient)
         return value
+
+    @torch.no_grad()
+    def units(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
+        """Draw binary pixels with means x."""
+        return bernoulli(x)
 
     # --- inference ---
 
@@ -124,7 +120,7 @@ class DBM(BinaryStack, DeepBoltzmannMachine):
         """Return μ_1, …, μ_L with μ_l = σ(μ_{l−1} W_l + μ_{l+1} W_{l+1}ᵀ + b_l), if it converged.
 
         The start is one pass upwards, in which a layer with one above it has its input from below
-        doubled, to stand for both.
+        doubled, to stand for both. All is computed, and returned, in the precision of x.
 
         Raises:
             ValueError: there is no iteration, or a damping outside [0, 1).
@@ -134,19 +130,20 @@ class DBM(BinaryStack, DeepBoltzmannMachine):
                 "DBM.mean_field: expected iterations ≥ 1 and a damping in [0, 1) or none; found "
                 f"{iterations=}, {damping=}"
             )
-        biases, top = self._totals(), len(self.layers)
-        from_x = x @ self.weights[0]
+        weights = [w.to(x.dtype) for w in self.weights]
+        biases, top = [b.to(x.dtype) for b in self._totals()], len(self.layers)
+        from_x = x @ weights[0]
         states = [x]
         for layer in range(1, top + 1):
-            below = from_x if layer == 1 else states[-1] @ self.weights[layer - 1]
+            below = from_x if layer == 1 else states[-1] @ weights[layer - 1]
             doubled = 2 if layer < top else 1
             states.append(torch.add(biases[layer], below, alpha=doubled).sigmoid_())
         from_x += biases[1]
 
         def updated(layer: int) -> Tensor:
             if layer == 1:  # x does not change
-                return torch.addmm(from_x, states[2], self.weights[1].t()).sigmoid_()
-            return self._input(layer, states, biases).sigmoid_()
+                return torch.addmm(from_x, states[2], weights[1].t()).sigmoid_()
+            return _input(layer, states, weights, biases).sigmoid_()
 
         layers = range(1, top + 1)
         blocks = [layers[0::2], layers[1::2]] if damping is None else [layers]
@@ -171,31 +168,35 @@ class DBM(BinaryStack, DeepBoltzmannMachine):
 
     # --- chains ---
 
-    def _split(self, even: Tensor) -> Latents:
-        """Return the layers of a state, with nothing yet for the odd ones."""
+    def _split(self, even: Tensor) -> tuple[Latents, list[Tensor], list[Tensor]]:
+        """Return the layers of a state, with nothing yet for the odd ones, and the parameters.
+
+        All have the precision of the state.
+        """
         sizes = [self.visible, *self.layers]
         states = [even.new_empty(0)] * len(sizes)
         states[::2] = even.split(sizes[::2], dim=1)
-        return states
+        weights = [w.to(even.dtype) for w in self.weights]
+        return states, weights, [b.to(even.dtype) for b in self._totals()]
 
     @torch.no_grad()
     def gibbs(self, even: Float[Tensor, "n e"], k: int) -> Float[Tensor, "n e"]:
-        """Return the even layers after k sweeps, detached."""
+        """Return the even layers after k sweeps, detached; in the precision of `even`."""
         if k < 0:
             raise ValueError(f"DBM.gibbs: expected k ≥ 0 sweeps, found {k}")
-        states, biases = self._split(even), self._totals()
+        states, weights, biases = self._split(even)
         for _ in range(k):
             for first in (1, 0):  # odd layers, then even ones
                 for layer in range(first, len(states), 2):
-                    states[layer] = draw(self._input(layer, states, biases))
+                    states[layer] = draw(_input(layer, states, weights, biases))
         return torch.cat(states[::2], 1)
 
     @torch.no_grad()
     def complete(self, even: Float[Tensor, "n e"]) -> Latents:
         """Return all layers, the odd ones at their means given the even ones, detached."""
-        states, biases = self._split(even), self._totals()
+        states, weights, biases = self._split(even)
         for layer in range(1, len(states), 2):
-            states[layer] = self._input(layer, states, biases).sigmoid_()
+            states[layer] = _input(layer, states, weights, biases).sigmoid_()
         return states
 
     @torch.no_grad()
@@ -203,9 +204,8 @@ class DBM(BinaryStack, DeepBoltzmannMachine):
         """Return visible means after `sweeps` Gibbs sweeps from Bernoulli(data means)."""
         x = self.data_means.expand(n, -1).bernoulli()
         others = x.new_zeros(n, sum(self.layers[1::2]))
-        states = self.complete(self.gibbs(torch.cat([x, others], 1), sweeps))
-        states[1] = states[1].bernoulli()
-        return self._input(0, states, self._totals()).sigmoid_()
+        _, h, *_ = self.complete(self.gibbs(torch.cat([x, others], 1), sweeps))
+        return torch.addmm(self.biases[0], bernoulli(h), self.weights[0].t()).sigmoid_()
 
     # --- greedy pretraining ---
 
@@ -223,5 +223,13 @@ class DBM(BinaryStack, DeepBoltzmannMachine):
         return own, 2.0 if layer < len(self.layers) else 1.0, 2.0 if layer > 1 else 1.0
 
 
-def _add_grad(parameter: Tensor, gradient: Tensor) -> None:
-    parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)
+def _input(
+    layer: int, states: Latents, weights: list[Tensor], biases: list[Tensor]
+) -> Float[Tensor, "b h"]:
+    """Return the log odds of a layer given its neighbours."""
+    logits = biases[layer]
+    if layer > 0:
+        logits = torch.addmm(logits, states[layer - 1], weights[layer - 1])
+    if layer < len(weights):
+        logits = torch.addmm(logits, states[layer + 1], weights[layer].t())
+    return logits

@@ -13,8 +13,9 @@ from pydantic import Field
 from torch import Tensor
 
 from hwbench.models.dbn import DBN
+from hwbench.models.finetuned import FineTunedDBM
 from hwbench.models.gaussian import GaussianRBM
-from hwbench.models.net import FineTunedDBM, SigmoidNet, needs_classes
+from hwbench.models.net import SigmoidNet, needs_classes
 from hwbench.models.stack import BinaryStack
 from hwbench.protocols import (
     BoltzmannStack,
@@ -106,7 +107,7 @@ class OnGaussianRBM(Stack, Network):
 class RealFineTunedDBM(OnGaussianRBM, BoltzmannStack):
     """A deep Boltzmann machine on the hidden units of a Gaussian RBM, and the net that it becomes.
 
-    Salakhutdinov & Hinton (2009), section 4.2. The net is that of `net.FineTunedDBM`, and its
+    Salakhutdinov & Hinton (2009), section 4.2. The net is that of `finetuned.FineTunedDBM`, and its
     observed units are the means of the RBM's hidden ones, which stay as they are.
 
     Args:

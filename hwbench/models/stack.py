@@ -14,7 +14,14 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from hwbench.protocols import Couplings, EnergyModel, GenerativeModel, Stack, TrainSplit
+from hwbench.protocols import (
+    Couplings,
+    EnergyModel,
+    GenerativeModel,
+    Stack,
+    TrainSplit,
+    labelled_part,
+)
 
 Count = Annotated[int, Field(ge=1)]
 T = TypeVar("T", bound="BinaryStack")
@@ -103,6 +110,12 @@ class BinaryStack(Stack, GenerativeModel):
             x = self.upwards(number, x).sigmoid_()
         return x
 
+    @torch.no_grad()
+    def below(self, x: Float[Tensor, "b d"], layer: int) -> Float[Tensor, "b h"]:
+        """Draw h_{layer−1} for points x, whose pixels are drawn first, afresh each time."""
+        x = bernoulli(x)
+        return x if layer == 1 else bernoulli(self.ascend(x, layer - 1))
+
 
 class _Pair(EnergyModel):
     """The RBM of one step of pretraining, with conditionals that do not belong to one energy.
@@ -146,10 +159,30 @@ class _Pair(EnergyModel):
 
     @torch.no_grad()
     def gibbs(self, x: Float[Tensor, "b d"], k: int) -> Float[Tensor, "b d"]:
-        """Return the units below after k sweeps, up and down, detached."""
+        """Return the units below after k sweeps, up and down, detached; in the precision of x."""
+        weight, b, c = (p.to(x.dtype) for p in self.couplings())
         for _ in range(k):
-            x = draw(self.down(draw(self.up(x))))
+            h = draw(torch.addmm(c, x, weight), self.scale_up)
+            x = draw(torch.addmm(b, h, weight.t()), self.scale_down)
         return x
+
+    @torch.no_grad()
+    def contrast(
+        self, x: Float[Tensor, "b d"], negative: Float[Tensor, "n d"]
+    ) -> Float[Tensor, ""]:
+        """Add the gradient of mean F(x) − mean F(negative) to `.grad`; return it, detached.
+
+        ∇_W F(x) = −x σ(s (c + x W))ᵀ, one matrix product for both.
+        """
+        both = torch.cat([x, negative]).to(self.weight.dtype)
+        sign = signs(len(x), len(negative), both)
+        logits = self.up(both)
+        value = sign @ (both @ self.visible_bias + F.softplus(logits).sum(1) / self.scale_up)
+        h = logits.sigmoid_().mul_(sign[:, None])
+        add_grad(self.weight, both.t() @ h)
+        add_grad(self.visible_bias, sign @ both)
+        add_grad(self.hidden_bias, h.sum(0))
+        return value
 
     @torch.no_grad()
     def sample(self, n: int) -> Float[Tensor, "n d"]:
@@ -164,7 +197,8 @@ def check_pixels(name: str, train: TrainSplit) -> None:
     Raises:
         ValueError: a pixel is not between 0 and 1.
     """
-    low, high = (float(v) / train.scale for v in train.values.aminmax())
+    part = labelled_part(train)  # of images that move those at rest, which tell the same
+    low, high = (float(v) / part.scale for v in part.values.aminmax())
     if low < 0 or high > 1:
         raise ValueError(
             f"{name}: its visible units are binary, so pixels lie between 0 and 1; found "
@@ -172,7 +206,33 @@ def check_pixels(name: str, train: TrainSplit) -> None:
         )
 
 
-def draw(logits: Tensor) -> Tensor:
-    """Return Bernoulli(σ(logits)) draws; overwrites the logits."""
-    u = torch.rand_like(logits)
-    return torch.lt(u, logits.sigmoid_(), out=u)  # u < p: a third of the time of torch.bernoulli
+def bernoulli(means: Tensor) -> Tensor:
+    """Return Bernoulli(means) draws: u < mean takes a third of the time of torch.bernoulli."""
+    u = torch.rand_like(means)
+    return torch.lt(u, means, out=u)
+
+
+def draw(logits: Tensor, scale: float = 1.0) -> Tensor:
+    """Return Bernoulli(σ(scale · logits)) draws of the same type; overwrites the logits.
+
+    Where logits are bfloat16, chances are rounded to whole 65536ths: random numbers of 16 bits, of
+    which the generator gives four at a time, suit their precision.
+    """
+    if logits.dtype != torch.bfloat16:
+        return bernoulli(logits.mul_(scale).sigmoid_())
+    means = logits.float().mul_(scale).sigmoid_()
+    words = torch.empty(-(-means.numel() // 4), dtype=torch.int64, device=means.device)
+    bits = words.random_(-(2**63), None).view(torch.int16)[: means.numel()].view_as(means)
+    return (bits < means.mul_(2**16).sub_(2**15 + 0.5)).bfloat16()
+
+
+def signs(positive: int, negative: int, like: Tensor) -> Tensor:
+    """Return what a sum over both has to be weighted by for −mean(positive) + mean(negative)."""
+    sign = like.new_full((positive + negative,), 1 / negative)
+    sign[:positive] = -1 / positive
+    return sign
+
+
+def add_grad(parameter: Tensor, gradient: Tensor) -> None:
+    """Add to a parameter's gradient."""
+    parameter.grad = gradient if parameter.grad is None else parameter.grad.add_(gradient)

@@ -4,13 +4,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
-from hwbench.protocols import Rule, Stack
+from hwbench.protocols import RealEnergyModel, Rule, Stack
 from hwbench.rules.contrastive import ContrastiveDivergence
 
 
@@ -27,6 +27,7 @@ class GreedyCD(Rule[Stack]):
         k: sweeps per step.
         k_schedule: as in `contrastive.ContrastiveDivergence`.
         weight_decay: coefficient of ½‖W‖².
+        precision: of the Gibbs sweeps, as in `boltzmann.MeanFieldPCD`; for binary layers only.
     """
 
     def __init__(
@@ -35,18 +36,24 @@ class GreedyCD(Rule[Stack]):
         k: Annotated[int, Field(ge=1)] = 1,
         k_schedule: list[list[int | float]] | None = None,
         weight_decay: Annotated[float, Field(ge=0)] = 0.0,
+        precision: Literal["float32", "bfloat16"] = "float32",
     ) -> None:
         super().__init__()
-        self.layer = layer
+        self.layer, self.precision = layer, precision
         self.divergence = ContrastiveDivergence(k, k_schedule, weight_decay=weight_decay)
 
     def check(self, model: Stack) -> None:
-        """Refuse a stack that has no such layer.
+        """Refuse a stack that has no such layer, and to round real units.
 
         Raises:
-            ValueError: `layer` is above the top.
+            ValueError: `layer` is above the top, or real units shall have low precision.
         """
         check_layer(self.layer, model.layers)
+        if self.precision != "float32" and isinstance(model.pair(self.layer), RealEnergyModel):
+            raise ValueError(
+                f"precision: {self.precision} is for binary units; the observed ones of layer "
+                f"{self.layer} are real"
+            )
 
     def advance(self, fraction: float) -> None:
         """Set the number of sweeps that the schedule gives for this fraction of training."""
@@ -54,13 +61,16 @@ class GreedyCD(Rule[Stack]):
 
     def forward(self, model: Stack, x: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
         """Return mean F(h) − mean F(h⁻) of the pair, h the points in the layer below it."""
-        below = model.below(x, self.layer)
-        loss: Tensor = self.divergence(model.pair(self.layer), below)
+        loss: Tensor = self.divergence(model.pair(self.layer), self._below(model, x))
         return loss
 
     def backward(self, model: Stack, x: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
         """Add the same gradient by the pair's own `contrast`."""
-        return self.divergence.backward(model.pair(self.layer), model.below(x, self.layer))
+        return self.divergence.backward(model.pair(self.layer), self._below(model, x))
+
+    def _below(self, model: Stack, x: Tensor) -> Tensor:
+        below = model.below(x, self.layer)
+        return below.bfloat16() if self.precision == "bfloat16" else below
 
 
 def check_layer(layer: int, layers: list[int]) -> None:

@@ -35,8 +35,8 @@ OUT_OF_REACH: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
         "tiny() learns the first layer, and no softmax",
     ),
     ("boltzmann.MeanFieldPCD", "dbm.DBM"): (("downward.0",), "it moves one of two added biases"),
-    ("boltzmann.MeanFieldPCD", "net.FineTunedDBM"): (("downward.0", *NET), "and no net"),
-    ("pretraining.GreedyCD", "net.FineTunedDBM"): (
+    ("boltzmann.MeanFieldPCD", "finetuned.FineTunedDBM"): (("downward.0", *NET), "and no net"),
+    ("pretraining.GreedyCD", "finetuned.FineTunedDBM"): (
         ("weights.1", "biases.2", "downward.0", *NET),
         "tiny() learns the first layer",
     ),
@@ -45,9 +45,9 @@ OUT_OF_REACH: dict[tuple[str, str], tuple[tuple[str, ...], str]] = {
         (*UPPER, "down_offsets.0", "up_offsets.0"),
         "nor does it untie",
     ),
-    ("pretraining.GreedyCD", "net.FineTunedDBN"): ((*UPPER, *NET), "and no net"),
+    ("pretraining.GreedyCD", "finetuned.FineTunedDBN"): ((*UPPER, *NET), "and no net"),
     ("updown.UpDown", "dbn.UntiedDBN"): (("weights.0",), "offsets stand beside it"),
-    ("updown.UpDown", "net.FineTunedDBN"): (NET, "and no net"),
+    ("updown.UpDown", "finetuned.FineTunedDBN"): (NET, "and no net"),
     ("boltzmann.MeanFieldPCD", "realnet.RealFineTunedDBM"): (
         ("upper.downward.0", *UPPER_NET, *GAUSSIAN),
         "nor the RBM below the machine",

@@ -5,6 +5,7 @@ import itertools
 import pytest
 import torch
 
+from hwbench.models import dbm
 from hwbench.models.dbm import DBM
 
 SHAPES = [(5, (4, 3)), (4, (3, 4, 2)), (3, (3, 2, 3, 2))]
@@ -125,8 +126,8 @@ def test_damped_parallel_sweeps_reach_a_fixed_point_too(visible, layers, random_
 def test_tolerance_stops_early_and_changes_little(random_dbm, all_binary, monkeypatch):
     model, x = random_dbm(6), all_binary(5)
     calls = []
-    inner = model._input
-    monkeypatch.setattr(model, "_input", lambda *a: calls.append(1) or inner(*a))
+    inner = dbm._input
+    monkeypatch.setattr(dbm, "_input", lambda *a: calls.append(1) or inner(*a))
     stopped = model.mean_field(x, 10_000, tolerance=1e-7)
     assert len(calls) < 200
     for a, b in zip(stopped, model.mean_field(x, 500), strict=True):
@@ -200,6 +201,21 @@ def test_a_sweep_leaves_the_distribution_as_it_is(visible, layers, random_dbm, e
     assert (moved != even).any(1).double().mean() > 0.3
 
 
+def test_low_precision_keeps_means_near_and_types_as_they_are(random_dbm):
+    """Weights of 8 bits and log odds of 8: means move by less than a hundredth."""
+    model = random_dbm(9, 30, (20, 10), scale=0.3).float()
+    x = torch.rand(50, 30).round()
+    for plain, low in zip(model.mean_field(x, 10), model.mean_field(x.bfloat16(), 10), strict=True):
+        assert low.dtype == torch.bfloat16
+        assert (plain - low.float()).abs().max() < 0.015
+    even = torch.rand(50, 40).round().bfloat16()
+    moved = model.gibbs(even, 2)
+    assert moved.dtype == torch.bfloat16
+    assert ((moved == 0) | (moved == 1)).all()
+    for plain, low in zip(model.complete(moved.float()), model.complete(moved), strict=True):
+        torch.testing.assert_close(low.float(), plain, atol=0.015, rtol=0)
+
+
 @pytest.mark.statistical
 def test_samples_follow_the_model(random_dbm, enumerated, all_binary):
     model = random_dbm(10, 4, (3, 2))
@@ -216,7 +232,8 @@ def test_composed_inputs_are_halves_of_those_of_pretraining(visible, layers, ran
     torch.manual_seed(0)
     states = [torch.rand(9, n).double().round() for n in (visible, *layers)]
     pairs = [model.pair(layer) for layer in range(1, len(states))]
-    composed = [model._input(0, states, model._totals()), *model.inputs(states)]
+    first = dbm._input(0, states, list(model.weights), model._totals())
+    composed = [first, *model.inputs(states)]
     torch.testing.assert_close(composed[0], pairs[0].down(states[1]))
     torch.testing.assert_close(composed[-1], pairs[-1].up(states[-2]))
     for layer in range(1, len(layers)):

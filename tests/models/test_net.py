@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from hwbench.models.net import FineTunedDBM, FineTunedDBN, Net
+from hwbench.models.finetuned import FineTunedDBM, FineTunedDBN
+from hwbench.models.net import Net
 from hwbench.protocols import TrainSplit, ValidationSplit
 from hwbench.rules.supervised import Backpropagation
 

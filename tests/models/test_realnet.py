@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from hwbench.datasets.digits import RealDigits
-from hwbench.models.net import FineTunedDBM, FineTunedDBN
+from hwbench.models.finetuned import FineTunedDBM, FineTunedDBN
 from hwbench.models.realnet import RealFineTunedDBM, RealFineTunedDBN
 from hwbench.protocols import PartlyLabelledSplit, TrainSplit
 from hwbench.rules.boltzmann import MeanFieldPCD

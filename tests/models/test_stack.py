@@ -5,7 +5,8 @@ import torch
 
 from hwbench.models.dbm import DBM
 from hwbench.models.dbn import DBN, UntiedDBN
-from hwbench.models.net import FineTunedDBM, FineTunedDBN
+from hwbench.models.finetuned import FineTunedDBM, FineTunedDBN
+from hwbench.models.stack import draw
 from hwbench.protocols import Network, PartlyLabelledSplit, TrainSplit
 
 WEIGHTS = ["weights.0", "weights.1", "weights.2"]
@@ -85,3 +86,28 @@ def test_unlabelled_points_may_stand_beside_labelled_ones(cls):
     wrong = PartlyLabelledSplit(torch.zeros(9, 4), labelled=TrainSplit(few.values))
     with pytest.raises(ValueError, match="needs labels; this TrainSplit has none"):
         made(cls).adapt(wrong)
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
+def test_draws_have_the_chances_of_their_logits(dtype):
+    """Within 5 s.e. of σ(2 · logits), to whole 65536ths in bfloat16; certain units are certain."""
+    torch.manual_seed(0)
+    logits = torch.tensor([-40.0, -5.0, -2.0, 0.0, 1.0, 3.5, 40.0], dtype=dtype)
+    chance = (2 * logits.double()).sigmoid()
+    if dtype == torch.bfloat16:
+        chance = (chance * 2**16).round() / 2**16
+    draws = draw(logits.expand(100_001, -1).clone(), 2.0)
+    assert draws.dtype == dtype
+    assert ((draws == 0) | (draws == 1)).all()
+    se = (chance * (1 - chance) / len(draws)).sqrt()
+    assert ((draws.double().mean(0) - chance).abs() <= 5 * se).all()
+
+
+def test_draws_of_all_units_are_independent():
+    """Also where four share a random word: the joint shares of neighbours are 1/4 within 5 s.e."""
+    torch.manual_seed(0)
+    draws = draw(torch.zeros(40_000, 8, dtype=torch.bfloat16)).double()
+    joint = draws.t() @ draws / len(draws)
+    off = ~torch.eye(8, dtype=torch.bool)
+    assert ((joint[off] - 0.25).abs() < 5 * (3 / 16 / len(draws)) ** 0.5).all()
