@@ -6,12 +6,13 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable
+from abc import abstractmethod
+from collections.abc import Callable, Iterator
 from typing import Annotated, Any
 
 import torch
 from pydantic import Field
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from hwbench.numerics import generator
@@ -28,17 +29,14 @@ from hwbench.protocols import (
 CHUNK = 1000  # points whose inputs are prepared at once
 
 
-class Backpropagation(Fit[Network]):
-    """Stochastic gradient descent on the cross-entropy −log p(label | x), with momentum.
+class Supervised(Fit[Network]):
+    """Training of a net on labels, epoch by epoch, by steps that a subclass takes.
 
     What the net takes in is prepared once for all points, at the parameters that earlier stages
     have left; then only the net is trained. Points without labels play no part.
 
     Args:
         epochs: at most so many.
-        lr: learning rate; falls linearly to zero over the epochs.
-        momentum: of the gradient.
-        weight_decay: coefficient of ½‖W‖², for the weights of the net and not its biases.
         batch_size: points in a minibatch.
         patience: stop after so many epochs without a smaller validation error. The parameters that
             were best on the validation points (by error, then cross-entropy) are kept; without such
@@ -47,22 +45,21 @@ class Backpropagation(Fit[Network]):
 
     curves = ("train/cross_entropy", "validation/error")
 
-    def __init__(
-        self,
-        epochs: Annotated[int, Field(ge=1)] = 100,
-        lr: Annotated[float, Field(gt=0)] = 0.1,
-        momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9,
-        weight_decay: Annotated[float, Field(ge=0)] = 0.0,
-        batch_size: Annotated[int, Field(ge=1)] = 100,
-        patience: Annotated[int, Field(ge=1)] | None = None,
-    ) -> None:
-        self.epochs, self.lr, self.momentum = epochs, lr, momentum
-        self.weight_decay, self.batch_size, self.patience = weight_decay, batch_size, patience
+    def __init__(self, epochs: int, batch_size: int, patience: int | None) -> None:
+        self.epochs, self.batch_size, self.patience = epochs, batch_size, patience
 
-    @classmethod
-    def tiny(cls) -> Backpropagation:
-        """Return a few epochs."""
-        return cls(epochs=5, batch_size=10)
+    @abstractmethod
+    def learn(
+        self, net: nn.Module, inputs: Tensor, labels: Tensor, orders: Iterator[Tensor]
+    ) -> Iterator[float]:
+        """Train for an epoch and yield the mean cross-entropy that was met in it, again and again.
+
+        Args:
+            net: in training.
+            inputs: [N, F], what the net takes in for each point.
+            labels: [N].
+            orders: for each epoch, in which order to take the points.
+        """
 
     def __call__(
         self,
@@ -89,33 +86,16 @@ class Backpropagation(Fit[Network]):
             held_in = _prepared(
                 model, validation, generator(seed, "pixels", 1, device=labels.device)
             )
-        weights = [p for p in model.net.parameters() if p.ndim >= 2]
-        others = [p for p in model.net.parameters() if p.ndim < 2]
-        optimizer = torch.optim.SGD(
-            [
-                {"params": weights, "weight_decay": self.weight_decay},
-                {"params": others, "weight_decay": 0.0},
-            ],
-            lr=self.lr,
-            momentum=self.momentum,
-        )
         draws = generator(seed, "order")
+        orders = (
+            torch.randperm(len(train), generator=draws).to(labels.device)
+            for _ in range(self.epochs)
+        )
         best, best_at, kept = (math.inf, math.inf), -1, None
         curves: dict[str, list[tuple[float, float]]] = {"train/cross_entropy": []}
-        for epoch in range(self.epochs):
-            order = torch.randperm(len(train), generator=draws).to(labels.device)
-            total = 0.0
-            parts = order.split(self.batch_size)
-            for i, index in enumerate(parts):
-                for group in optimizer.param_groups:
-                    group["lr"] = self.lr * (1 - (epoch + i / len(parts)) / self.epochs)
-                optimizer.zero_grad()
-                loss = F.cross_entropy(model.net(inputs[index]), labels[index])
-                loss.backward()  # type: ignore[no-untyped-call]
-                optimizer.step()
-                total += loss.item() * len(index)
-            curves["train/cross_entropy"].append((epoch + 1.0, total / len(train)))
-            note = f"cross-entropy {total / len(train):.4f}"
+        for epoch, met in enumerate(self.learn(model.net, inputs, labels, orders)):
+            curves["train/cross_entropy"].append((epoch + 1.0, met))
+            note = f"cross-entropy {met:.4f}"
             if held_out is not None:
                 score = _score(model, held_in, held_out)
                 curves.setdefault("validation/error", []).append((epoch + 1.0, score[0]))
@@ -129,6 +109,63 @@ class Backpropagation(Fit[Network]):
         if kept is not None:
             model.net.load_state_dict(kept)
         return curves
+
+
+class Backpropagation(Supervised):
+    """Stochastic gradient descent on the cross-entropy −log p(label | x), with momentum.
+
+    Args:
+        epochs: as for `Supervised`.
+        lr: learning rate; falls linearly to zero over the epochs.
+        momentum: of the gradient.
+        weight_decay: coefficient of ½‖W‖², for the weights of the net and not its biases.
+        batch_size: as for `Supervised`.
+        patience: as for `Supervised`.
+    """
+
+    def __init__(
+        self,
+        epochs: Annotated[int, Field(ge=1)] = 100,
+        lr: Annotated[float, Field(gt=0)] = 0.1,
+        momentum: Annotated[float, Field(ge=0, lt=1)] = 0.9,
+        weight_decay: Annotated[float, Field(ge=0)] = 0.0,
+        batch_size: Annotated[int, Field(ge=1)] = 100,
+        patience: Annotated[int, Field(ge=1)] | None = None,
+    ) -> None:
+        super().__init__(epochs, batch_size, patience)
+        self.lr, self.momentum, self.weight_decay = lr, momentum, weight_decay
+
+    @classmethod
+    def tiny(cls) -> Backpropagation:
+        """Return a few epochs."""
+        return cls(epochs=5, batch_size=10)
+
+    def learn(
+        self, net: nn.Module, inputs: Tensor, labels: Tensor, orders: Iterator[Tensor]
+    ) -> Iterator[float]:
+        """Take a step for each minibatch; see `Supervised.learn`."""
+        weights = [p for p in net.parameters() if p.ndim >= 2]
+        others = [p for p in net.parameters() if p.ndim < 2]
+        optimizer = torch.optim.SGD(
+            [
+                {"params": weights, "weight_decay": self.weight_decay},
+                {"params": others, "weight_decay": 0.0},
+            ],
+            lr=self.lr,
+            momentum=self.momentum,
+        )
+        for epoch, order in enumerate(orders):
+            total = torch.zeros((), dtype=torch.float64, device=labels.device)
+            parts = order.split(self.batch_size)
+            for i, index in enumerate(parts):
+                for group in optimizer.param_groups:
+                    group["lr"] = self.lr * (1 - (epoch + i / len(parts)) / self.epochs)
+                optimizer.zero_grad()
+                loss = F.cross_entropy(net(inputs[index]), labels[index])
+                loss.backward()  # type: ignore[no-untyped-call]
+                optimizer.step()
+                total += loss.detach() * len(index)
+            yield float(total) / len(labels)
 
 
 @torch.no_grad()

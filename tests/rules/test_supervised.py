@@ -1,10 +1,14 @@
 """Back-propagation of classifiers against closed forms and separable points."""
 
+import math
+from itertools import pairwise
+
 import pytest
 import torch
 
 from hwbench.models.net import Net
 from hwbench.protocols import TrainSplit, ValidationSplit
+from hwbench.rules.conjugate import ConjugateGradients
 from hwbench.rules.supervised import Backpropagation
 
 
@@ -86,3 +90,60 @@ def test_labels_must_match():
         Backpropagation()(model, few, None, 0, ignore)
     with pytest.raises(ValueError, match="needs labels; this ValidationSplit has none"):
         Backpropagation()(model, good, bare, 0, ignore)
+
+
+def cross_entropy(model, split):
+    return torch.nn.functional.cross_entropy(model.logits(split.values), split.labels).item()
+
+
+def test_conjugate_gradients_solve_a_quadratic_problem_in_as_many_searches_as_it_has_directions():
+    """Softmax regression near its optimum is quadratic: three parameters, a few searches."""
+    x = torch.tensor([0.0] * 10 + [1.0] * 10)[:, None]
+    y = torch.tensor([1] * 3 + [0] * 7 + [1] * 8 + [0] * 2)
+    torch.manual_seed(0)
+    model = Net(visible=1, classes=2, hidden=[])
+    fit = ConjugateGradients(epochs=1, searches=6, held=0, batch_size=20)
+    curves = fit(model, TrainSplit(x, y), None, 0, ignore)
+    p = model.logits(torch.tensor([[0.0], [1.0]])).softmax(1)[:, 1]
+    torch.testing.assert_close(p, torch.tensor([0.3, 0.8]), atol=0.01, rtol=0)
+    best = -(0.3 * math.log(0.3) + 0.7 * math.log(0.7) + 0.8 * math.log(0.8) + 0.2 * math.log(0.2))
+    assert cross_entropy(model, TrainSplit(x, y)) == pytest.approx(best / 2, abs=1e-4)
+    assert curves["train/cross_entropy"][0][1] > best / 2 + 0.05  # as it was before
+
+
+def test_each_epoch_of_one_batch_goes_on_downhill():
+    torch.manual_seed(0)
+    model, split = Net(visible=2, classes=2, hidden=[8], init=3.0), exclusive_or(TrainSplit)
+    fit = ConjugateGradients(epochs=12, held=3, batch_size=200)
+    met = [y for _, y in fit(model, split, None, 0, ignore)["train/cross_entropy"]]
+    assert all(b < a for a, b in pairwise(met))
+    assert cross_entropy(model, split) < 1e-4
+    assert met[0] > 1
+
+
+@pytest.mark.parametrize(("epochs", "moved"), [(2, False), (3, True)])
+def test_the_lower_layer_is_held_at_first(epochs, moved):
+    """Its weights and the biases of all hidden layers; what is above them moves from the start."""
+    torch.manual_seed(0)
+    model, split = Net(visible=2, classes=2, hidden=[4, 3], init=3.0), exclusive_or(TrainSplit)
+    before = {n: p.detach().clone() for n, p in model.net.named_parameters()}
+    ConjugateGradients(epochs=epochs, held=2, batch_size=100)(model, split, None, 0, ignore)
+    same = {n for n, p in model.net.named_parameters() if torch.equal(p, before[n])}
+    assert same == (set() if moved else {"layers.0.weight", "layers.0.bias", "layers.1.bias"})
+
+
+def test_minibatches_are_searched_in_turn(monkeypatch):
+    """Every point once in an epoch, at most so many line searches each."""
+    import scipy.optimize
+
+    seen, inner = [], scipy.optimize.minimize
+
+    def watched(*args, **kwargs):
+        seen.append((kwargs["options"], found := inner(*args, **kwargs)))
+        return found
+
+    monkeypatch.setattr(scipy.optimize, "minimize", watched)
+    model, split = Net(visible=2, classes=2, hidden=[4]), exclusive_or(TrainSplit, n=50)
+    ConjugateGradients(epochs=2, searches=2, batch_size=20)(model, split, None, 0, ignore)
+    assert len(seen) == 2 * 3
+    assert all(options == {"maxiter": 2} and found.nit <= 2 for options, found in seen)
