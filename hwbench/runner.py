@@ -221,6 +221,49 @@ def run_folder(job: Job) -> Path:
     return job.cache / "runs" / name
 
 
+def stage_file(job: Job, stages: int) -> Path:
+    """Return where the state after so many stages stands for every case that trains them alike.
+
+    Such cases have the same data, model, seed and stages up to there, by the same code.
+    """
+    first = job.case.model_copy(update={"train": job.case.train[:stages], "evaluate": []})
+    name = f"{first.key[:16]}-{build.fingerprint(first)}-{pick_device(job.device).type}"
+    return job.cache / "stages" / f"{name}.safetensors"
+
+
+def borrow(job: Job, state: Path) -> None:
+    """Begin with the stages that another case has trained, where this one has no state yet."""
+    for stages in range(len(job.case.train), 0, -1):
+        if state.exists():
+            return
+        with contextlib.suppress(FileNotFoundError):
+            write_atomically(state, stage_file(job, stages).read_bytes())
+
+
+def lend(job: Job, state: Path, stages: int) -> None:
+    """Keep the state after so many stages for other cases; what is fitted whole stays here."""
+    if state.exists() and "rule" in job.case.train[stages - 1]:
+        write_atomically(stage_file(job, stages), state.read_bytes(), overwrite=True)
+
+
+def lending(job: Job, state: Path, report: Report) -> Report:
+    """Return a report that lends the state of each stage once the next has begun.
+
+    A stage's first news come before it saves anything: the state is still that of the one before.
+    """
+    stage: int | None = None
+
+    def reported(news: dict[str, Any]) -> None:
+        nonlocal stage
+        now = news.get("stage", stage)
+        if stage is not None and now == stage + 1:
+            lend(job, state, now)
+        stage = now
+        report(news)
+
+    return reported
+
+
 def clean(job: Job) -> None:
     """Remove a finished run's checkpoints; its weights stay."""
     for path in run_folder(job).glob("*"):
@@ -238,11 +281,15 @@ def run_case(
     device = pick_device(job.device)
     folder = run_folder(job)
     _forget_peak_memory()
-    hooks = Hooks(report=report, stop=should_stop)
+    state = folder / "state.safetensors"
+    borrow(job, state)
+    hooks = Hooks(report=lending(job, state, report), stop=should_stop)
     built = pipeline.construct(case, device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     progress = pipeline.train(case, built, folder, hooks)
+    if case.train:
+        lend(job, state, len(case.train))
     weights = {k: v.detach().contiguous().cpu() for k, v in built.model.state_dict().items()}
     folder.mkdir(parents=True, exist_ok=True)
     save_file(weights, folder / "model.safetensors")

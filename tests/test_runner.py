@@ -320,6 +320,68 @@ def test_stages_resume_where_they_were(folder, job, stop_after):
     assert runner.work(two, quiet, never).metrics == expected
 
 
+STAGES = [
+    {
+        "rule": {"use": "bounds.IWAE", "k": k},
+        "optimizer": {"use": "Adam", "lr": 0.01},
+        "batch_size": 20,
+        "steps": 60,
+    }
+    for k in (1, 5, 2)
+]
+
+
+def trained(job, stages, **changes):
+    """Return the job with other stages; its results apart, its cache the same."""
+    case = job.case.model_copy(update={"train": stages, **changes})
+    return dataclasses.replace(job, case=case)
+
+
+@pytest.mark.parametrize("begun", [STAGES[:1], STAGES[:2], STAGES])
+def test_stages_that_another_case_has_trained_are_not_trained_again(folder, job, begun):
+    """A case that begins like one before, or is measured otherwise, has the same numbers."""
+    alone = dataclasses.replace(trained(job, STAGES), cache=folder / "alone")
+    expected = runner.work(alone, quiet, never).metrics
+    assert runner.work(trained(job, begun, evaluate=[]), quiet, never).status == "done"
+    news = []
+    again = dataclasses.replace(trained(job, STAGES), results=folder / "again")
+    assert runner.work(again, news.append, never).metrics == expected
+    assert {item["stage"] for item in news if "stage" in item} == set(range(len(begun), 3))
+    assert Store(again.results).read(again.case).steps == 180  # all that the numbers rest on
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": 1},
+        {"data": {"use": "digits.Digits", "pixels": "fixed"}},
+        {"model": {"use": "vae.VAE", "latent": 3, "hidden": [5]}},
+    ],
+)
+def test_stages_of_other_seeds_data_and_models_are_not_borrowed(job, changes):
+    runner.work(trained(job, STAGES[:1]), quiet, never)
+    news = []
+    runner.work(trained(job, STAGES[:2], **changes), news.append, never)
+    assert {item["stage"] for item in news if "stage" in item} == {0, 1}
+
+
+def test_a_stage_that_was_not_finished_is_not_lent(job):
+    news = []
+    first = trained(job, STAGES[:2])
+    assert runner.work(first, news.append, lambda: len(news) >= 4).status == "interrupted"
+    assert {item["stage"] for item in news} == {0, 1}
+    assert runner.stage_file(first, 1).exists()
+    assert not runner.stage_file(first, 2).exists()
+
+
+def test_a_broken_file_of_a_stage_is_trained_anew(folder, job):
+    expected = runner.work(trained(job, STAGES[:2]), quiet, never).metrics
+    again = dataclasses.replace(trained(job, STAGES[:2]), results=folder / "again")
+    for stages in (1, 2):
+        runner.stage_file(again, stages).write_bytes(b"cut off")
+    assert runner.work(again, quiet, never).metrics == expected
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("stop_after", [3, 7])  # within a layer, and within joint training
 def test_layers_of_moving_images_resume_where_they_were(folder, job, stop_after):
