@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import hashlib
 import logging
 import math
 import os
@@ -224,10 +225,13 @@ def run_folder(job: Job) -> Path:
 def stage_file(job: Job, stages: int) -> Path:
     """Return where the state after so many stages stands for every case that trains them alike.
 
-    Such cases have the same data, model, seed and stages up to there, by the same code.
+    Such cases have the same data, model, seed and stages up to there, by the same code on the same
+    machine.
     """
     first = job.case.model_copy(update={"train": job.case.train[:stages], "evaluate": []})
-    name = f"{first.key[:16]}-{build.fingerprint(first)}-{pick_device(job.device).type}"
+    here = [*machine(pick_device(job.device)).items(), torch.backends.cpu.get_cpu_capability()]
+    where = hashlib.sha256(repr(here).encode()).hexdigest()
+    name = f"{first.key[:16]}-{build.fingerprint(first)}-{where[:8]}"
     return job.cache / "stages" / f"{name}.safetensors"
 
 
