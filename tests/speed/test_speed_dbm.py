@@ -33,10 +33,16 @@ def products(x, w1, w2, h1, h2):
     _ = both_1.t() @ both_2
 
 
-def test_joint_step(benchmark, batch):
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_joint_step(precision, benchmark, batch):
     model = DBM(784, layers=[500, 1000])
     rule = MeanFieldPCD(
-        iterations=ITERATIONS, sweeps=SWEEPS, chains=CHAINS, weight_decay=2e-4, sparsity=[0.2, 0.1]
+        iterations=ITERATIONS,
+        sweeps=SWEEPS,
+        chains=CHAINS,
+        weight_decay=2e-4,
+        sparsity=[0.2, 0.1],
+        precision=precision,
     )
     rule.begin(model, TrainSplit(batch))
     optimizer = DecayingSGD(model.parameters(), lr=1e-3)
