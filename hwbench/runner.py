@@ -225,11 +225,15 @@ def run_folder(job: Job) -> Path:
 def stage_file(job: Job, stages: int) -> Path:
     """Return where the state after so many stages stands for every case that trains them alike.
 
-    Such cases have the same data, model, seed and stages up to there, by the same code on the same
-    machine.
+    Such cases have the same data, from the same files, and the same model, seed and stages up to
+    there, by the same code on the same machine.
     """
     first = job.case.model_copy(update={"train": job.case.train[:stages], "evaluate": []})
-    here = [*machine(pick_device(job.device)).items(), torch.backends.cpu.get_cpu_capability()]
+    here = (
+        machine(pick_device(job.device)),
+        torch.backends.cpu.get_cpu_capability(),
+        pipeline.dataset_of(job.case.data).files,
+    )
     where = hashlib.sha256(repr(here).encode()).hexdigest()
     name = f"{first.key[:16]}-{build.fingerprint(first)}-{where[:8]}"
     return job.cache / "stages" / f"{name}.safetensors"
@@ -240,14 +244,27 @@ def borrow(job: Job, state: Path) -> None:
     for stages in range(len(job.case.train), 0, -1):
         if state.exists():
             return
-        with contextlib.suppress(FileNotFoundError):
-            write_atomically(state, stage_file(job, stages).read_bytes())
+        _link(stage_file(job, stages), state)
 
 
-def lend(job: Job, state: Path, stages: int) -> None:
-    """Keep the state after so many stages for other cases; what is fitted whole stays here."""
-    if state.exists() and "rule" in job.case.train[stages - 1]:
-        write_atomically(stage_file(job, stages), state.read_bytes(), overwrite=True)
+def lend(job: Job, state: Path) -> None:
+    """Keep the state for other cases where a stage has just ended, unless it is one whole fit."""
+    from hwbench.learner import Checkpoint
+
+    saved = Checkpoint(state).load()
+    stages = 0 if saved is None or saved[0].step else saved[0].stage
+    if stages and "rule" in job.case.train[stages - 1]:
+        _link(state, stage_file(job, stages))
+
+
+def _link(file: Path, to: Path) -> None:
+    """Give a file a second name; both are only ever replaced whole. No run fails for want of it."""
+    to.parent.mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(OSError):
+        name = to.with_name(f".{to.name}.{os.getpid()}")
+        name.unlink(missing_ok=True)
+        name.hardlink_to(file)
+        name.replace(to)
 
 
 def lending(job: Job, state: Path, report: Report) -> Report:
@@ -255,14 +272,13 @@ def lending(job: Job, state: Path, report: Report) -> Report:
 
     A stage's first news come before it saves anything: the state is still that of the one before.
     """
-    stage: int | None = None
+    stage = 0
 
     def reported(news: dict[str, Any]) -> None:
         nonlocal stage
-        now = news.get("stage", stage)
-        if stage is not None and now == stage + 1:
-            lend(job, state, now)
-        stage = now
+        if news.get("stage", stage) != stage:
+            stage = news["stage"]
+            lend(job, state)
         report(news)
 
     return reported
@@ -292,8 +308,7 @@ def run_case(
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     progress = pipeline.train(case, built, folder, hooks)
-    if case.train:
-        lend(job, state, len(case.train))
+    lend(job, state)
     weights = {k: v.detach().contiguous().cpu() for k, v in built.model.state_dict().items()}
     folder.mkdir(parents=True, exist_ok=True)
     save_file(weights, folder / "model.safetensors")

@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float
@@ -18,11 +18,11 @@ from hwbench.protocols import Couplings, DeepBoltzmannMachine
 class VariationalBound(Annealing[DeepBoltzmannMachine]):
     """log p(x) ≥ E_q[−E(x, h)] + H(q) − log Z, with q by mean field and log Z by AIS.
 
-    Salakhutdinov & Hinton (2009), all in float64. Annealing runs on the even or the odd layers,
-    whichever have fewer units, with the others summed out; at β = 0 the observed units have the
-    base rates of the training data and the others are fair coins. The bound is exact but for
-    log Z: log Ẑ is low in expectation, so the reported bound is high; `mc_se` is the delta method's
-    σ̂ / Ẑ.
+    Salakhutdinov & Hinton (2009), in float64 but for the draws. Annealing runs on the even or the
+    odd layers, whichever have fewer units, with the others summed out; at β = 0 the observed units
+    have the base rates of the training data and the others are fair coins. The bound is exact but
+    for log Z: log Ẑ is low in expectation, so the reported bound is high; `mc_se` is the delta
+    method's σ̂ / Ẑ.
 
     Diagnostics: `log_z` with its 3σ interval `log_z_low`, `log_z_high`, the effective sample size
     of the weights `ess`, and the same from above, `log_z_reverse`, where asked for.
@@ -36,6 +36,7 @@ class VariationalBound(Annealing[DeepBoltzmannMachine]):
             chains start at the model's distribution; they start at held-out points, `burn_in` Gibbs
             sweeps before.
         burn_in: sweeps.
+        base: where annealing starts: `data` is as said, `uniform` has fair coins everywhere.
     """
 
     kind = "lower bound"
@@ -48,6 +49,7 @@ class VariationalBound(Annealing[DeepBoltzmannMachine]):
         tolerance: Annotated[float, Field(ge=0)] = 1e-7,
         reverse: bool = False,
         burn_in: Annotated[int, Field(ge=0)] = 1000,
+        base: Literal["data", "uniform"] = "data",
     ) -> None:
         super().__init__(chains, schedule, reverse, burn_in)
         if iterations < 1 or tolerance < 0:
@@ -55,7 +57,7 @@ class VariationalBound(Annealing[DeepBoltzmannMachine]):
                 "VariationalBound: expected iterations ≥ 1 and tolerance ≥ 0; found "
                 f"{iterations=}, {tolerance=}"
             )
-        self.iterations, self.tolerance = iterations, tolerance
+        self.iterations, self.tolerance, self.base = iterations, tolerance, base
 
     @classmethod
     def tiny(cls) -> VariationalBound:
@@ -66,6 +68,8 @@ class VariationalBound(Annealing[DeepBoltzmannMachine]):
         """Keep the side with fewer units."""
         weight, even, odd = model.couplings()
         rates = base_rates(model.data_means)
+        if self.base == "uniform":
+            rates = torch.zeros_like(rates)
         even_base = torch.cat([rates, rates.new_zeros(len(even) - len(rates))])
         odd_base = torch.zeros_like(odd)
         if _keeps_odd(model):

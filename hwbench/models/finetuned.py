@@ -19,7 +19,7 @@ from hwbench.models.stack import BinaryStack
 from hwbench.protocols import Network, TrainSplit, labelled_part, labels_of
 
 Count = Annotated[int, Field(ge=1)]
-F = TypeVar("F", bound="FineTuned")
+T = TypeVar("T", bound="FineTuned")
 
 
 class FineTuned(BinaryStack, Network):
@@ -48,7 +48,7 @@ class FineTuned(BinaryStack, Network):
         self.net = SigmoidNet(visible, layers, classes, self.beside())
 
     @classmethod
-    def tiny(cls: type[F]) -> F:
+    def tiny(cls: type[T]) -> T:
         """Return four visible units, hidden layers of three and two, and three classes."""
         return cls(visible=4, classes=3, layers=[3, 2])
 

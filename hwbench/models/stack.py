@@ -154,7 +154,8 @@ class _Pair(EnergyModel):
         return self.scale_down * torch.addmm(self.visible_bias, h, self.weight.t())
 
     def free_energy(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b"]:
-        """Return what has the gradient of contrastive divergence."""
+        """Return what has the gradient of contrastive divergence, in the weights' precision."""
+        x = x.to(self.weight.dtype)
         return -(x @ self.visible_bias) - F.softplus(self.up(x)).sum(1) / self.scale_up
 
     @torch.no_grad()
@@ -197,8 +198,9 @@ def check_pixels(name: str, train: TrainSplit) -> None:
     Raises:
         ValueError: a pixel is not between 0 and 1.
     """
-    part = labelled_part(train)  # of images that move those at rest, which tell the same
-    low, high = (float(v) / part.scale for v in part.values.aminmax())
+    parts = (train, labelled_part(train))  # of images that move those at rest tell how they look
+    ends = torch.tensor([[float(v) / p.scale for v in p.values.aminmax()] for p in parts])
+    low, high = ends[:, 0].min().item(), ends[:, 1].max().item()
     if low < 0 or high > 1:
         raise ValueError(
             f"{name}: its visible units are binary, so pixels lie between 0 and 1; found "

@@ -43,8 +43,8 @@ class MeanFieldPCD(Rule[BoltzmannStack]):
         sparsity_cost: strength.
         sparsity_damping: what share of the running mean stays at each step.
         precision: of mean field and chains. bfloat16 rounds means and log odds, and the weights
-            that multiply them, to 8 significant bits; parameters, chances of binary units and
-            gradients stay in float32. It is for processors that multiply it faster.
+            that multiply them, to 8 significant bits, and chances of binary units to 65536ths;
+            parameters and gradients stay in float32. It is for processors that multiply it faster.
     """
 
     chains: Tensor

@@ -23,9 +23,10 @@ def points(n, d):
 
 
 @pytest.mark.statistical
+@pytest.mark.parametrize("base", ["data", "uniform"])
 @shapes
 def test_log_z_is_within_its_interval_and_the_bound_below_log_p(
-    visible, layers, random_dbm, enumerated
+    visible, layers, base, random_dbm, enumerated
 ):
     """Of 32 intervals of 3σ one may miss (two do once in 290 runs), and their σ is the error's.
 
@@ -38,7 +39,11 @@ def test_log_z_is_within_its_interval_and_the_bound_below_log_p(
             model.data_means.uniform_(0.1, 0.9)
         exact = enumerated(model)
         evaluator = VariationalBound(
-            chains=100, schedule=[[0, 0.5, 50], [0.5, 1, 150]], reverse=True, burn_in=20
+            chains=100,
+            schedule=[[0, 0.5, 50], [0.5, 1, 150]],
+            reverse=True,
+            burn_in=20,
+            base=base,
         )
         split = points(40, visible)
         found = evaluator(model, split, seed=seed)
@@ -132,3 +137,14 @@ def test_collapsed_weights_and_one_chain_are_told(random_dbm):
 def test_bad_input(wrong):
     with pytest.raises(ValueError, match="VariationalBound: expected"):
         VariationalBound(**wrong)
+
+
+def test_annealing_starts_at_the_data_or_at_fair_coins(random_dbm):
+    model = random_dbm(0)
+    with torch.no_grad():
+        model.data_means.uniform_(0.1, 0.9)
+    rates = base_rates(model.data_means)
+    for base, expected in (("data", rates), ("uniform", torch.zeros(5).double())):
+        _, start = VariationalBound(base=base).path(model)
+        found = torch.cat([start.kept, start.summed])
+        assert sorted(found.tolist()) == sorted([*expected.tolist(), *[0.0] * 7])
