@@ -365,6 +365,51 @@ def test_stages_of_other_seeds_data_and_models_are_not_borrowed(job, changes):
     assert {item["stage"] for item in news if "stage" in item} == {0, 1}
 
 
+@pytest.mark.parametrize("changed", ["machine", "sources", "files"])
+def test_stages_of_other_machines_code_and_files_are_not_borrowed(changed, job, monkeypatch):
+    before = runner.stage_file(job, 1)
+    assert runner.stage_file(job, 1) == before
+    if changed == "machine":
+        monkeypatch.setattr(runner, "machine", lambda device: {"torch": "another"})
+    elif changed == "sources":
+        monkeypatch.setattr(build, "fingerprint", lambda case: "another")
+    else:
+        monkeypatch.setattr("hwbench.datasets.synthetic.Bars.files", ("bars/copy.npz",))
+    assert runner.stage_file(job, 1) != before
+
+
+def test_what_is_lent_is_the_end_of_a_stage_however_often_a_run_saves(job, monkeypatch):
+    monkeypatch.setattr(learner.Checkpoint, "due", property(lambda self: True))
+    job = trained(job, STAGES[:2])
+    assert runner.work(job, quiet, never).status == "done"
+    for stages in (1, 2):
+        saved = learner.Checkpoint(runner.stage_file(job, stages)).load()[0]
+        assert (saved.stage, saved.step, saved.steps_total) == (stages, 0, 60 * stages)
+
+
+def test_what_is_fitted_whole_is_not_lent_but_the_stages_before_it_are(job):
+    rule = {"use": "pretraining.GreedyCD"}
+    job = trained(
+        job,
+        [{**STAGES[0], "rule": rule}, {"fit": {"use": "supervised.Backpropagation", "epochs": 1}}],
+        data={"use": "digits.Digits", "pixels": "grey"},
+        model={"use": "finetuned.FineTunedDBM", "layers": [4, 3]},
+        evaluate=[{"use": "classification.ErrorRate"}],
+    )
+    assert runner.work(job, quiet, never).status == "done"
+    assert runner.stage_file(job, 1).exists()
+    assert not runner.stage_file(job, 2).exists()
+
+
+def test_a_run_does_not_fail_where_nothing_can_be_lent(job, monkeypatch):
+    def full(self, target):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "hardlink_to", full)
+    assert runner.work(trained(job, STAGES[:2]), quiet, never).status == "done"
+    assert not list(job.cache.glob("stages/*"))
+
+
 def test_a_stage_that_was_not_finished_is_not_lent(job):
     news = []
     first = trained(job, STAGES[:2])

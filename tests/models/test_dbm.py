@@ -202,7 +202,7 @@ def test_a_sweep_leaves_the_distribution_as_it_is(visible, layers, random_dbm, e
 
 
 def test_low_precision_keeps_means_near_and_types_as_they_are(random_dbm):
-    """Weights of 8 bits and log odds of 8: means move by less than a hundredth."""
+    """Weights of 8 bits and log odds of 8: means move by less than 0.015."""
     model = random_dbm(9, 30, (20, 10), scale=0.3).float()
     x = torch.rand(50, 30).round()
     for plain, low in zip(model.mean_field(x, 10), model.mean_field(x.bfloat16(), 10), strict=True):

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from hwbench.datasets.digits import RealDigits
 from hwbench.models.dbm import DBM
 from hwbench.models.dbn import DBN, UntiedDBN
 from hwbench.models.finetuned import FineTunedDBM, FineTunedDBN
@@ -111,3 +112,39 @@ def test_draws_of_all_units_are_independent():
     joint = draws.t() @ draws / len(draws)
     off = ~torch.eye(8, dtype=torch.bool)
     assert ((joint[off] - 0.25).abs() < 5 * (3 / 16 / len(draws)) ** 0.5).all()
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("dtype", [torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("layer", [1, 2, 3])
+def test_a_sweep_of_a_pair_draws_from_its_two_conditionals(layer, dtype, random_dbm, all_binary):
+    """Means after a sweep from one state, by summing over the states above: 5 s.e. and rounding."""
+    model = random_dbm(15, 4, (3, 4, 2), scale=1.0)
+    pair = model.pair(layer)
+    torch.manual_seed(0)
+    x = torch.rand(1, pair.visible).double().round()
+    up = pair.up(x).sigmoid()
+    above = all_binary(up.shape[1])
+    chance = (up * above + (1 - up) * (1 - above)).prod(1)
+    expected = (chance[:, None] * pair.down(above).sigmoid()).sum(0).detach()
+    moved = pair.gibbs(x.expand(40_000, -1).to(dtype), 1)
+    assert moved.dtype == dtype
+    se = (expected * (1 - expected) / len(moved)).sqrt()
+    rounding = 0.0 if dtype == torch.float64 else 0.01
+    assert ((moved.double().mean(0) - expected).abs() < 5 * se + rounding).all()
+
+
+def test_pixels_without_labels_are_looked_at_too():
+    labelled = TrainSplit(torch.zeros(3, 4), torch.tensor([0, 1, 0]))
+    for values in (torch.full((5, 4), 5.0), torch.full((5, 4), -0.5)):
+        train = PartlyLabelledSplit(values, labelled=labelled)
+        with pytest.raises(ValueError, match="pixels lie between 0 and 1"):
+            FineTunedDBM(visible=4, classes=2, layers=[3, 2]).adapt(train)
+
+
+def test_real_images_that_move_are_refused_like_those_at_rest():
+    for translations in (False, True):
+        train = RealDigits(translations=translations).load(0).train
+        model = FineTunedDBM(visible=train.visible, classes=10, layers=[3, 2])
+        with pytest.raises(ValueError, match="pixels lie between 0 and 1"):
+            model.adapt(train)

@@ -7,6 +7,7 @@ import torch
 
 from hwbench.models.dbm import DBM
 from hwbench.models.realnet import RealFineTunedDBM
+from hwbench.models.stack import _Pair
 from hwbench.optimizers.decay import DecayingSGD
 from hwbench.protocols import TrainSplit
 from hwbench.rules.boltzmann import MeanFieldPCD
@@ -184,6 +185,28 @@ def test_a_step_has_its_sweeps_and_chains_go_on_from_the_last(toy, monkeypatch):
     assert rule.chains is last
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_sweeps_have_the_precision_that_the_rules_name(precision, toy, monkeypatch):
+    """Mean field, chains of the machine and those of its pairs; nothing else is rounded."""
+    seen, wanted = [], getattr(torch, precision)
+    model = DBM(6, layers=[4, 3])
+    for name in ("mean_field", "gibbs"):
+        inner = getattr(model, name)
+        monkeypatch.setattr(
+            model, name, lambda x, *a, inner=inner: seen.append(x.dtype) or inner(x, *a)
+        )
+    swept = _Pair.gibbs
+    monkeypatch.setattr(
+        _Pair, "gibbs", lambda pair, x, k: seen.append(x.dtype) or swept(pair, x, k)
+    )
+    joint = MeanFieldPCD(chains=5, precision=precision)
+    joint.begin(model, toy)
+    for rule in (joint, GreedyCD(layer=1, precision=precision), GreedyCD(2, precision=precision)):
+        rule.backward(model, toy.values)
+    assert seen == [wanted] * 4
+    assert {p.grad.dtype for p in model.parameters() if p.grad is not None} == {torch.float32}
+
+
 @pytest.mark.statistical
 def test_low_precision_moves_the_gradient_by_its_rounding_only(random_dbm):
     """The mean over steps is that of float32 within 5 s.e. and 1 %; means and parameters stay."""
@@ -221,11 +244,12 @@ def test_bad_input(toy):
         GreedyCD(layer=3).check(model)
 
 
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("layer", [1, 2, 3])
-def test_a_greedy_step_is_contrastive_divergence_of_its_pair(layer, random_dbm):
+def test_a_greedy_step_is_contrastive_divergence_of_its_pair(layer, precision, random_dbm):
     """On draws of the layer below; the surrogate loss has the gradient that is made by hand."""
     model, x = random_dbm(5, 5, (4, 3, 2)), torch.rand(6, 5).double()
-    rule, gradients = GreedyCD(layer=layer, k=2, weight_decay=0.1), []
+    rule, gradients = GreedyCD(layer=layer, k=2, weight_decay=0.1, precision=precision), []
 
     def by_hand():
         below = (torch.rand_like(x) < x).double()
@@ -234,7 +258,7 @@ def test_a_greedy_step_is_contrastive_divergence_of_its_pair(layer, random_dbm):
         if layer > 1:
             below = (torch.rand_like(below) < below).double()
         divergence = ContrastiveDivergence(k=2, weight_decay=0.1)
-        return divergence(model.pair(layer), below)
+        return divergence(model.pair(layer), below if precision == "float32" else below.bfloat16())
 
     for step in (lambda: by_hand().backward(), lambda: rule(model, x).backward(), None):
         torch.manual_seed(0)

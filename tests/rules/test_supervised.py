@@ -1,8 +1,10 @@
 """Back-propagation of classifiers against closed forms and separable points."""
 
 import math
-from itertools import pairwise
+import types
+from itertools import chain, pairwise
 
+import numpy as np
 import pytest
 import torch
 
@@ -97,7 +99,7 @@ def cross_entropy(model, split):
 
 
 def test_conjugate_gradients_solve_a_quadratic_problem_in_as_many_searches_as_it_has_directions():
-    """Softmax regression near its optimum is quadratic: three parameters, a few searches."""
+    """Softmax regression near its optimum is quadratic; two of its four parameters matter."""
     x = torch.tensor([0.0] * 10 + [1.0] * 10)[:, None]
     y = torch.tensor([1] * 3 + [0] * 7 + [1] * 8 + [0] * 2)
     torch.manual_seed(0)
@@ -133,17 +135,49 @@ def test_the_lower_layer_is_held_at_first(epochs, moved):
 
 
 def test_minibatches_are_searched_in_turn(monkeypatch):
-    """Every point once in an epoch, at most so many line searches each."""
+    """Every point once in an epoch, at most so many line searches each, from where the last ended.
+
+    What the search returns counts, and not what it tried last.
+    """
     import scipy.optimize
 
-    seen, inner = [], scipy.optimize.minimize
+    met, seen, ends = [], [], []
+
+    def fake(objective, start, **kwargs):
+        objective(start + 1)
+        met.append((start, kwargs["options"]))
+        ends.append(start - 0.25)
+        return types.SimpleNamespace(x=ends[-1])
+
+    monkeypatch.setattr(scipy.optimize, "minimize", fake)
+    split = TrainSplit(torch.arange(50.0)[:, None], torch.arange(50) % 2)
+    model = Net(visible=1, classes=2, hidden=[4])
+    model.net.register_forward_pre_hook(lambda net, inputs: seen.append(inputs[0][:, 0].tolist()))
+    fit = ConjugateGradients(epochs=2, searches=2, held=0, batch_size=20)
+    fit(model, split, None, 0, ignore)
+    assert [len(batch) for batch in seen] == [20, 20, 10] * 2
+    for epoch in (seen[:3], seen[3:]):
+        assert sorted(chain.from_iterable(epoch)) == split.values[:, 0].tolist()
+    assert seen[0] != seen[3]
+    assert all(options == {"maxiter": 2} for _, options in met)
+    for end, (start, _) in zip(ends[:-1], met[1:], strict=True):
+        np.testing.assert_allclose(start, end, rtol=1e-6)
+    found = torch.nn.utils.parameters_to_vector(model.net.parameters()).detach().numpy()
+    np.testing.assert_allclose(found, ends[-1], rtol=1e-6)
+
+
+def test_a_search_ends_after_as_many_iterations_as_it_may_take(monkeypatch):
+    import scipy.optimize
+
+    taken, inner = [], scipy.optimize.minimize
 
     def watched(*args, **kwargs):
-        seen.append((kwargs["options"], found := inner(*args, **kwargs)))
+        taken.append((found := inner(*args, **kwargs)).nit)
         return found
 
     monkeypatch.setattr(scipy.optimize, "minimize", watched)
-    model, split = Net(visible=2, classes=2, hidden=[4]), exclusive_or(TrainSplit, n=50)
-    ConjugateGradients(epochs=2, searches=2, batch_size=20)(model, split, None, 0, ignore)
-    assert len(seen) == 2 * 3
-    assert all(options == {"maxiter": 2} and found.nit <= 2 for options, found in seen)
+    torch.manual_seed(0)
+    model, split = Net(visible=2, classes=2, hidden=[4], init=3.0), exclusive_or(TrainSplit)
+    ConjugateGradients(epochs=4, searches=2, batch_size=100)(model, split, None, 0, ignore)
+    assert len(taken) == 8
+    assert max(taken) == 2
