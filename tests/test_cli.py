@@ -299,13 +299,7 @@ def machine(folder, monkeypatch):
     [
         ("layers: [4, 3]", "layers: [4]", 13, "model.use", "found layers = [4]; with one hidden"),
         (GREEDY, "", 15, "train.0.fit", "stages with a rule have learned; none stands before it"),
-        (
-            TUNE,
-            "",
-            10,
-            "evaluate.use",
-            "which only a `fit` after",
-        ),
+        (TUNE, "", 10, "evaluate.use", "net of finetuned.FineTunedDBM, which only a `fit`"),
         ("layer: 1", "layer: 3", 15, "train.0.rule", "no layer 3 to pretrain; the model has 2"),
         ("digits.Digits", "broken.Unlabelled", 13, "model.use", "has no labels to learn"),
     ],
