@@ -45,8 +45,8 @@ def standard_of(x: Float[Tensor, "n d"]) -> Standard:
     Raises:
         ValueError: no unit varies.
 
-    >>> standard_of(torch.tensor([[0.0, 5.0], [2.0, 5.0]]))
-    Standard(mean=tensor([1., 5.]), deviation=0.7071067811865476)
+    >>> standard_of(torch.tensor([[0.0, 5.0, 5.0, 5.0], [4.0, 5.0, 5.0, 5.0]]))
+    Standard(mean=tensor([2., 5., 5., 5.]), deviation=1.0)
     """
     mean = torch.stack([part.double().sum(0) for part in x.split(_CHUNK)]).sum(0) / len(x)
     squares = torch.stack([(part.double() - mean).square().sum() for part in x.split(_CHUNK)])
