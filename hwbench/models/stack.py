@@ -198,7 +198,7 @@ def check_pixels(name: str, train: TrainSplit) -> None:
     Raises:
         ValueError: a pixel is not between 0 and 1.
     """
-    parts = (train, labelled_part(train))  # of images that move those at rest tell how they look
+    parts = (train, labelled_part(train))  # images that move are raw; those at rest are real
     ends = torch.tensor([[float(v) / p.scale for v in p.values.aminmax()] for p in parts])
     low, high = ends[:, 0].min().item(), ends[:, 1].max().item()
     if low < 0 or high > 1:
