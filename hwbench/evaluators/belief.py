@@ -4,7 +4,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from torch import Tensor
 
 from hwbench.evaluators.ais import Annealing, Base, Count, Segment, base_rates
 from hwbench.evaluators.points import evaluating
+from hwbench.evaluators.rates import own_rates
 from hwbench.numerics import stream
 from hwbench.protocols import BeliefNetwork, Couplings, HeldOut
 
@@ -22,8 +23,7 @@ class SampledBound(Annealing[BeliefNetwork]):
     """log p(x) ≥ E_q[log p*(x, h) − log q(h | x)] − log Z, with h ~ q and log Z by AIS.
 
     Salakhutdinov & Murray (2008), section 4, all in float64. Log Z is that of the top RBM, whose
-    lower units start at the base rates of the means that one pass upwards gives the mean image, and
-    whose upper units are summed out. Log Ẑ is low in expectation, so the reported bound is high;
+    upper units are summed out. Log Ẑ is low in expectation, so the reported bound is high;
     `mc_se` is the delta method's σ̂ / Ẑ. The error of the K samples is not in it: over N points it
     is their standard deviation over √(K N). With one layer the model is an RBM and nothing is
     sampled.
@@ -37,7 +37,10 @@ class SampledBound(Annealing[BeliefNetwork]):
         reverse: also anneal from the model down to the base, which bounds log Z from above if the
             chains start at the model's distribution; they start at h drawn for held-out points,
             `burn_in` Gibbs sweeps before.
-        burn_in: sweeps.
+        burn_in: sweeps; also of the chains that find the machine's own rates.
+        base: the independent units where annealing starts: at `model` all have the top RBM's own
+            rates (see `rates.own_rates`); at `data` the lower ones have the base rates of the means
+            that one pass upwards gives the mean image, and the upper ones are fair coins.
     """
 
     kind = "lower bound"
@@ -49,11 +52,12 @@ class SampledBound(Annealing[BeliefNetwork]):
         samples: Count = 10,
         reverse: bool = False,
         burn_in: Annotated[int, Field(ge=0)] = 1000,
+        base: Literal["model", "data"] = "model",
     ) -> None:
         super().__init__(chains, schedule, reverse, burn_in)
         if samples < 1:
             raise ValueError(f"SampledBound: expected samples ≥ 1; found {samples=}")
-        self.samples = samples
+        self.samples, self.base = samples, base
 
     @classmethod
     def tiny(cls) -> SampledBound:
@@ -61,10 +65,12 @@ class SampledBound(Annealing[BeliefNetwork]):
         return cls(chains=50, schedule=[[0, 1, 100]], reverse=True, burn_in=10)
 
     def path(self, model: BeliefNetwork) -> tuple[Couplings, Base]:
-        """Keep the lower units of the top RBM, with base rates; the upper ones are fair coins."""
+        """Keep the lower units of the top RBM."""
         couplings = model.pair(len(model.layers)).couplings()
-        means = model.ascend(model.data_means[None], len(model.layers) - 1)[0]
-        return couplings, Base(base_rates(means), torch.zeros_like(couplings.hidden_bias))
+        lower = base_rates(model.ascend(model.data_means[None], len(model.layers) - 1)[0])
+        if self.base == "model":
+            return couplings, own_rates(couplings, lower, self.chains, self.burn_in)
+        return couplings, Base(lower, torch.zeros_like(couplings.hidden_bias))
 
     def relaxed(self, model: BeliefNetwork, x: Float[Tensor, "m d"]) -> Float[Tensor, "m s"]:
         """Return h_{L−1} after the sweeps."""

@@ -12,6 +12,7 @@ from pydantic import Field
 from torch import Tensor
 
 from hwbench.evaluators.ais import Annealing, Base, Count, Segment, base_rates
+from hwbench.evaluators.rates import own_rates
 from hwbench.protocols import Couplings, DeepBoltzmannMachine
 
 
@@ -19,10 +20,9 @@ class VariationalBound(Annealing[DeepBoltzmannMachine]):
     """log p(x) ≥ E_q[−E(x, h)] + H(q) − log Z, with q by mean field and log Z by AIS.
 
     Salakhutdinov & Hinton (2009), in float64 but for the draws. Annealing runs on the even or the
-    odd layers, whichever have fewer units, with the others summed out; at β = 0 the observed units
-    have the base rates of the training data and the others are fair coins. The bound is exact but
-    for log Z: log Ẑ is low in expectation, so the reported bound is high; `mc_se` is the delta
-    method's σ̂ / Ẑ.
+    odd layers, whichever have fewer units, with the others summed out. The bound is exact but for
+    log Z: log Ẑ is low in expectation, so the reported bound is high; `mc_se` is the delta method's
+    σ̂ / Ẑ.
 
     Diagnostics: `log_z` with its 3σ interval `log_z_low`, `log_z_high`, the effective sample size
     of the weights `ess`, and the same from above, `log_z_reverse`, where asked for.
@@ -35,8 +35,10 @@ class VariationalBound(Annealing[DeepBoltzmannMachine]):
         reverse: also anneal from the model down to the base, which bounds log Z from above if the
             chains start at the model's distribution; they start at held-out points, `burn_in` Gibbs
             sweeps before.
-        burn_in: sweeps.
-        base: where annealing starts: `data` is as said, `uniform` has fair coins everywhere.
+        burn_in: sweeps; also of the chains that find the machine's own rates.
+        base: the independent units where annealing starts: at `model` all have the machine's own
+            rates (see `rates.own_rates`), at `data` the observed ones those of the training data
+            and the others are fair coins, which all are at `uniform`.
     """
 
     kind = "lower bound"
@@ -49,7 +51,7 @@ class VariationalBound(Annealing[DeepBoltzmannMachine]):
         tolerance: Annotated[float, Field(ge=0)] = 1e-7,
         reverse: bool = False,
         burn_in: Annotated[int, Field(ge=0)] = 1000,
-        base: Literal["data", "uniform"] = "data",
+        base: Literal["model", "data", "uniform"] = "model",
     ) -> None:
         super().__init__(chains, schedule, reverse, burn_in)
         if iterations < 1 or tolerance < 0:
@@ -68,13 +70,15 @@ class VariationalBound(Annealing[DeepBoltzmannMachine]):
         """Keep the side with fewer units."""
         weight, even, odd = model.couplings()
         rates = base_rates(model.data_means)
-        if self.base == "uniform":
-            rates = torch.zeros_like(rates)
         even_base = torch.cat([rates, rates.new_zeros(len(even) - len(rates))])
-        odd_base = torch.zeros_like(odd)
+        if self.base == "uniform":
+            even_base = torch.zeros_like(even)
+        base = Base(even_base, torch.zeros_like(odd))
+        if self.base == "model":
+            base = own_rates(Couplings(weight, even, odd), even_base, self.chains, self.burn_in)
         if _keeps_odd(model):
-            return Couplings(weight.t(), odd, even), Base(odd_base, even_base)
-        return Couplings(weight, even, odd), Base(even_base, odd_base)
+            return Couplings(weight.t(), odd, even), Base(base.summed, base.kept)
+        return Couplings(weight, even, odd), base
 
     def relaxed(self, model: DeepBoltzmannMachine, x: Float[Tensor, "m d"]) -> Float[Tensor, "m s"]:
         """Return the kept layers after the sweeps."""

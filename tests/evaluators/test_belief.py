@@ -30,10 +30,11 @@ def points(n, d):
 
 
 @pytest.mark.statistical
+@pytest.mark.parametrize("base", ["model", "data"])
 @kinds
 @shapes
 def test_it_is_the_exact_bound_below_log_p(
-    kind, visible, layers, random_dbn, exact_dbn, all_binary
+    kind, visible, layers, base, random_dbn, exact_dbn, all_binary
 ):
     """Log Z within 3σ from either side; the bound, by its K samples, within 5 s.e.; below log p."""
     for seed in range(2):
@@ -47,7 +48,9 @@ def test_it_is_the_exact_bound_below_log_p(
         bound = exact_bound(model, x, log_z, all_binary)
         assert (bound < log_px[code]).all()
         k = 200
-        evaluator = SampledBound(schedule=[[0, 1, 200]], samples=k, reverse=True, burn_in=20)
+        evaluator = SampledBound(
+            schedule=[[0, 1, 200]], samples=k, reverse=True, burn_in=20, base=base
+        )
         found = evaluator(model, split, seed=seed)
         d = found.diagnostics
         assert d["log_z_low"] < log_z < d["log_z_high"]
@@ -66,7 +69,7 @@ def test_one_layer_is_measured_as_an_rbm(random_dbn, exact_dbn):
     model = random_dbn(DBN, 5, [3])
     split = points(20, 5)
     options = {"chains": 50, "schedule": [[0, 1, 100]]}
-    found = SampledBound(**options)(model, split, seed=0)
+    found = SampledBound(**options, base="data")(model, split, seed=0)
     rbm = AIS(**options)(model.pair(1), split, seed=0)
     assert found.diagnostics == rbm.diagnostics
     np.testing.assert_array_equal(found.per_point["log_px"], rbm.per_point["log_px"])

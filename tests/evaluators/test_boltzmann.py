@@ -8,6 +8,7 @@ import torch
 
 from hwbench.evaluators.ais import Base, anneal, base_rates, temperatures
 from hwbench.evaluators.boltzmann import VariationalBound
+from hwbench.evaluators.rates import own_rates
 from hwbench.protocols import Couplings, TestSplit
 
 SHAPES = [
@@ -23,7 +24,7 @@ def points(n, d):
 
 
 @pytest.mark.statistical
-@pytest.mark.parametrize("base", ["data", "uniform"])
+@pytest.mark.parametrize("base", ["model", "data", "uniform"])
 @shapes
 def test_log_z_is_within_its_interval_and_the_bound_below_log_p(
     visible, layers, base, random_dbm, enumerated
@@ -95,7 +96,7 @@ def test_the_smaller_side_is_kept_and_pixels_start_at_their_base_rates(visible, 
     model = random_dbm(0, visible, layers)
     with torch.no_grad():
         model.data_means.uniform_(0.1, 0.9)
-    (weight, *_), base = VariationalBound().path(model)
+    (weight, *_), base = VariationalBound(base="data").path(model)
     even, odd = visible + sum(layers[1::2]), sum(layers[0::2])
     assert weight.shape == (min(even, odd), max(even, odd))
     of_pixels, others = (base.summed, base.kept) if odd < even else (base.kept, base.summed)
@@ -123,7 +124,7 @@ def test_chains_back_start_at_the_units_kept_of_the_model(visible, layers, rando
 def test_collapsed_weights_and_one_chain_are_told(random_dbm):
     """A machine far from its base in one step; a single chain has no error, and no NaN in log Z."""
     model, split = random_dbm(0, 5, (4, 3), scale=6.0), points(10, 5)
-    found = VariationalBound(chains=5, schedule=[[0, 1, 1]])(model, split, seed=0)
+    found = VariationalBound(chains=5, schedule=[[0, 1, 1]], base="data")(model, split, seed=0)
     assert "AIS weights have collapsed" in found.warnings[0]
     assert found.diagnostics["log_z_low"] == -math.inf
     assert found.diagnostics["log_z"] < found.diagnostics["log_z_high"] < math.inf
@@ -137,6 +138,17 @@ def test_collapsed_weights_and_one_chain_are_told(random_dbm):
 def test_bad_input(wrong):
     with pytest.raises(ValueError, match="VariationalBound: expected"):
         VariationalBound(**wrong)
+
+
+@shapes
+def test_annealing_starts_at_the_machine_s_own_rates(visible, layers, random_dbm):
+    """With the units on the sides where the path has them."""
+    model = random_dbm(0, visible, layers)
+    evaluator = VariationalBound(chains=2000, burn_in=30)
+    couplings, base = evaluator.path(model)
+    again = own_rates(Couplings(*(p.detach() for p in couplings)), base.kept, 2000, 30)
+    for found, expected in ((base.kept, again.kept), (base.summed, again.summed)):
+        torch.testing.assert_close(found.sigmoid(), expected.sigmoid(), rtol=0, atol=0.08)
 
 
 def test_annealing_starts_at_the_data_or_at_fair_coins(random_dbm):
