@@ -401,7 +401,8 @@ def run_plan(
     executor = make_executor(settings.executor, min(jobs_at_once, len(jobs)), settings.threads)
     outcomes: list[Outcome] = []
     with interruptible(executor):
-        costs = estimate(jobs, executor) if settings.dry_run or plan.profile != "smoke" else {}
+        timed = settings.dry_run or plan.profile != "smoke"
+        costs = estimate(jobs, executor) if timed else [None] * len(jobs)
         print_estimate(jobs, costs, min(jobs_at_once, len(jobs)), store, specs, settings.dry_run)
         if settings.dry_run or executor.stopping:
             return [], left, executor.stopping
@@ -418,7 +419,7 @@ def cost_key(case: Case) -> str:
     return json.dumps([case.data, case.model, case.train, case.evaluate], sort_keys=True)
 
 
-def estimate(jobs: Sequence[Job], executor: Any) -> dict[str, Cost]:
+def estimate(jobs: Sequence[Job], executor: Any) -> list[Cost | None]:
     """Time a few steps of each kind of case on the spot, where its data are on this machine."""
     from hwbench import runner
 
@@ -432,12 +433,12 @@ def estimate(jobs: Sequence[Job], executor: Any) -> dict[str, Cost]:
         for done in executor.map("hwbench.runner:probe", list(kinds.values())):
             if done.outcome is not None:
                 costs[keys[done.index]] = done.outcome
-    return costs
+    return runner.net_costs(jobs, [costs.get(cost_key(job.case)) for job in jobs])
 
 
 def print_estimate(
     jobs: Sequence[Job],
-    costs: dict[str, Cost],
+    costs: Sequence[Cost | None],
     at_once: int,
     store: Store,
     specs: Sequence[Spec],
@@ -446,13 +447,15 @@ def print_estimate(
     """Print how long it should take; for a dry run, each row's share and what its seeds tell."""
     from hwbench.progress import clock
 
-    known = [costs[k].total for j in jobs if (k := cost_key(j.case)) in costs]
+    known = [cost.total for cost in costs if cost is not None]
     if known:
         total = sum(known) / len(known) * len(jobs) / at_once
         untimed = len(jobs) - len(known)
+        fits = any("fit" in stage for job in jobs for stage in job.case.train)
         err.print(
             f"about [bold]{clock(total)}[/] on {at_once} worker{'s' * (at_once > 1)}, "
             "from steps timed just now"
+            + ", and the time of fits, which is not known" * fits
             + f"; {untimed} cases could not be timed and are taken as the others"
             * (untimed > 0)
         )
@@ -468,10 +471,16 @@ def print_estimate(
     for s in specs:
         on_file = OnFile(s, store)
         for row in s.rows:
-            mine = [j.case for j in jobs if j.case.spec == s.id and j.case.row == row.name]
-            if not mine:
+            here = [
+                (job.case, cost)
+                for job, cost in zip(jobs, costs, strict=True)
+                if job.case.spec == s.id and job.case.row == row.name
+            ]
+            if not here:
                 continue
-            cost = costs.get(cost_key(mine[0]))
+            mine = [case for case, _ in here]
+            known = [cost for _, cost in here if cost is not None]
+            cost = max(known, key=lambda c: c.total, default=None)
             told = foreseen(on_file, row, mine, build.fingerprint)
             tell = "(not known yet)" if told is None else f"{told:.2g} {s.unit}"
             parts = [clock(cost.train), clock(cost.evaluate)] if cost else ["?", "?"]

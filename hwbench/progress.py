@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from types import TracebackType
@@ -34,10 +33,12 @@ def clock(seconds: float) -> str:
 class Display:
     """Live lines on a terminal; plain lines, now and then, elsewhere."""
 
-    def __init__(self, console: Console, jobs: Sequence[Job], costs: dict[str, Cost]) -> None:
+    def __init__(
+        self, console: Console, jobs: Sequence[Job], costs: Sequence[Cost | None]
+    ) -> None:
         self.console = console
         self.jobs = jobs
-        self.costs = [self._cost(job, costs) for job in jobs]
+        self.costs = [1.0 if cost is None else max(cost.total, 1.0) for cost in costs]
         self.current: dict[int, dict[str, Any]] = {}
         self.fractions = [0.0] * len(jobs)
         self.finished = 0
@@ -48,12 +49,6 @@ class Display:
             if console.is_terminal
             else None
         )
-
-    @staticmethod
-    def _cost(job: Job, costs: dict[str, Cost]) -> float:
-        case = job.case
-        key = json.dumps([case.data, case.model, case.train, case.evaluate], sort_keys=True)
-        return costs[key].total if key in costs else 1.0
 
     def __enter__(self) -> Display:
         if self.live:

@@ -418,10 +418,15 @@ def _thin(points: Sequence[Sequence[float]], most: int = 200) -> dict[str, list[
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of one case on one worker."""
+    """Seconds of one case on one worker: of each stage, 0 for a fit, and of the evaluation."""
 
-    train: float
+    stages: tuple[float, ...]
     evaluate: float
+
+    @property
+    def train(self) -> float:
+        """Return the seconds of all stages."""
+        return sum(self.stages)
 
     @property
     def total(self) -> float:
@@ -440,7 +445,7 @@ def probe(job: Job, report: Report, should_stop: Callable[[], bool]) -> Cost | N
 
         build.allow_plugins(job.plugins)
         built = pipeline.construct(job.case, pick_device(job.device))
-        seconds = 0.0
+        stages = [0.0] * len(job.case.train)
         for index, raw in enumerate(job.case.train):
             if should_stop():
                 return None
@@ -454,14 +459,35 @@ def probe(job: Job, report: Report, should_stop: Callable[[], bool]) -> Cost | N
             learner.run_steps(x)
             clock = time.monotonic()
             learner.run_steps(x.expand(3, *x.shape[1:]))
-            seconds += (time.monotonic() - clock) / 3 * learner.steps
-        if seconds == 0 and job.case.train:  # only fits
+            stages[index] = (time.monotonic() - clock) / 3 * learner.steps
+        if stages and not any(stages):  # only fits
             return None
-        return Cost(seconds, _evaluation_cost(job.case, built, should_stop))
+        return Cost(tuple(stages), _evaluation_cost(job.case, built, should_stop))
     except Interrupted:
         return None
     except Exception:  # whatever it is, the run itself will meet it and report it
         return None
+
+
+def net_costs(jobs: Sequence[Job], costs: Sequence[Cost | None]) -> list[Cost | None]:
+    """Return the costs of jobs in turn, without stages that are on file or that one before trains.
+
+    Args:
+        jobs: in the order of the run.
+        costs: of each job by itself, None where it is not known.
+    """
+    trained: set[Path] = set()
+    net: list[Cost | None] = []
+    for job, cost in zip(jobs, costs, strict=True):
+        if cost is None:
+            net.append(None)
+            continue
+        lent = [n for n, stage in enumerate(job.case.train, 1) if "rule" in stage]
+        files = {n: stage_file(job, n) for n in lent}
+        first = max((n for n in lent if files[n] in trained or files[n].exists()), default=0)
+        trained.update(files.values())
+        net.append(Cost((0.0,) * first + cost.stages[first:], cost.evaluate))
+    return net
 
 
 class _Timed(Exception):
@@ -476,17 +502,23 @@ def _evaluation_cost(case: Case, built: pipeline.Built, should_stop: Callable[[]
         evaluator = build.make("evaluate", block, classes=built.dataset.classes)
         clock = time.monotonic()
 
-        def progress(fraction: float, clock: float = clock) -> None:
+        seen: list[tuple[float, float]] = []  # what comes before the first is done but once
+
+        def progress(
+            fraction: float, clock: float = clock, seen: list[tuple[float, float]] = seen
+        ) -> None:
             if should_stop():
                 raise Interrupted
-            if fraction > 0 and (spent := time.monotonic() - clock) > TIMED:
-                raise _Timed(spent / fraction)
+            seen.append((time.monotonic(), fraction))
+            (begun, at), (now, there) = seen[0], seen[-1]
+            if there > at and now - clock > TIMED:
+                raise _Timed(now - clock + (now - begun) * (1 - there) / (there - at))
 
         try:
             evaluator(built.model, built.splits.test, seed=0, progress=progress)
             total += time.monotonic() - clock
-        except _Timed as seen:
-            total += seen.args[0]
+        except _Timed as timed:
+            total += timed.args[0]
     return total
 
 

@@ -79,12 +79,11 @@ def test_an_unknown_spec_is_an_exception(folder):
 def display(folder, spec, costs=()):
     jobs = [Job(c, folder / "r", folder / "c") for c in cases(spec, "full")[:2]]
     console = Console(file=io.StringIO(), width=200)
-    keyed = dict(zip([cli.cost_key(j.case) for j in jobs], costs, strict=False))
-    return Display(console, jobs, keyed), jobs, console
+    return Display(console, jobs, costs or [None, None]), jobs, console
 
 
 def test_one_line_for_the_table_and_one_for_each_run(folder, spec):
-    shown, jobs, console = display(folder, spec, [Cost(80.0, 20.0), Cost(10.0, 0.0)])
+    shown, jobs, console = display(folder, spec, [Cost((80.0,), 20.0), Cost((10.0,), 0.0)])
     step = {"stage": 0, "step": 30, "steps": 60, "epoch": 1.5, "objective": -7.25}
     shown.news(0, step)
     shown.news(1, {"evaluate": 0.5, "evaluator": "importance.LogLikelihood"})
@@ -98,7 +97,7 @@ def test_one_line_for_the_table_and_one_for_each_run(folder, spec):
 
 
 def test_time_left_follows_the_share_of_the_cost(folder, spec, monkeypatch):
-    shown, _, _ = display(folder, spec, [Cost(90.0, 0.0), Cost(10.0, 0.0)])
+    shown, _, _ = display(folder, spec, [Cost((90.0,), 0.0), Cost((10.0,), 0.0)])
     shown.started -= 50.0
     shown.fractions = [0.5, 0.5]
     assert shown._left() == ", 50 s left"

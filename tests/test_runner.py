@@ -274,6 +274,18 @@ def test_probe_sees_the_beginning_of_a_long_evaluation(job, monkeypatch):
     assert 10 <= cost.evaluate < 60
 
 
+def test_probe_does_not_take_what_comes_once_for_the_pace_of_an_evaluation(job, monkeypatch):
+    def prepared(self, model, points, *, seed, progress):
+        time.sleep(0.2)
+        for step in range(1000):
+            progress(step / 1000)
+            time.sleep(0.002)
+
+    monkeypatch.setattr("hwbench.evaluators.importance.LogLikelihood.__call__", prepared)
+    monkeypatch.setattr(runner, "TIMED", 0.3)
+    assert 2 <= runner.probe(job, quiet, never).evaluate < 10  # by the first report alone: 100
+
+
 def test_a_fit_cannot_be_timed_and_its_progress_is_shown_all_the_same(job, monkeypatch):
     fitted = failing(
         job,
@@ -285,7 +297,7 @@ def test_a_fit_cannot_be_timed_and_its_progress_is_shown_all_the_same(job, monke
     assert runner.probe(fitted, quiet, never) is None
     console = Console(file=io.StringIO(), width=200)
     monkeypatch.setattr(progress, "QUIET_EVERY", 0.0)
-    with progress.Display(console, [fitted], {}) as display:
+    with progress.Display(console, [fitted], [None]) as display:
         display.started -= 10
         display.news(0, {"stage": 0, "fit": 0.5, "note": "iteration 1"})
     assert "left" in console.file.getvalue()
@@ -408,6 +420,24 @@ def test_a_run_does_not_fail_where_nothing_can_be_lent(job, monkeypatch):
     monkeypatch.setattr(Path, "hardlink_to", full)
     assert runner.work(trained(job, STAGES[:2]), quiet, never).status == "done"
     assert not list(job.cache.glob("stages/*"))
+
+
+def test_an_estimate_counts_a_stage_once_and_not_where_it_is_on_file(job):
+    """Rows that share stages, another seed, and a case whose cost is not known."""
+    jobs = [
+        trained(job, STAGES[:1]),
+        trained(job, STAGES[:2]),
+        trained(job, STAGES, seed=1),
+        trained(job, [*STAGES[:2], {"fit": {"use": "em.EM"}}]),
+        trained(job, STAGES),
+    ]
+    full = [runner.Cost((1.0, 2.0, 4.0)[: len(j.case.train)], 8.0) for j in jobs]
+    found = runner.net_costs(jobs, [*full[:4], None])
+    assert [cost.stages for cost in found[:4]] == [(1.0,), (0, 2.0), (1.0, 2.0, 4.0), (0, 0, 4.0)]
+    assert [cost.evaluate for cost in found[:4]] == [8.0] * 4
+    assert found[4] is None
+    runner.work(jobs[1], quiet, never)
+    assert [cost.stages for cost in runner.net_costs(jobs[:2], full[:2])] == [(0.0,), (0.0, 0.0)]
 
 
 def test_a_stage_that_was_not_finished_is_not_lent(job):
