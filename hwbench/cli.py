@@ -456,8 +456,7 @@ def print_estimate(
             f"about [bold]{clock(total)}[/] on {at_once} worker{'s' * (at_once > 1)}, "
             "from steps timed just now"
             + ", and the time of fits, which is not known" * fits
-            + f"; {untimed} cases could not be timed and are taken as the others"
-            * (untimed > 0)
+            + f"; {untimed} cases could not be timed and are taken as the others" * (untimed > 0)
         )
     if not verbose:
         return

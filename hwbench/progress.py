@@ -33,9 +33,7 @@ def clock(seconds: float) -> str:
 class Display:
     """Live lines on a terminal; plain lines, now and then, elsewhere."""
 
-    def __init__(
-        self, console: Console, jobs: Sequence[Job], costs: Sequence[Cost | None]
-    ) -> None:
+    def __init__(self, console: Console, jobs: Sequence[Job], costs: Sequence[Cost | None]) -> None:
         self.console = console
         self.jobs = jobs
         self.costs = [1.0 if cost is None else max(cost.total, 1.0) for cost in costs]

@@ -14,9 +14,7 @@ from hwbench.protocols import Couplings
 
 
 @torch.no_grad()
-def own_rates(
-    couplings: Couplings, start: Float[Tensor, "s"], chains: int, sweeps: int
-) -> Base:
+def own_rates(couplings: Couplings, start: Float[Tensor, "s"], chains: int, sweeps: int) -> Base:
     """Return the independent units whose rates are those of the machine, as chains find them.
 
     Of all independent units they are the nearest to the machine, by KL(p ‖ base). Any base has
