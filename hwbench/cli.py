@@ -478,8 +478,8 @@ def print_estimate(
             if not here:
                 continue
             mine = [case for case, _ in here]
-            known = [cost for _, cost in here if cost is not None]
-            cost = max(known, key=lambda c: c.total, default=None)
+            costly = [cost for _, cost in here if cost is not None]
+            cost = max(costly, key=lambda c: c.total, default=None)
             told = foreseen(on_file, row, mine, build.fingerprint)
             tell = "(not known yet)" if told is None else f"{told:.2g} {s.unit}"
             parts = [clock(cost.train), clock(cost.evaluate)] if cost else ["?", "?"]
