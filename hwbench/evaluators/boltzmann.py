@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 import torch
@@ -13,7 +15,7 @@ from torch import Tensor
 
 from hwbench.evaluators.ais import Annealing, Base, Count, Segment, base_rates
 from hwbench.evaluators.rates import own_rates
-from hwbench.protocols import Couplings, DeepBoltzmannMachine
+from hwbench.protocols import Couplings, DeepBoltzmannMachine, Evaluation, HeldOut
 
 
 class VariationalBound(Annealing[DeepBoltzmannMachine]):
@@ -39,6 +41,8 @@ class VariationalBound(Annealing[DeepBoltzmannMachine]):
         base: the independent units where annealing starts: at `model` all have the machine's own
             rates (see `rates.own_rates`), at `data` the observed ones those of the training data
             and the others are fair coins, which all are at `uniform`.
+        draw: take points as means of binary pixels and draw these, by seed: for a machine that was
+            learned from grey pixels, since what it becomes sees them so.
     """
 
     kind = "lower bound"
@@ -52,6 +56,7 @@ class VariationalBound(Annealing[DeepBoltzmannMachine]):
         reverse: bool = False,
         burn_in: Annotated[int, Field(ge=0)] = 1000,
         base: Literal["model", "data", "uniform"] = "model",
+        draw: bool = False,
     ) -> None:
         super().__init__(chains, schedule, reverse, burn_in)
         if iterations < 1 or tolerance < 0:
@@ -59,12 +64,25 @@ class VariationalBound(Annealing[DeepBoltzmannMachine]):
                 "VariationalBound: expected iterations ≥ 1 and tolerance ≥ 0; found "
                 f"{iterations=}, {tolerance=}"
             )
-        self.iterations, self.tolerance, self.base = iterations, tolerance, base
+        self.iterations, self.tolerance, self.base, self.draw = iterations, tolerance, base, draw
 
     @classmethod
     def tiny(cls) -> VariationalBound:
         """Return a short schedule, enough for a handful of units."""
         return cls(chains=50, schedule=[[0, 1, 100]], reverse=True, burn_in=10)
+
+    def __call__(
+        self,
+        model: DeepBoltzmannMachine,
+        points: HeldOut,
+        *,
+        seed: int,
+        progress: Callable[[float], None] = lambda fraction: None,
+    ) -> Evaluation:
+        """Return the bound, also per point (`log_px`), and diagnostics of log Z."""
+        if self.draw:
+            points = dataclasses.replace(points, resample=True)
+        return super().__call__(model, points, seed=seed, progress=progress)
 
     def path(self, model: DeepBoltzmannMachine) -> tuple[Couplings, Base]:
         """Keep the side with fewer units."""

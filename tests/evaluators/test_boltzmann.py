@@ -9,6 +9,7 @@ import torch
 from hwbench.evaluators.ais import Base, anneal, base_rates, temperatures
 from hwbench.evaluators.boltzmann import VariationalBound
 from hwbench.evaluators.rates import own_rates
+from hwbench.numerics import generator
 from hwbench.protocols import Couplings, TestSplit
 
 SHAPES = [
@@ -132,6 +133,21 @@ def test_collapsed_weights_and_one_chain_are_told(random_dbm):
     assert math.isnan(found.metrics["log_likelihood"].mc_se)
     assert math.isfinite(found.diagnostics["log_z"])
     assert not any(math.isnan(v) for v in found.diagnostics.values())
+
+
+def test_grey_points_are_drawn_by_seed_where_asked_for(random_dbm):
+    """As the bound has it for the binary points that the seed's stream gives; else as means."""
+    model = random_dbm(0, 5, (4, 3))
+    grey = TestSplit(torch.rand(30, 5, generator=torch.Generator().manual_seed(1)))
+    drawn = torch.rand(30, 5, generator=generator(3, "evaluate", "pixels")) < grey.values
+    options = {"chains": 5, "schedule": [[0, 1, 5]], "burn_in": 5}
+    expected = VariationalBound(**options)(model, TestSplit(drawn.float()), seed=3)
+    found = VariationalBound(**options, draw=True)(model, grey, seed=3)
+    np.testing.assert_array_equal(found.per_point["log_px"], expected.per_point["log_px"])
+    other = VariationalBound(**options, draw=True)(model, grey, seed=4)
+    means = VariationalBound(**options)(model, grey, seed=3)
+    for changed in (other, means):
+        assert not np.allclose(changed.per_point["log_px"], expected.per_point["log_px"])
 
 
 @pytest.mark.parametrize("wrong", [{"chains": 0}, {"iterations": 0}, {"burn_in": -1}])
