@@ -402,8 +402,9 @@ def run_plan(
     outcomes: list[Outcome] = []
     with interruptible(executor):
         timed = settings.dry_run or plan.profile != "smoke"
-        costs = estimate(jobs, executor) if timed else [None] * len(jobs)
-        print_estimate(jobs, costs, min(jobs_at_once, len(jobs)), store, specs, settings.dry_run)
+        at_once = min(jobs_at_once, len(jobs))
+        costs = estimate(jobs, executor, at_once) if timed else [None] * len(jobs)
+        print_estimate(jobs, costs, at_once, store, specs, settings.dry_run)
         if settings.dry_run or executor.stopping:
             return [], left, executor.stopping
         with Display(err, jobs, costs) as display:
@@ -419,8 +420,11 @@ def cost_key(case: Case) -> str:
     return json.dumps([case.data, case.model, case.train, case.evaluate], sort_keys=True)
 
 
-def estimate(jobs: Sequence[Job], executor: Any) -> list[Cost | None]:
-    """Time a few steps of each kind of case on the spot, where its data are on this machine."""
+def estimate(jobs: Sequence[Job], executor: Any, at_once: int) -> list[Cost | None]:
+    """Return what each job costs, without stages that it finds on file or a job before trains.
+
+    A few steps of each kind of case are timed on the spot, where its data are on this machine.
+    """
     from hwbench import runner
 
     kinds: dict[str, Job] = {}
@@ -433,7 +437,11 @@ def estimate(jobs: Sequence[Job], executor: Any) -> list[Cost | None]:
         for done in executor.map("hwbench.runner:probe", list(kinds.values())):
             if done.outcome is not None:
                 costs[keys[done.index]] = done.outcome
-    return runner.net_costs(jobs, [costs.get(cost_key(job.case)) for job in jobs])
+        known = [i for i, job in enumerate(jobs) if cost_key(job.case) in costs]
+        left: list[list[tuple[str, bool] | None]] = [[] for _ in jobs]
+        for done in executor.map("hwbench.runner:stage_files", [jobs[i] for i in known]):
+            left[known[done.index]] = done.outcome or []
+    return runner.net_costs([costs.get(cost_key(job.case)) for job in jobs], left, at_once)
 
 
 def print_estimate(
@@ -478,11 +486,12 @@ def print_estimate(
             if not here:
                 continue
             mine = [case for case, _ in here]
-            costly = [cost for _, cost in here if cost is not None]
-            cost = max(costly, key=lambda c: c.total, default=None)
+            timed = [cost for _, cost in here if cost is not None]
             told = foreseen(on_file, row, mine, build.fingerprint)
             tell = "(not known yet)" if told is None else f"{told:.2g} {s.unit}"
-            parts = [clock(cost.train), clock(cost.evaluate)] if cost else ["?", "?"]
+            parts = ["?", "?"]
+            if timed:  # of all its cases, on one worker
+                parts = [clock(sum(c.train for c in timed)), clock(sum(c.evaluate for c in timed))]
             table.add_row(
                 f"{s.id} {'/'.join(map(str, row.at.values()))}", str(len(mine)), *parts, tell
             )

@@ -30,13 +30,26 @@ def clock(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
 
 
+def weights(jobs: Sequence[Job], costs: Sequence[Cost | None]) -> list[float]:
+    """Return the share of the whole that each job is taken for; what is not known, as the mean."""
+    known = [seconds for cost in costs if cost for seconds in cost.stages if seconds]
+    stage = sum(known) / len(known) if known else 1.0
+    mean = stage * sum(max(1, len(job.case.train)) for job in jobs) / max(1, len(jobs))
+    return [
+        mean
+        if cost is None
+        else max(1.0, cost.evaluate + sum(stage if s is None else s for s in cost.stages))
+        for cost in costs
+    ]
+
+
 class Display:
     """Live lines on a terminal; plain lines, now and then, elsewhere."""
 
     def __init__(self, console: Console, jobs: Sequence[Job], costs: Sequence[Cost | None]) -> None:
         self.console = console
         self.jobs = jobs
-        self.costs = [1.0 if cost is None else max(cost.total, 1.0) for cost in costs]
+        self.costs = weights(jobs, costs)
         self.current: dict[int, dict[str, Any]] = {}
         self.fractions = [0.0] * len(jobs)
         self.finished = 0

@@ -418,19 +418,19 @@ def _thin(points: Sequence[Sequence[float]], most: int = 200) -> dict[str, list[
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of one case on one worker: of each stage, 0 for a fit, and of the evaluation."""
+    """Seconds of one case on one worker: of each stage, None for a fit, and of the evaluation."""
 
-    stages: tuple[float, ...]
+    stages: tuple[float | None, ...]
     evaluate: float
 
     @property
     def train(self) -> float:
-        """Return the seconds of all stages."""
-        return sum(self.stages)
+        """Return the seconds of all stages that are no fits."""
+        return sum(seconds for seconds in self.stages if seconds is not None)
 
     @property
     def total(self) -> float:
-        """Return the seconds of the whole."""
+        """Return the seconds of the whole, but for fits."""
         return self.train + self.evaluate
 
 
@@ -445,7 +445,7 @@ def probe(job: Job, report: Report, should_stop: Callable[[], bool]) -> Cost | N
 
         build.allow_plugins(job.plugins)
         built = pipeline.construct(job.case, pick_device(job.device))
-        stages = [0.0] * len(job.case.train)
+        stages: list[float | None] = [None] * len(job.case.train)
         for index, raw in enumerate(job.case.train):
             if should_stop():
                 return None
@@ -460,7 +460,7 @@ def probe(job: Job, report: Report, should_stop: Callable[[], bool]) -> Cost | N
             clock = time.monotonic()
             learner.run_steps(x.expand(3, *x.shape[1:]))
             stages[index] = (time.monotonic() - clock) / 3 * learner.steps
-        if stages and not any(stages):  # only fits
+        if stages and not any("rule" in stage for stage in job.case.train):
             return None
         return Cost(tuple(stages), _evaluation_cost(job.case, built, should_stop))
     except Interrupted:
@@ -469,24 +469,41 @@ def probe(job: Job, report: Report, should_stop: Callable[[], bool]) -> Cost | N
         return None
 
 
-def net_costs(jobs: Sequence[Job], costs: Sequence[Cost | None]) -> list[Cost | None]:
-    """Return the costs of jobs in turn, without stages that are on file or that one before trains.
+def stage_files(
+    job: Job, report: Report, should_stop: Callable[[], bool]
+) -> list[tuple[str, bool] | None]:
+    """Return the name of what each stage leaves for other cases, and whether it is on file.
+
+    None for a fit, which leaves nothing. Names hold for the process that trains, with its threads.
+    """
+    files = [
+        stage_file(job, number) if "rule" in stage else None
+        for number, stage in enumerate(job.case.train, 1)
+    ]
+    return [None if file is None else (file.name, file.exists()) for file in files]
+
+
+def net_costs(
+    costs: Sequence[Cost | None],
+    left: Sequence[Sequence[tuple[str, bool] | None]],
+    at_once: int,
+) -> list[Cost | None]:
+    """Return the costs of jobs without stages that are on file or that a job before has trained.
 
     Args:
-        jobs: in the order of the run.
-        costs: of each job by itself, None where it is not known.
+        costs: of each job by itself, in the order of the run; None where it is not known.
+        left: for each job what `stage_files` returns.
+        at_once: number of workers: jobs that begin together do not wait for each other.
     """
-    trained: set[Path] = set()
     net: list[Cost | None] = []
-    for job, cost in zip(jobs, costs, strict=True):
-        if cost is None:
-            net.append(None)
-            continue
-        lent = [n for n, stage in enumerate(job.case.train, 1) if "rule" in stage]
-        files = {n: stage_file(job, n) for n in lent}
-        first = max((n for n in lent if files[n] in trained or files[n].exists()), default=0)
-        trained.update(files.values())
-        net.append(Cost((0.0,) * first + cost.stages[first:], cost.evaluate))
+    for number, (cost, mine) in enumerate(zip(costs, left, strict=True)):
+        before = left[: max(0, number + 1 - at_once)]
+        trained = {file[0] for stages in before for file in stages if file is not None}
+        have = [n for n, f in enumerate(mine, 1) if f is not None and (f[1] or f[0] in trained)]
+        first = max(have, default=0)
+        if cost is not None:
+            cost = Cost((0.0,) * first + cost.stages[first:], cost.evaluate)
+        net.append(cost)
     return net
 
 
@@ -502,7 +519,7 @@ def _evaluation_cost(case: Case, built: pipeline.Built, should_stop: Callable[[]
         evaluator = build.make("evaluate", block, classes=built.dataset.classes)
         clock = time.monotonic()
 
-        seen: list[tuple[float, float]] = []  # what comes before the first is done but once
+        seen: list[tuple[float, float]] = []  # the pace is that from the first of these on
 
         def progress(
             fraction: float, clock: float = clock, seen: list[tuple[float, float]] = seen
@@ -511,7 +528,7 @@ def _evaluation_cost(case: Case, built: pipeline.Built, should_stop: Callable[[]
                 raise Interrupted
             seen.append((time.monotonic(), fraction))
             (begun, at), (now, there) = seen[0], seen[-1]
-            if there > at and now - clock > TIMED:
+            if there > at and now - begun > TIMED:
                 raise _Timed(now - clock + (now - begun) * (1 - there) / (there - at))
 
         try:

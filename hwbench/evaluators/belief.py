@@ -26,7 +26,7 @@ class SampledBound(Annealing[BeliefNetwork]):
     upper units are summed out. Log Ẑ is low in expectation, so the reported bound is high;
     `mc_se` is the delta method's σ̂ / Ẑ. The error of the K samples is not in it: over N points it
     is their standard deviation over √(K N). With one layer the model is an RBM and nothing is
-    sampled.
+    sampled: at base `data` it is measured as by `ais.AIS`.
 
     For diagnostics see `ais.Annealing`.
 
@@ -69,7 +69,7 @@ class SampledBound(Annealing[BeliefNetwork]):
         couplings = model.pair(len(model.layers)).couplings()
         lower = base_rates(model.ascend(model.data_means[None], len(model.layers) - 1)[0])
         if self.base == "model":
-            return couplings, own_rates(couplings, lower, self.chains, self.burn_in)
+            return couplings, Base(*own_rates(couplings, lower, self.burn_in))
         return couplings, Base(lower, torch.zeros_like(couplings.hidden_bias))
 
     def relaxed(self, model: BeliefNetwork, x: Float[Tensor, "m d"]) -> Float[Tensor, "m s"]:

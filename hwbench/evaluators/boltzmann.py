@@ -40,7 +40,7 @@ class VariationalBound(Annealing[DeepBoltzmannMachine]):
         burn_in: sweeps; also of the chains that find the machine's own rates.
         base: the independent units where annealing starts: at `model` all have the machine's own
             rates (see `rates.own_rates`), at `data` the observed ones those of the training data
-            and the others are fair coins, which all are at `uniform`.
+            and the others are fair coins, at `uniform` all are fair coins.
         draw: take points as means of binary pixels and draw these, by seed: for a machine that was
             learned from grey pixels, since what it becomes sees them so.
     """
@@ -88,15 +88,16 @@ class VariationalBound(Annealing[DeepBoltzmannMachine]):
         """Keep the side with fewer units."""
         weight, even, odd = model.couplings()
         rates = base_rates(model.data_means)
-        even_base = torch.cat([rates, rates.new_zeros(len(even) - len(rates))])
+        of_even = torch.cat([rates, rates.new_zeros(len(even) - len(rates))])
+        of_odd = torch.zeros_like(odd)
         if self.base == "uniform":
-            even_base = torch.zeros_like(even)
-        base = Base(even_base, torch.zeros_like(odd))
-        if self.base == "model":
-            base = own_rates(Couplings(weight, even, odd), even_base, self.chains, self.burn_in)
+            of_even = torch.zeros_like(even)
+        elif self.base == "model":
+            couplings = Couplings(weight, even, odd)
+            of_even, of_odd = own_rates(couplings, of_even, self.burn_in)
         if _keeps_odd(model):
-            return Couplings(weight.t(), odd, even), Base(base.summed, base.kept)
-        return Couplings(weight, even, odd), base
+            return Couplings(weight.t(), odd, even), Base(of_odd, of_even)
+        return Couplings(weight, even, odd), Base(of_even, of_odd)
 
     def relaxed(self, model: DeepBoltzmannMachine, x: Float[Tensor, "m d"]) -> Float[Tensor, "m s"]:
         """Return the kept layers after the sweeps."""
