@@ -12,7 +12,7 @@ from rich.console import Console
 
 import hwbench
 from hwbench import cli
-from hwbench.progress import Display, clock, describe
+from hwbench.progress import Display, clock, describe, weights
 from hwbench.runner import Cost, Job, Outcome
 from hwbench.spec import SpecError, cases
 
@@ -103,6 +103,16 @@ def test_time_left_follows_the_share_of_the_cost(folder, spec, monkeypatch):
     assert shown._left() == ", 50 s left"
     shown.fractions = [1.0, 0.0]
     assert shown._left() == ", 6 s left"
+
+
+def test_what_is_not_known_counts_as_the_mean_of_what_is(folder, spec):
+    """A fit as a stage, a case as its stages; what costs nothing still counts for a second."""
+    jobs = [Job(c, folder / "r", folder / "c") for c in cases(spec, "full")[:2]]
+    stages = [len(job.case.train) for job in jobs]
+    mean = 6.0 * sum(stages) / 2
+    assert weights(jobs, [Cost((4.0, 8.0, None), 2.0), None]) == [20.0, mean]
+    assert weights(jobs, [Cost((0.0,), 0.0), Cost((0.0, 3.0), 0.0)]) == [1.0, 3.0]
+    assert weights(jobs, [None, None]) == [sum(stages) / 2] * 2
 
 
 @pytest.mark.parametrize(
