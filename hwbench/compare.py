@@ -692,7 +692,7 @@ def judge_row(
     spread = _spread(on_file, of)
     if difference is not None and published is not None and spread is not None:
         draw: float | None = 0.0
-        if published.error is not None and of.results[0].case.data.get("pixels") == "dynamic":
+        if published.error is not None and of.results[0].case.pixels == "dynamic":
             draw = _draw_variance(of.results, spec.metric, on_file.store)
         if draw is None:
             notes.append("the draw of test pixels is not counted: no values per image on file")
@@ -1131,9 +1131,9 @@ def _elsewhere(spec: Spec, row: Row, settings: Mapping[tuple[str, ...], Setting]
 # --- a method of one's own ------------------------------------------------------------------------
 
 
-def _same_points(a: Mapping[str, Any], b: Mapping[str, Any]) -> bool:
-    """Say whether two data blocks are the same images shown the same way."""
-    return a.get("use") == b.get("use") and a.get("pixels") == b.get("pixels")
+def _same_points(a: Case, b: Case) -> bool:
+    """Say whether two cases have the same images shown the same way."""
+    return a.data.get("use") == b.data.get("use") and a.pixels == b.pixels
 
 
 def versus(on_file: OnFile, mine: OnFile, profiles: Sequence[Profile]) -> list[ClaimOutcome]:
@@ -1174,7 +1174,7 @@ def _against_measured(
                 (sign * float(np.mean([*_values(group, spec.metric).values()])), rival, group)
                 for rival in rivals
                 for group in on_file.at(rival, profile).measured(spec.metric)
-                if _same_points(group[0].case.data, own[0].case.data)
+                if _same_points(group[0].case, own[0].case)
             ]
             if not found:
                 continue
@@ -1199,14 +1199,14 @@ def _against_published(
     own = measure(mine, row, profiles)
     if own.mean is None or own.profile is None:
         return _missing({"against": "best published"}, f"no results of {label(row)}")
-    data = own.results[0].case.data
+    case = own.results[0].case
     printed = [
         (sign * published.value, rival, published)
         for rival in rivals
         if (published := spec.judged(rival)) is not None
         and not rival.incomparable
         and (spec.known(rival) != "memory" or spec.confidence(rival) == "high")
-        and _same_points(variants(spec, rival, "full", 0)[0].data, data)
+        and _same_points(variants(spec, rival, "full", 0)[0], case)
     ]
     if not printed:
         return _missing({"against": "best published"}, "nothing was published on the same data")

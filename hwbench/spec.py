@@ -593,6 +593,13 @@ class Case(Strict):
         ).hexdigest()
 
     @property
+    def pixels(self) -> str | None:
+        """Return how points are presented; grey ones that are drawn to be measured are dynamic."""
+        pixels: str | None = self.data.get("pixels")
+        drawn = any(block.get("draw") for block in self.evaluate)
+        return "dynamic" if pixels == "grey" and drawn else pixels
+
+    @property
     def row(self) -> str:
         """Return the row's file-safe name."""
         return row_name(self.at)

@@ -515,6 +515,24 @@ def test_a_cases_hash_is_stable_and_blind_to_prose(tmp_path):
     assert len({variants(spec, row, "full", s)[0].key for row in spec.rows for s in range(5)}) == 15
 
 
+@pytest.mark.parametrize(
+    ("pixels", "drawn", "presented"),
+    [
+        ("grey", True, "dynamic"),
+        ("grey", False, "grey"),
+        ("fixed", True, "fixed"),
+        ("dynamic", False, "dynamic"),
+        (None, True, None),
+    ],
+)
+def test_grey_points_that_are_drawn_to_be_measured_are_dynamic(tmp_path, pixels, drawn, presented):
+    spec = load(write(tmp_path))
+    case = variants(spec, spec.rows[0], "full", 0)[0]
+    data = {"use": "mnist.MNIST"} if pixels is None else {"use": "mnist.MNIST", "pixels": pixels}
+    evaluate = [{"use": "boltzmann.VariationalBound", "draw": drawn}]
+    assert case.model_copy(update={"data": data, "evaluate": evaluate}).pixels == presented
+
+
 def test_a_case_survives_json(tmp_path):
     spec = load(write(tmp_path))
     for case in cases(spec, "quick"):

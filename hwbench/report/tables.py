@@ -346,7 +346,7 @@ def protocol_fields(case: Case) -> dict[str, Any]:
     out["data"] = {k: v for k, v in case.data.items() if k != "pixels"}
     if case.stands_in_for:
         out["standing in for"] = case.stands_in_for
-    out["pixels"] = case.data.get("pixels", "not applicable")
+    out["pixels"] = case.pixels or "not applicable"
     out["model"] = case.model
     for i, stage in enumerate(case.train):
         prefix = f"stage {i + 1}: " if len(case.train) > 1 else ""
@@ -611,9 +611,7 @@ def facts(outcome: RowOutcome, metric: str) -> dict[str, str]:
         points = sorted({m.n for m in stored} - {0})
         if points:
             out["points"] = ", ".join(count(p) for p in points) + " test points"
-    pixels = sorted(
-        {str(r.case.data["pixels"]) for r in outcome.results if "pixels" in r.case.data}
-    )
+    pixels = sorted({r.case.pixels for r in outcome.results if r.case.pixels is not None})
     if pixels:
         out["pixels"] = " and ".join(map(clean, pixels)) + " pixels"
     used = sorted(
