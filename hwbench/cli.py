@@ -459,11 +459,11 @@ def print_estimate(
     if known:
         total = sum(known) / len(known) * len(jobs) / at_once
         untimed = len(jobs) - len(known)
-        fits = any("fit" in stage for job in jobs for stage in job.case.train)
+        fits = any(seconds is None for cost in costs if cost for seconds in cost.stages)
         err.print(
             f"about [bold]{clock(total)}[/] on {at_once} worker{'s' * (at_once > 1)}, "
             "from steps timed just now"
-            + ", and the time of fits, which is not known" * fits
+            + "; how long the fits after them take is not known" * fits
             + f"; {untimed} cases could not be timed and are taken as the others" * (untimed > 0)
         )
     if not verbose:

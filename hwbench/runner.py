@@ -496,9 +496,10 @@ def net_costs(
         at_once: number of workers: jobs that begin together do not wait for each other.
     """
     net: list[Cost | None] = []
+    trained: set[str] = set()
     for number, (cost, mine) in enumerate(zip(costs, left, strict=True)):
-        before = left[: max(0, number + 1 - at_once)]
-        trained = {file[0] for stages in before for file in stages if file is not None}
+        if number >= at_once:
+            trained.update(file[0] for file in left[number - at_once] if file is not None)
         have = [n for n, f in enumerate(mine, 1) if f is not None and (f[1] or f[0] in trained)]
         first = max(have, default=0)
         if cost is not None:

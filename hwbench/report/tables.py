@@ -346,7 +346,7 @@ def protocol_fields(case: Case) -> dict[str, Any]:
     out["data"] = {k: v for k, v in case.data.items() if k != "pixels"}
     if case.stands_in_for:
         out["standing in for"] = case.stands_in_for
-    out["pixels"] = case.pixels or "not applicable"
+    out["pixels"] = case.data.get("pixels", "not applicable")
     out["model"] = case.model
     for i, stage in enumerate(case.train):
         prefix = f"stage {i + 1}: " if len(case.train) > 1 else ""
