@@ -27,7 +27,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from hwbench import build, pipeline
+from hwbench import build, pipeline, products
 from hwbench.numerics import stream
 from hwbench.protocols import (
     DataMissing,
@@ -99,10 +99,13 @@ def machine(device: torch.device) -> dict[str, Any]:
             if line.startswith("model name"):
                 name = line.split(":", 1)[1].strip()
                 break
+    precision = f"float32, matmul {torch.get_float32_matmul_precision()}"
+    if not products.native(device):
+        precision += ", of bfloat16 by way of float32"
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU ({name})",
         "threads": torch.get_num_threads(),
-        "precision": f"float32, matmul {torch.get_float32_matmul_precision()}",
+        "precision": precision,
         "python": platform.python_version(),
         "torch": torch.__version__,
         "hwbench": metadata.version("hwbench"),
@@ -307,7 +310,8 @@ def run_case(
     built = pipeline.construct(case, device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    progress = pipeline.train(case, built, folder, hooks)
+    with products.fast(device):
+        progress = pipeline.train(case, built, folder, hooks)
     lend(job, state)
     weights = {k: v.detach().contiguous().cpu() for k, v in built.model.state_dict().items()}
     folder.mkdir(parents=True, exist_ok=True)
@@ -456,9 +460,10 @@ def probe(job: Job, report: Report, should_stop: Callable[[], bool]) -> Cost | N
             )
             batch = torch.arange(learner.batch_size, device=built.device)
             x = built.splits.train.batch(batch)[None]
-            learner.run_steps(x)
-            clock = time.monotonic()
-            learner.run_steps(x.expand(3, *x.shape[1:]))
+            with products.fast(built.device):
+                learner.run_steps(x)
+                clock = time.monotonic()
+                learner.run_steps(x.expand(3, *x.shape[1:]))
             stages[index] = (time.monotonic() - clock) / 3 * learner.steps
         if stages and not any("rule" in stage for stage in job.case.train):
             return None

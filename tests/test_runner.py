@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 import torch
 from rich.console import Console
+from torch.overrides import TorchFunctionMode
 
-from hwbench import build, learner, pipeline, progress, runner
+from hwbench import build, learner, pipeline, products, progress, runner
 from hwbench.protocols import DataMissing, Interrupted
 from hwbench.spec import cases
 from hwbench.store import Store
@@ -361,6 +362,25 @@ def test_stages_that_another_case_has_trained_are_not_trained_again(folder, job,
     assert runner.work(again, news.append, never).metrics == expected
     assert {item["stage"] for item in news if "stage" in item} == set(range(len(begun), 3))
     assert Store(again.results).read(again.case).steps == 180  # all that the numbers rest on
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_products_in_bfloat16_go_by_way_of_float32_where_the_cpu_has_none(job, native, monkeypatch):
+    """As well when a run is timed as when it trains; and the result says so."""
+    monkeypatch.setattr(products, "native", lambda device: native)
+    seen = set()
+    monkeypatch.setattr(
+        products.RoundedProducts,
+        "__enter__",
+        lambda self: seen.add("entered") or TorchFunctionMode.__enter__(self),
+    )
+    runner.probe(job, quiet, never)
+    assert seen == (set() if native else {"entered"})
+    seen.clear()
+    assert runner.work(job, quiet, never).status == "done"
+    assert seen == (set() if native else {"entered"})
+    precision = Store(job.results).read(job.case).machine["precision"]
+    assert ("bfloat16" in precision) is not native
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,101 @@
+"""Products of rounded factors by way of float32, against float64 and against those of torch."""
+
+import contextlib
+
+import pytest
+import torch
+from torch.nn import functional as F
+
+from hwbench import products
+from hwbench.models.dbm import DBM
+from hwbench.protocols import TrainSplit
+from hwbench.rules.boltzmann import MeanFieldPCD
+
+HALF = 2**-8  # the most that rounding to the 8 bits of bfloat16 moves a number, relatively
+
+
+@pytest.fixture
+def factors():
+    torch.manual_seed(0)
+    return torch.randn(7), torch.randn(5, 300), torch.randn(300, 7)
+
+
+CALLS = {
+    "addmm": lambda c, x, w: torch.addmm(c, x, w),
+    "addmm of a view": lambda c, x, w: torch.addmm(c, x, w.t().contiguous().t()),
+    "mm": lambda c, x, w: torch.mm(x, w) + c,
+    "matmul": lambda c, x, w: torch.matmul(x, w) + c,
+    "@": lambda c, x, w: x @ w + c,
+    "a method": lambda c, x, w: c.expand(5, 7).addmm(x, w),
+    "linear": lambda c, x, w: F.linear(x, w.t(), c),
+    "linear without a bias": lambda c, x, w: F.linear(x, w.t()) + c,
+}
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_what_comes_out_is_rounded_once_or_twice(call, factors):
+    """Against float64 products of the rounded factors, summed: float32 sums and what is rounded."""
+    low = [value.bfloat16() for value in factors]
+    expected = call(*(value.double() for value in low))
+    with products.RoundedProducts():
+        found = call(*low)
+    assert found.dtype == torch.bfloat16
+    size = expected.abs() + low[0].double().abs()
+    assert ((found.double() - expected).abs() <= 2 * HALF * size + 1e-5).all()
+
+
+@pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
+def test_no_product_is_left_to_torch(call, factors, monkeypatch):
+    """Not even one: within, factors of bfloat16 reach torch as float32 alone."""
+    seen = []
+
+    class Watch(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            if "mm" in func.__name__:
+                seen.extend(value.dtype for value in args)
+            return func(*args, **(kwargs or {}))
+
+    with Watch(), products.RoundedProducts():
+        call(*(value.bfloat16() for value in factors))
+    assert seen
+    assert set(seen) == {torch.float32}
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_other_types_are_left_alone(dtype, factors):
+    values = [value.to(dtype) for value in factors]
+    with products.RoundedProducts():
+        for call in CALLS.values():
+            found = call(*values)
+            assert found.dtype == dtype
+    for call in CALLS.values():
+        plain = call(*values)
+        with products.RoundedProducts():
+            assert torch.equal(call(*values), plain)
+
+
+def test_a_joint_step_is_that_of_torch():
+    """Means are rounded alike but where sums fall across an edge; so few draws differ."""
+    found = []
+    for context in (contextlib.nullcontext(), products.RoundedProducts()):
+        torch.manual_seed(0)
+        model = DBM(20, layers=[12, 8], init=0.3)
+        rule = MeanFieldPCD(iterations=5, sweeps=1, chains=50, precision="bfloat16")
+        x = torch.rand(50, 20).round()
+        rule.begin(model, TrainSplit(x))
+        with context:
+            rule.backward(model, x)
+        found.append([p.grad for p in (*model.weights, *model.biases)])
+    for plain, wide in zip(*found, strict=True):
+        assert (plain - wide).abs().max() < 0.02
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_they_are_used_where_the_cpu_has_none(native, monkeypatch):
+    monkeypatch.setattr(products, "native", lambda device: native)
+    with products.fast(torch.device("cpu")) as mode:
+        assert isinstance(mode, products.RoundedProducts) is not native
+
+
+def test_a_gpu_has_its_own():
+    assert products.native(torch.device("cuda", 0))
