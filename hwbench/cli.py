@@ -381,14 +381,14 @@ def run_plan(
         err.print(f"\n[bold white on red] {plan.banner} [/]\n")
     names = ", ".join(s.id for s in specs)
     err.print(
-        f"[bold]{names}[/] at profile [bold]{plan.profile}[/]: {len(plan.cases)} cases, "
+        f"[bold]{names}[/] at profile [bold]{plan.profile}[/]: {count(len(plan.cases), 'case')}, "
         f"{on_file} on file, {len(cases)} to run"
     )
     if on_file and not settings.dry_run:
         err.print("what is on file is not run again; --results DIR runs it anew in your own folder")
     if left:
         err.print(
-            f"{len(left)} cases failed before and are left alone; --retry-failed runs them again",
+            f"{count(len(left), 'case')} failed before, left alone; --retry-failed runs such again",
             style="yellow",
         )
     for use, instead in sorted(
@@ -444,6 +444,11 @@ def estimate(jobs: Sequence[Job], executor: Any, at_once: int) -> list[Cost | No
     return runner.net_costs([costs.get(cost_key(job.case)) for job in jobs], left, at_once)
 
 
+def count(number: int, noun: str) -> str:
+    """Return "1 case" or "3 cases"."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def print_estimate(
     jobs: Sequence[Job],
     costs: Sequence[Cost | None],
@@ -464,7 +469,7 @@ def print_estimate(
             f"about [bold]{clock(total)}[/] on {at_once} worker{'s' * (at_once > 1)}, "
             "from steps timed just now"
             + "; how long the fits after them take is not known" * fits
-            + f"; {untimed} cases could not be timed and are taken as the others" * (untimed > 0)
+            + f"; {count(untimed, 'case')} could not be timed, taken as the others" * (untimed > 0)
         )
     if not verbose:
         return
@@ -596,7 +601,7 @@ def check(
     build.allow_plugins(plugin or [])
     specs = load_specs(files, benchmarks_folder(benchmarks))
     for s in specs:
-        out.print(f"{s.id}: {len(s.rows)} rows, {len(s.claims)} claims: fine")
+        out.print(f"{s.id}: {count(len(s.rows), 'row')}, {count(len(s.claims), 'claim')}: fine")
 
 
 @app.command()

@@ -342,7 +342,7 @@ def test_data_that_do_not_fit_a_machine_fail_before_pretraining(machine, capsys,
 
 def test_check_passes_a_good_spec(folder, capsys):
     assert run("check") == 0
-    assert "tiny/table: 2 rows, 1 claims: fine" in capsys.readouterr().out
+    assert "tiny/table: 2 rows, 1 claim: fine" in capsys.readouterr().out
 
 
 def test_schema_is_json_schema(folder, capsys):
