@@ -30,7 +30,7 @@ def native(device: torch.device) -> bool:
     """
     if device.type != "cpu":
         return True
-    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+    return torch._C._has_mkldnn and bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
 
 
 def fast(device: torch.device) -> contextlib.AbstractContextManager[Any]:
@@ -53,7 +53,13 @@ class RoundedProducts(TorchFunctionMode):
     ) -> Any:
         """Call a function of torch, products by way of float32."""
         kwargs = kwargs or {}
-        if func not in _PRODUCTS or args[0].dtype != torch.bfloat16:
+        if func not in _PRODUCTS or "out" in kwargs:
             return func(*args, **kwargs)
-        wide = [value.float() if isinstance(value, Tensor) else value for value in args]
-        return func(*wide, **kwargs).bfloat16()
+        given = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
+        if any(value.dtype != torch.bfloat16 for value in given):
+            return func(*args, **kwargs)
+        return func(*map(_wide, args), **{k: _wide(v) for k, v in kwargs.items()}).bfloat16()
+
+
+def _wide(value: Any) -> Any:
+    return value.float() if isinstance(value, Tensor) else value

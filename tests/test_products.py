@@ -28,6 +28,7 @@ CALLS = {
     "@": lambda c, x, w: x @ w + c,
     "a method": lambda c, x, w: c.expand(5, 7).addmm(x, w),
     "linear": lambda c, x, w: F.linear(x, w.t(), c),
+    "by name": lambda c, x, w: torch.addmm(input=c, mat1=x, mat2=w, beta=1, alpha=1),
     "linear without a bias": lambda c, x, w: F.linear(x, w.t()) + c,
 }
 
@@ -72,6 +73,12 @@ def test_other_types_are_left_alone(dtype, factors):
         plain = call(*values)
         with products.RoundedProducts():
             assert torch.equal(call(*values), plain)
+
+
+def test_types_that_do_not_match_are_refused_as_ever(factors):
+    _, x, w = factors
+    with products.RoundedProducts(), pytest.raises(RuntimeError, match="dtype"):
+        x.bfloat16() @ w
 
 
 def test_a_joint_step_is_that_of_torch():
