@@ -99,7 +99,7 @@ class Display:
         marks = {"done": ("✓", "green"), "on file": ("=", "dim"), "interrupted": ("…", "yellow")}
         mark, style = marks.get(outcome.status, ("✗", "red"))
         style = "yellow" if outcome.warnings else style
-        values = ", ".join(f"{k} {v:.2f}" for k, v in list(outcome.metrics.items())[:1])
+        values = ", ".join(f"{k} {digits(v)}" for k, v in list(outcome.metrics.items())[:1])
         detail = values or outcome.message or outcome.status
         if outcome.warnings:
             detail = f"{detail}, {len(outcome.warnings)} warning{'s'[: len(outcome.warnings) > 1]}"
@@ -135,6 +135,11 @@ class Display:
                 self.console.print(line, markup=False)
 
 
+def digits(value: float) -> str:
+    """Return nats to two decimals, and shares to four."""
+    return f"{value:.4f}" if abs(value) < 1 else f"{value:.2f}"
+
+
 def describe(state: dict[str, Any]) -> str:
     """Return one run's state as a phrase."""
     if "waiting" in state and "step" not in state:
@@ -146,5 +151,5 @@ def describe(state: dict[str, Any]) -> str:
     if "step" not in state:
         return "starting"
     text = f"step {state['step']}/{state['steps']}, epoch {state['epoch']:.1f}"
-    text = f"{text}, objective {state['objective']:.2f}"
-    return f"{text}, validation {state['validation']:.2f}" if "validation" in state else text
+    text = f"{text}, objective {digits(state['objective'])}"
+    return f"{text}, validation {digits(state['validation'])}" if "validation" in state else text

@@ -94,6 +94,8 @@ def test_one_line_for_the_table_and_one_for_each_run(folder, spec):
     shown.done(Outcome(jobs[0].case, "done", metrics={"log_likelihood": -6.5}, seconds=3.0))
     assert shown._lines()[0].startswith("1/2")
     assert "log_likelihood -6.50 (3 s)" in console.file.getvalue()
+    shown.done(Outcome(jobs[1].case, "done", metrics={"error": 0.0162}, seconds=3.0))
+    assert "error 0.0162 (3 s)" in console.file.getvalue()
 
 
 def test_time_left_follows_the_share_of_the_cost(folder, spec, monkeypatch):
@@ -124,6 +126,10 @@ def test_what_is_not_known_counts_as_the_mean_of_what_is(folder, spec):
         (
             {"step": 1, "steps": 2, "epoch": 0.5, "objective": -1.0, "validation": -2.0},
             "step 1/2, epoch 0.5, objective -1.00, validation -2.00",
+        ),
+        (
+            {"step": 1, "steps": 2, "epoch": 0.5, "objective": -21.5, "validation": 0.0153},
+            "step 1/2, epoch 0.5, objective -21.50, validation 0.0153",
         ),
     ],
 )
