@@ -11,6 +11,7 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from hwbench import build
 from hwbench import spec as sp
 from hwbench.spec import (
     Located,
@@ -288,6 +289,17 @@ def test_no_wrong_value_anywhere_crashes_the_loader(tmp_path_factory, data):
     spec, _, problems = sp.parse(path)
     assert all(1 <= p.line <= lines and p.field and p.message for p in problems)
     assert problems or (spec is not None and cases(spec, "full"))
+
+
+@pytest.mark.parametrize("value", [[], {}, ["bars"], 3, None, True])
+def test_a_data_set_that_is_no_name_is_a_mistake_and_no_crash(tmp_path, value):
+    """Loading leaves it to the check of blocks, which knows what names there are."""
+    document = yaml.safe_load(TABLE)
+    document["rows"][2]["data"] = {"use": value}
+    path = write(tmp_path, yaml.safe_dump(document))
+    case = next(c for c in cases(load(path), "full") if c.data["use"] == value)
+    with pytest.raises(build.BuildError, match="a data block needs `use`, the name of a class"):
+        build.make("data", case.data)
 
 
 # --- values ---------------------------------------------------------------------------------------
