@@ -99,13 +99,10 @@ def machine(device: torch.device) -> dict[str, Any]:
             if line.startswith("model name"):
                 name = line.split(":", 1)[1].strip()
                 break
-    precision = f"float32, matmul {torch.get_float32_matmul_precision()}"
-    if not products.native(device):
-        precision += ", of bfloat16 by way of float32"
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU ({name})",
         "threads": torch.get_num_threads(),
-        "precision": precision,
+        "precision": f"float32, matmul {torch.get_float32_matmul_precision()}",
         "python": platform.python_version(),
         "torch": torch.__version__,
         "hwbench": metadata.version("hwbench"),
@@ -310,7 +307,7 @@ def run_case(
     built = pipeline.construct(case, device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    with products.fast(device):
+    with products.fast(device, case) as rounded:
         progress = pipeline.train(case, built, folder, hooks)
     lend(job, state)
     weights = {k: v.detach().contiguous().cpu() for k, v in built.model.state_dict().items()}
@@ -359,7 +356,7 @@ def run_case(
         seconds=seconds,
         steps_per_second=progress.steps_total / progress.seconds if progress.seconds > 0 else None,
         peak_memory_mb=round(peak, 1),
-        machine=machine(device),
+        machine=machine(device) | ({"bfloat16": "by way of float32"} if rounded else {}),
         commit=commit(),
         started=started,
         warnings=found.warnings,
@@ -460,7 +457,7 @@ def probe(job: Job, report: Report, should_stop: Callable[[], bool]) -> Cost | N
             )
             batch = torch.arange(learner.batch_size, device=built.device)
             x = built.splits.train.batch(batch)[None]
-            with products.fast(built.device):
+            with products.fast(built.device, job.case):
                 learner.run_steps(x)
                 clock = time.monotonic()
                 learner.run_steps(x.expand(3, *x.shape[1:]))

@@ -10,6 +10,7 @@ from hwbench import products
 from hwbench.models.dbm import DBM
 from hwbench.protocols import TrainSplit
 from hwbench.rules.boltzmann import MeanFieldPCD
+from hwbench.spec import cases
 
 HALF = 2**-8  # the most that rounding to the 8 bits of bfloat16 moves a number, relatively
 
@@ -98,10 +99,15 @@ def test_a_joint_step_is_that_of_torch():
 
 
 @pytest.mark.parametrize("native", [True, False])
-def test_they_are_used_where_the_cpu_has_none(native, monkeypatch):
+@pytest.mark.parametrize("precision", [None, "float32", "bfloat16"])
+def test_they_are_used_where_a_rule_asks_and_the_cpu_has_none(precision, native, spec, monkeypatch):
     monkeypatch.setattr(products, "native", lambda device: native)
-    with products.fast(torch.device("cpu")) as mode:
-        assert isinstance(mode, products.RoundedProducts) is not native
+    rule = {"use": "boltzmann.MeanFieldPCD"} | ({"precision": precision} if precision else {})
+    stages = [{"rule": {"use": "bounds.IWAE"}}, {"rule": rule}, {"fit": {"use": "em.EM"}}]
+    case = cases(spec, "full")[0].model_copy(update={"train": stages})
+    with products.fast(torch.device("cpu"), case) as mode:
+        asked = precision == "bfloat16" and not native
+        assert isinstance(mode, products.RoundedProducts) is asked
 
 
 def test_a_gpu_has_its_own():

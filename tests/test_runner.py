@@ -365,7 +365,10 @@ def test_stages_that_another_case_has_trained_are_not_trained_again(folder, job,
 
 
 @pytest.mark.parametrize("native", [True, False])
-def test_products_in_bfloat16_go_by_way_of_float32_where_the_cpu_has_none(job, native, monkeypatch):
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_bfloat16_goes_by_way_of_float32_where_the_cpu_has_none(
+    precision, native, job, monkeypatch
+):
     """As well when a run is timed as when it trains; and the result says so."""
     monkeypatch.setattr(products, "native", lambda device: native)
     seen = set()
@@ -374,13 +377,16 @@ def test_products_in_bfloat16_go_by_way_of_float32_where_the_cpu_has_none(job, n
         "__enter__",
         lambda self: seen.add("entered") or TorchFunctionMode.__enter__(self),
     )
-    runner.probe(job, quiet, never)
-    assert seen == (set() if native else {"entered"})
+    rule = {"use": "boltzmann.MeanFieldPCD", "chains": 10, "precision": precision}
+    stage = {"rule": rule, "optimizer": {"use": "SGD", "lr": 0.01}, "batch_size": 50, "epochs": 1}
+    low = trained(job, [stage], model={"use": "dbm.DBM", "layers": [4, 3]}, evaluate=[])
+    wanted = {"entered"} if precision == "bfloat16" and not native else set()
+    assert runner.probe(low, quiet, never).train > 0
+    assert seen == wanted
     seen.clear()
-    assert runner.work(job, quiet, never).status == "done"
-    assert seen == (set() if native else {"entered"})
-    precision = Store(job.results).read(job.case).machine["precision"]
-    assert ("bfloat16" in precision) is not native
+    assert runner.work(low, quiet, never).status == "done"
+    assert seen == wanted
+    assert ("bfloat16" in Store(low.results).read(low.case).machine) is bool(wanted)
 
 
 @pytest.mark.parametrize(
