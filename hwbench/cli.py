@@ -466,7 +466,7 @@ def print_estimate(
         untimed = len(jobs) - len(known)
         fits = any(seconds is None for cost in costs if cost for seconds in cost.stages)
         err.print(
-            f"about [bold]{clock(total)}[/] on {at_once} worker{'s' * (at_once > 1)}, "
+            f"about [bold]{clock(total)}[/] on {count(at_once, 'worker')}, "
             "from steps timed just now"
             + "; how long the fits after them take is not known" * fits
             + f"; {count(untimed, 'case')} could not be timed, taken as the others" * (untimed > 0)

@@ -11,8 +11,6 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
-from hwbench.spec import Case
-
 _PRODUCTS = {
     torch.addmm,
     torch.mm,
@@ -36,14 +34,13 @@ def native(device: torch.device) -> bool:
 
 
 def fast(
-    device: torch.device, case: Case
+    device: torch.device, low: bool
 ) -> contextlib.AbstractContextManager[RoundedProducts | None]:
-    """Return a context in which the products of a case's rules take about float32's time.
+    """Return a context in which low products, those in bfloat16, take about float32's time.
 
-    Where no rule asks for bfloat16 it does nothing: a mode delays each call of torch a little.
+    Where there are none it does nothing: a mode delays each call of torch a little.
     """
-    asked = any(stage.get("rule", {}).get("precision") == "bfloat16" for stage in case.train)
-    return RoundedProducts() if asked and not native(device) else contextlib.nullcontext()
+    return RoundedProducts() if low and not native(device) else contextlib.nullcontext()
 
 
 class RoundedProducts(TorchFunctionMode):

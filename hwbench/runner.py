@@ -307,7 +307,7 @@ def run_case(
     built = pipeline.construct(case, device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    with products.fast(device, case) as rounded:
+    with products.fast(device, _low(case)) as rounded:
         progress = pipeline.train(case, built, folder, hooks)
     lend(job, state)
     weights = {k: v.detach().contiguous().cpu() for k, v in built.model.state_dict().items()}
@@ -367,6 +367,11 @@ def run_case(
         resumed=progress.resumed,
     )
     return result, per_point
+
+
+def _low(case: Case) -> bool:
+    """Say whether a rule of the case asks for products in bfloat16."""
+    return any(stage.get("rule", {}).get("precision") == "bfloat16" for stage in case.train)
 
 
 def _evaluate(
@@ -457,7 +462,7 @@ def probe(job: Job, report: Report, should_stop: Callable[[], bool]) -> Cost | N
             )
             batch = torch.arange(learner.batch_size, device=built.device)
             x = built.splits.train.batch(batch)[None]
-            with products.fast(built.device, job.case):
+            with products.fast(built.device, _low(job.case)):
                 learner.run_steps(x)
                 clock = time.monotonic()
                 learner.run_steps(x.expand(3, *x.shape[1:]))

@@ -669,7 +669,6 @@ def variants(spec: Spec, row: Row, profile: Profile, seed: int) -> list[Case]:
     blocks = plain(resolve(spec, row, profile))
     data = blocks.get("data") or {}
     wanted = data.get("use", "")
-    named = wanted if isinstance(wanted, str) else ""  # what is no name, `build` refuses
     train = blocks.get("train") or []
     evaluate = blocks.get("evaluate") or []
     stages = train if isinstance(train, list) else [train]
@@ -687,7 +686,7 @@ def variants(spec: Spec, row: Row, profile: Profile, seed: int) -> list[Case]:
             evaluate=evaluate if isinstance(evaluate, list) else [evaluate],
             stands_in_for=None if use == wanted else wanted,
         )
-        for use in (blocks.get("stand_ins") or {}).get(named, [wanted])
+        for use in (blocks.get("stand_ins") or {}).get(str(wanted), [wanted])
     ]
 
 

@@ -10,7 +10,6 @@ from hwbench import products
 from hwbench.models.dbm import DBM
 from hwbench.protocols import TrainSplit
 from hwbench.rules.boltzmann import MeanFieldPCD
-from hwbench.spec import cases
 
 HALF = 2**-8  # the most that rounding to the 8 bits of bfloat16 moves a number, relatively
 
@@ -47,7 +46,7 @@ def test_what_comes_out_is_rounded_once_or_twice(call, factors):
 
 
 @pytest.mark.parametrize("call", CALLS.values(), ids=CALLS)
-def test_no_product_is_left_to_torch(call, factors, monkeypatch):
+def test_no_product_is_left_to_torch(call, factors):
     """Not even one: within, factors of bfloat16 reach torch as float32 alone."""
     seen = []
 
@@ -99,15 +98,11 @@ def test_a_joint_step_is_that_of_torch():
 
 
 @pytest.mark.parametrize("native", [True, False])
-@pytest.mark.parametrize("precision", [None, "float32", "bfloat16"])
-def test_they_are_used_where_a_rule_asks_and_the_cpu_has_none(precision, native, spec, monkeypatch):
+@pytest.mark.parametrize("low", [True, False])
+def test_they_are_used_where_they_are_asked_for_and_the_cpu_has_none(low, native, monkeypatch):
     monkeypatch.setattr(products, "native", lambda device: native)
-    rule = {"use": "boltzmann.MeanFieldPCD"} | ({"precision": precision} if precision else {})
-    stages = [{"rule": {"use": "bounds.IWAE"}}, {"rule": rule}, {"fit": {"use": "em.EM"}}]
-    case = cases(spec, "full")[0].model_copy(update={"train": stages})
-    with products.fast(torch.device("cpu"), case) as mode:
-        asked = precision == "bfloat16" and not native
-        assert isinstance(mode, products.RoundedProducts) is asked
+    with products.fast(torch.device("cpu"), low) as mode:
+        assert isinstance(mode, products.RoundedProducts) is (low and not native)
 
 
 def test_a_gpu_has_its_own():

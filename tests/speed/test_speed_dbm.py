@@ -1,13 +1,11 @@
 """The hot path of deep Boltzmann machines: a joint step of 784-500-1000, beside its products."""
 
-import contextlib
-
 import pytest
 import torch
 
 from hwbench.models.dbm import DBM
 from hwbench.optimizers.decay import DecayingSGD
-from hwbench.products import RoundedProducts, native
+from hwbench.products import fast
 from hwbench.protocols import TrainSplit
 from hwbench.rules.boltzmann import MeanFieldPCD
 
@@ -55,8 +53,7 @@ def test_joint_step(precision, benchmark, batch):
         rule.backward(model, batch)
         optimizer.step()
 
-    low = precision == "bfloat16" and not native(torch.device("cpu"))
-    with RoundedProducts() if low else contextlib.nullcontext():
+    with fast(torch.device("cpu"), precision == "bfloat16"):
         benchmark.pedantic(step, rounds=15, warmup_rounds=2)
 
 
