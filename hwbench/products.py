@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
+from torch.utils.weak import WeakTensorKeyDictionary
 
 _PRODUCTS = {
     torch.addmm,
@@ -46,8 +47,14 @@ def fast(
 class RoundedProducts(TorchFunctionMode):
     """Take bfloat16 factors as float32, multiply and add them so, and round what comes out.
 
-    Hardware does the same: it multiplies rounded factors, adds in float32 and rounds once.
+    Hardware does the same: it multiplies rounded factors, adds in float32 and rounds once. A factor
+    is kept as float32 while it lives unchanged: mean field and chains multiply by the same weights.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        # of what owns its memory, not of views of it
+        self._kept: MutableMapping[Tensor, tuple[int, Tensor]] = WeakTensorKeyDictionary()
 
     def __torch_function__(
         self,
@@ -63,8 +70,19 @@ class RoundedProducts(TorchFunctionMode):
         given = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
         if any(value.dtype != torch.bfloat16 for value in given):
             return func(*args, **kwargs)
-        return func(*map(_wide, args), **{k: _wide(v) for k, v in kwargs.items()}).bfloat16()
+        wide = func(*map(self._wide, args), **{k: self._wide(v) for k, v in kwargs.items()})
+        return wide.bfloat16()
 
-
-def _wide(value: Any) -> Any:
-    return value.float() if isinstance(value, Tensor) else value
+    def _wide(self, value: Any) -> Any:
+        if not isinstance(value, Tensor):
+            return value
+        if value.requires_grad:
+            return value.float()
+        owner = value if value._base is None else value._base
+        version, wide = self._kept.get(owner, (-1, owner))
+        if version != owner._version:
+            wide = owner.float()
+            self._kept[owner] = owner._version, wide
+        if wide.stride() != owner.stride():
+            return value.float()
+        return wide.as_strided(value.size(), value.stride(), value.storage_offset())

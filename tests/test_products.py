@@ -107,3 +107,32 @@ def test_they_are_used_where_they_are_asked_for_and_the_cpu_has_none(low, native
 
 def test_a_gpu_has_its_own():
     assert products.native(torch.device("cuda", 0))
+
+
+def test_a_factor_that_changes_is_widened_again(factors):
+    """What is kept of a factor must not outlive its values, nor a view be taken for its owner."""
+    _, x, w = (value.bfloat16() for value in factors)
+
+    def agree(left, right):
+        exact = left.double() @ right.double()
+        assert ((left @ right - exact).abs() <= HALF * exact.abs() + 1e-5).all()
+
+    with products.RoundedProducts(), torch.no_grad():
+        agree(x, w)
+        agree(w.t(), x.t())
+        agree(x[:, :200], w[:200])
+        agree(x[:, 100:], w[100:])
+        w[0] = 0
+        agree(x, w)
+        w.mul_(2)
+        agree(x, w)
+        agree(x, w[:1].expand(300, 7))
+
+
+def test_nothing_is_kept_of_what_is_gone(factors):
+    _, x, w = (value.bfloat16() for value in factors)
+    with products.RoundedProducts() as mode, torch.no_grad():
+        _ = x @ w
+        assert len(mode._kept) == 2
+        del w
+        assert len(mode._kept) == 1
