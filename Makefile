@@ -19,7 +19,7 @@ KERNELS := ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE ONEDNN_MAX_CPU_ISA=SS
 # BLAS threads that spin slow each other down; `hwbench` sets its own workers' threads.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
 # A process per core; ARGS="-n 0" for one, as a debugger wants it.
-PARALLEL := -n auto --maxprocesses 4 --benchmark-disable
+PARALLEL := -n auto --maxprocesses 4 --dist worksteal --benchmark-disable
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

@@ -431,16 +431,17 @@ def estimate(jobs: Sequence[Job], executor: Any, at_once: int) -> list[Cost | No
     for job in jobs:
         kinds.setdefault(cost_key(job.case), job)
     kinds = {key: job for key, job in kinds.items() if runner.is_here(job.case.data)}
-    costs: dict[str, Cost] = {}
-    keys = list(kinds)
-    with err.status(f"timing a few steps of {len(keys)} kinds of case …"):
-        for done in executor.map("hwbench.runner:probe", list(kinds.values())):
-            if done.outcome is not None:
+    keys, here = list(kinds), [i for i, job in enumerate(jobs) if cost_key(job.case) in kinds]
+    costs: dict[str, Cost | None] = {}
+    left: list[list[tuple[str, bool] | None]] = [[] for _ in jobs]
+    asked = [("probe", kinds[key]) for key in keys]
+    asked += [("stage_files", jobs[i]) for i in here]
+    with err.status(f"timing a few steps of {count(len(keys), 'kind')} of case …"):
+        for done in executor.map("hwbench.runner:foresee", asked):
+            if done.index < len(keys):
                 costs[keys[done.index]] = done.outcome
-        known = [i for i, job in enumerate(jobs) if cost_key(job.case) in costs]
-        left: list[list[tuple[str, bool] | None]] = [[] for _ in jobs]
-        for done in executor.map("hwbench.runner:stage_files", [jobs[i] for i in known]):
-            left[known[done.index]] = done.outcome or []
+            else:
+                left[here[done.index - len(keys)]] = done.outcome or []
     return runner.net_costs([costs.get(cost_key(job.case)) for job in jobs], left, at_once)
 
 

@@ -490,6 +490,17 @@ def stage_files(
     return [None if file is None else (file.name, file.exists()) for file in files]
 
 
+def foresee(
+    asked: tuple[Literal["probe", "stage_files"], Job],
+    report: Report,
+    should_stop: Callable[[], bool],
+) -> Cost | list[tuple[str, bool] | None] | None:
+    """Return what `probe` or `stage_files` returns: one worker answers both, and starts once."""
+    question, job = asked
+    answer = {"probe": probe, "stage_files": stage_files}[question]
+    return answer(job, report, should_stop)
+
+
 def net_costs(
     costs: Sequence[Cost | None],
     left: Sequence[Sequence[tuple[str, bool] | None]],
