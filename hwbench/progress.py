@@ -30,17 +30,23 @@ def clock(seconds: float) -> str:
     return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
 
 
-def weights(jobs: Sequence[Job], costs: Sequence[Cost | None]) -> list[float]:
-    """Return the share of the whole that each job is taken for; what is not known, as the mean."""
+def phases(jobs: Sequence[Job], costs: Sequence[Cost | None]) -> list[list[float]]:
+    """Return the seconds that each job's stages and, last, its evaluation are taken for.
+
+    A stage of unknown cost counts as the mean of the known ones, an evaluation as a sixth of its
+    case's stages.
+    """
     known = [seconds for cost in costs if cost for seconds in cost.stages if seconds]
     stage = sum(known) / len(known) if known else 1.0
-    mean = stage * sum(max(1, len(job.case.train)) for job in jobs) / max(1, len(jobs))
-    return [
-        mean
-        if cost is None
-        else max(1.0, cost.evaluate + sum(stage if s is None else s for s in cost.stages))
-        for cost in costs
-    ]
+    found = []
+    for job, cost in zip(jobs, costs, strict=True):
+        if cost is None:
+            stages = [stage] * len(job.case.train)
+            found.append([*stages, max(stage, sum(stages)) / 6])
+        else:
+            stages = [stage if seconds is None else seconds for seconds in cost.stages]
+            found.append([*stages, cost.evaluate])
+    return found
 
 
 class Display:
@@ -49,9 +55,9 @@ class Display:
     def __init__(self, console: Console, jobs: Sequence[Job], costs: Sequence[Cost | None]) -> None:
         self.console = console
         self.jobs = jobs
-        self.costs = weights(jobs, costs)
+        self.phases = phases(jobs, costs)
         self.current: dict[int, dict[str, Any]] = {}
-        self.fractions = [0.0] * len(jobs)
+        self.gone = [0.0] * len(jobs)  # of the seconds that each job takes
         self.finished = 0
         self.started = time.monotonic()
         self.last_line = self.started
@@ -79,22 +85,24 @@ class Display:
         """Take what a running case reports."""
         self.current.setdefault(index, {}).update(news)
         state = self.current[index]
-        stages = max(1, len(self.jobs[index].case.train))
         if "step" in news:
-            share = (news["stage"] + news["step"] / news["steps"]) / stages
-            self.fractions[index] = 0.85 * share
+            self._reached(index, news["stage"], news["step"] / news["steps"])
             state.pop("evaluate", None)
         elif "fit" in news:
-            self.fractions[index] = 0.85 * (news["stage"] + news["fit"]) / stages
+            self._reached(index, news["stage"], news["fit"])
         elif "evaluate" in news:
-            self.fractions[index] = 0.85 + 0.15 * news["evaluate"]
+            self._reached(index, -1, news["evaluate"])
         self._show()
+
+    def _reached(self, index: int, phase: int, fraction: float) -> None:
+        seconds = self.phases[index]
+        self.gone[index] = sum(seconds[:phase]) + fraction * seconds[phase]
 
     def done(self, outcome: Outcome) -> None:
         """Take a case's end."""
         index = next(i for i, job in enumerate(self.jobs) if job.case == outcome.case)
         self.current.pop(index, None)
-        self.fractions[index] = 1.0
+        self.gone[index] = sum(self.phases[index])
         self.finished += 1
         marks = {"done": ("✓", "green"), "on file": ("=", "dim"), "interrupted": ("…", "yellow")}
         mark, style = marks.get(outcome.status, ("✗", "red"))
@@ -112,10 +120,9 @@ class Display:
         self._show()
 
     def _left(self) -> str:
-        total = sum(self.costs)
-        gone = sum(c * f for c, f in zip(self.costs, self.fractions, strict=True))
+        total, gone = sum(map(sum, self.phases)), sum(self.gone)
         elapsed = time.monotonic() - self.started
-        if elapsed < 3 or gone / total < 0.005:
+        if elapsed < 3 or gone <= 0.005 * total:
             return ""
         return f", {clock(elapsed * (total - gone) / gone)} left"
 

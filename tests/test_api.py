@@ -12,7 +12,7 @@ from rich.console import Console
 
 import hwbench
 from hwbench import cli
-from hwbench.progress import Display, clock, describe, weights
+from hwbench.progress import Display, clock, describe, phases
 from hwbench.runner import Cost, Job, Outcome
 from hwbench.spec import SpecError, cases
 
@@ -98,23 +98,38 @@ def test_one_line_for_the_table_and_one_for_each_run(folder, spec):
     assert "error 0.0162 (3 s)" in console.file.getvalue()
 
 
-def test_time_left_follows_the_share_of_the_cost(folder, spec, monkeypatch):
-    shown, _, _ = display(folder, spec, [Cost((90.0,), 0.0), Cost((10.0,), 0.0)])
+def test_time_left_follows_the_share_of_the_cost(folder, spec):
+    shown, jobs, _ = display(folder, spec, [Cost((90.0,), 0.0), Cost((10.0,), 0.0)])
     shown.started -= 50.0
-    shown.fractions = [0.5, 0.5]
+    step = {"stage": 0, "step": 30, "steps": 60, "epoch": 1.5, "objective": -7.25}
+    for index in (0, 1):
+        shown.news(index, step)
     assert shown._left() == ", 50 s left"
-    shown.fractions = [1.0, 0.0]
-    assert shown._left() == ", 6 s left"
+    shown.done(Outcome(jobs[0].case, "done"))
+    assert shown._left() == ", 3 s left"
+
+
+def test_time_left_knows_a_long_stage_from_a_short_one(folder, spec):
+    """And an evaluation; what is on file, at no cost, says nothing of the pace."""
+    shown, *_ = display(folder, spec, [Cost((0.0, 10.0, 70.0), 20.0), Cost((), 0.0)])
+    step = {"step": 30, "steps": 60, "epoch": 1.5, "objective": -7.25}
+    shown.started -= 100.0
+    left = []
+    for news in (step | {"stage": 1}, {"stage": 2, "fit": 0.5}, {"evaluate": 0.5}):
+        shown.news(0, news)
+        left.append(shown._left())
+    assert left == [", 32 min left", ", 2 min left", ", 11 s left"]  # 95, 55, 10 in 100 seconds
+    shown.news(0, step | {"stage": 0})
+    assert shown._left() == ""
 
 
 def test_what_is_not_known_counts_as_the_mean_of_what_is(folder, spec):
-    """A fit as a stage, a case as its stages; what costs nothing still counts for a second."""
+    """A fit as a stage, a case as its stages and a sixth of them for its evaluation."""
     jobs = [Job(c, folder / "r", folder / "c") for c in cases(spec, "full")[:2]]
-    stages = [len(job.case.train) for job in jobs]
-    mean = 6.0 * sum(stages) / 2
-    assert weights(jobs, [Cost((4.0, 8.0, None), 2.0), None]) == [20.0, mean]
-    assert weights(jobs, [Cost((0.0,), 0.0), Cost((0.0, 3.0), 0.0)]) == [1.0, 3.0]
-    assert weights(jobs, [None, None]) == [sum(stages) / 2] * 2
+    assert [len(job.case.train) for job in jobs] == [1, 1]
+    assert phases(jobs, [Cost((4.0, 8.0, None), 2.0), None]) == [[4.0, 8.0, 6.0, 2.0], [6.0, 1.0]]
+    assert phases(jobs, [Cost((0.0,), 0.0), Cost((0.0, 3.0), 0.0)]) == [[0.0, 0.0], [0.0, 3.0, 0.0]]
+    assert phases(jobs, [None, None]) == [[1.0, 1 / 6]] * 2
 
 
 @pytest.mark.parametrize(
