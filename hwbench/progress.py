@@ -58,6 +58,8 @@ class Display:
         self.phases = phases(jobs, costs)
         self.current: dict[int, dict[str, Any]] = {}
         self.gone = [0.0] * len(jobs)  # of the seconds that each job takes
+        self.before = [0.0] * len(jobs)  # of these, what earlier runs have done
+        self.resumed: set[int] = set()  # whose first place is not known yet
         self.finished = 0
         self.started = time.monotonic()
         self.last_line = self.started
@@ -85,6 +87,8 @@ class Display:
         """Take what a running case reports."""
         self.current.setdefault(index, {}).update(news)
         state = self.current[index]
+        if "resumed" in news:
+            self.resumed.add(index)
         if "step" in news:
             self._reached(index, news["stage"], news["step"] / news["steps"])
             state.pop("evaluate", None)
@@ -97,6 +101,9 @@ class Display:
     def _reached(self, index: int, phase: int, fraction: float) -> None:
         seconds = self.phases[index]
         self.gone[index] = sum(seconds[:phase]) + fraction * seconds[phase]
+        if index in self.resumed:
+            self.before[index] = self.gone[index]
+            self.resumed.remove(index)
 
     def done(self, outcome: Outcome) -> None:
         """Take a case's end."""
@@ -120,11 +127,12 @@ class Display:
         self._show()
 
     def _left(self) -> str:
-        total, gone = sum(map(sum, self.phases)), sum(self.gone)
+        left = sum(map(sum, self.phases)) - sum(self.gone)
+        done = sum(self.gone) - sum(self.before)
         elapsed = time.monotonic() - self.started
-        if elapsed < 3 or gone <= 0.005 * total:
+        if elapsed < 3 or done <= 0.005 * (done + left):
             return ""
-        return f", {clock(elapsed * (total - gone) / gone)} left"
+        return f", {clock(elapsed * left / done)} left"
 
     def _lines(self) -> list[str]:
         spent = clock(time.monotonic() - self.started)

@@ -303,6 +303,8 @@ def run_case(
     _forget_peak_memory()
     state = folder / "state.safetensors"
     borrow(job, state)
+    if state.exists():
+        report({"resumed": True})
     hooks = Hooks(report=lending(job, state, report), stop=should_stop)
     built = pipeline.construct(case, device)
     if device.type == "cuda":

@@ -123,6 +123,17 @@ def test_time_left_knows_a_long_stage_from_a_short_one(folder, spec):
     assert shown._left() == ""
 
 
+def test_time_left_does_not_take_what_earlier_runs_did_for_the_pace(folder, spec):
+    shown, *_ = display(folder, spec, [Cost((100.0,), 0.0), Cost((100.0,), 0.0)])
+    shown.started -= 10.0
+    shown.news(0, {"resumed": True})
+    step = {"stage": 0, "steps": 100, "epoch": 1.5, "objective": -7.25}
+    shown.news(0, step | {"step": 80})
+    assert shown._left() == ""
+    shown.news(0, step | {"step": 90})
+    assert shown._left() == ", 2 min left"  # 10 in 10 seconds, 110 to go
+
+
 def test_what_is_not_known_counts_as_the_mean_of_what_is(folder, spec):
     """A fit as a stage, a case as its stages and a sixth of them for its evaluation."""
     jobs = [Job(c, folder / "r", folder / "c") for c in cases(spec, "full")[:2]]

@@ -137,7 +137,9 @@ def test_a_killed_run_goes_on_from_its_last_save(job, folder, after):
     assert process.exitcode == -signal.SIGKILL
     assert Store(job.results).read(job.case) is None
     assert list(runner.run_folder(job).glob("*"))
-    assert runner.work(job, quiet, never).metrics == expected
+    news = []
+    assert runner.work(job, news.append, never).metrics == expected
+    assert [item for item in news if "resumed" in item] == [{"resumed": True}] == news[:1]
     assert Store(job.results).read(job.case).resumed == 1
 
 
