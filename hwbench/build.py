@@ -561,7 +561,13 @@ class _Source:
 
 @functools.cache
 def _read(path: Path, module: str) -> _Source:
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    package = module if path.stem == "__init__" else module.rpartition(".")[0]
+    return _parse(path.read_text(encoding="utf-8"), package)
+
+
+@functools.cache
+def _parse(text: str, package: str) -> _Source:
+    tree = ast.parse(text)
     nodes: dict[str, ast.stmt] = {}
     for node in tree.body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
@@ -574,7 +580,6 @@ def _read(path: Path, module: str) -> _Source:
     for name, node in nodes.items():
         named = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
         definitions[name] = (_digest(node), frozenset(named & nodes.keys()))
-    package = module if path.stem == "__init__" else module.rpartition(".")[0]
     return _Source(_digest(tree), tuple(_imports(tree, package)), definitions)
 
 

@@ -24,6 +24,9 @@ from hwbench.protocols import DataMissing, Interrupted
 from hwbench.spec import cases
 from hwbench.store import Store
 
+PROCESSES = multiprocessing.get_context("forkserver")  # which imports torch and Lightning once
+PROCESSES.set_forkserver_preload(["hwbench.runner", "hwbench.learner"])
+
 
 def quiet(news):
     pass
@@ -131,7 +134,7 @@ def test_a_killed_run_goes_on_from_its_last_save(job, folder, after):
     """SIGKILL in training or evaluation loses nothing but what came since the last save."""
     whole = runner.Job(job.case, folder / "whole", folder / "whole-cache", "cpu")
     expected = runner.work(whole, quiet, never).metrics
-    process = multiprocessing.get_context("spawn").Process(target=killed, args=(job, after))
+    process = PROCESSES.Process(target=killed, args=(job, after))
     process.start()
     process.join(120)
     assert process.exitcode == -signal.SIGKILL
@@ -242,8 +245,7 @@ def test_a_second_process_waits_and_finds_the_result(job):
 
 
 def test_two_processes_on_one_case_write_one_result(job):
-    context = multiprocessing.get_context("spawn")
-    with context.Pool(2) as pool:
+    with PROCESSES.Pool(2) as pool:
         statuses = pool.map(run_in_process, [job, job])
     assert sorted(statuses) == ["done", "on file"]
     assert len(list(job.results.rglob("*.json"))) == 1
