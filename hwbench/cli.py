@@ -931,9 +931,9 @@ def why(
         if result is not None:
             changed = result.fingerprint != build.fingerprint(case)
             state = "on file, but its code has changed since" if changed else "on file"
-            action = "nothing"
+            action = "do nothing"
         elif failure is not None and failure.kind == "failed":
-            state, action = f"failed: {failure.reason}", "nothing without --retry-failed"
+            state, action = f"failed: {failure.reason}", "do nothing without --retry-failed"
         elif failure is not None:
             state, action = f"missing: {failure.reason}", "try again"
         elif others:
@@ -953,7 +953,7 @@ def why(
         err.print(plan.banner, style="bold red")
     for line in lines:
         out.print(
-            f"{line['case']} ({line['profile']}): {line['state']}; a run: {line['run would']}",
+            f"{line['case']} ({line['profile']}): {line['state']}; a run would {line['run would']}",
             markup=False,
         )
 

@@ -387,6 +387,11 @@ def test_why_explains_each_state(done, capsys):
     assert run("why", "tiny", "--profile", "smoke", "--seeds", 1, "--json") == 0
     states = [line["state"] for line in json.loads(capsys.readouterr().out)]
     assert states == ["stale: the spec has changed (train.0.epochs 1 -> 2)"] * 2
+    assert run("why", "tiny", "--profile", "smoke", "--seeds", 1) == 0
+    assert "1 -> 2); a run would run it\n" in capsys.readouterr().out
+    assert run("run", "tiny", "--profile", "smoke", "--seeds", 1, *INLINE) == 0
+    assert run("why", "tiny", "--profile", "smoke", "--seeds", 1) == 0
+    assert "on file; a run would do nothing\n" in capsys.readouterr().out
 
 
 def test_a_failing_row_does_not_stop_the_others(folder, capsys):
