@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import filelock
 import numpy as np
@@ -39,6 +39,9 @@ from hwbench.protocols import (
 )
 from hwbench.spec import Block, Case
 from hwbench.store import Failure, Result, Store, StoredCurve, StoredMetric, write_atomically
+
+if TYPE_CHECKING:
+    from hwbench.learner import Learner
 
 PACKAGE = Path(__file__).parent
 TIMED = 1.0  # seconds of an evaluation that an estimate of its duration rests on
@@ -465,10 +468,7 @@ def probe(job: Job, report: Report, should_stop: Callable[[], bool]) -> Cost | N
             batch = torch.arange(learner.batch_size, device=built.device)
             x = built.splits.train.batch(batch)[None]
             with products.fast(built.device, _low(job.case)):
-                learner.run_steps(x)
-                clock = time.monotonic()
-                learner.run_steps(x.expand(3, *x.shape[1:]))
-            stages[index] = (time.monotonic() - clock) / 3 * learner.steps
+                stages[index] = _pace(learner, x) * learner.steps
         if stages and not any("rule" in stage for stage in job.case.train):
             return None
         return Cost(tuple(stages), _evaluation_cost(job.case, built, should_stop))
@@ -476,6 +476,16 @@ def probe(job: Job, report: Report, should_stop: Callable[[], bool]) -> Cost | N
         return None
     except Exception:  # whatever it is, the run itself will meet it and report it
         return None
+
+
+def _pace(learner: Learner, x: Tensor) -> float:
+    """Return the seconds of a step on x [1, B, D]: a mean over its stage, since steps may grow."""
+    learner.run_steps(x)
+    clock = time.monotonic()
+    for quarter in range(4):
+        learner.rule.advance((quarter + 0.5) / 4)
+        learner.run_steps(x)
+    return (time.monotonic() - clock) / 4
 
 
 def stage_files(

@@ -263,6 +263,28 @@ def test_probe_times_steps_and_points(job):
     assert not list(job.results.rglob("*.json"))
 
 
+def test_probe_knows_that_later_steps_may_take_longer(job, monkeypatch):
+    """CD-1 for half of a training and CD-9 for the other half take five times CD-1 in all."""
+    begun = []
+
+    def slow(self, model, x):
+        time.sleep(0.01 * self.k)
+        begun.append(self.k)
+        return torch.zeros(())
+
+    monkeypatch.setattr("hwbench.rules.contrastive.ContrastiveDivergence.backward", slow)
+    rule = {"use": "contrastive.ContrastiveDivergence", "k": 9, "k_schedule": [[0, 1], [0.5, 9]]}
+    stage = {"rule": rule, "optimizer": {"use": "SGD", "lr": 0.1}, "batch_size": 50, "steps": 1000}
+    grown = failing(
+        job,
+        model={"use": "rbm.RBM", "hidden": 2},
+        train=[stage],
+        evaluate=[{"use": "ais.AIS", "chains": 2, "schedule": [[0, 1, 2]]}],
+    )
+    assert 50 <= runner.probe(grown, quiet, never).train < 100
+    assert begun == [1] * 3 + [9] * 2
+
+
 def test_probe_sees_the_beginning_of_a_long_evaluation(job, monkeypatch):
     """Annealing, say, has no points to leave out: its first seconds tell of the rest."""
     steps = []
