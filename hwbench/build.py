@@ -426,13 +426,15 @@ def _check_together(
     """Yield which rules, fits and evaluators cannot work with the model."""
     model = made[("model",)][1]
     pretrained = getattr(model, "pretrained", False)
+    no_validation = getattr(made[("data",)][1], "validation", None) == 0
     rules_seen = 0
     last = ""  # stage
     for path, (kind, user) in made.items():
         if kind in ("data", "model"):
             continue
         wanted = user.trains()
-        use = functools.reduce(lambda here, step: here[step], path, typing.cast(Any, blocks))["use"]
+        block = functools.reduce(lambda here, step: here[step], path, typing.cast(Any, blocks))
+        use = block["use"]
         if not isinstance(model, wanted):
             message = f"{use} works on a {wanted.__name__}; {blocks['model']['use']} is none"
             yield (*path, "use"), message
@@ -446,12 +448,21 @@ def _check_together(
                 f"{use} fine-tunes what stages with a rule have learned; none stands before it"
             )
             yield path, message
+        elif kind == "fit" and pretrained and last == "fit":
+            message = (
+                f"{use} starts from what stages with a rule have learned, so that the fit before it "
+                "would be lost"
+            )
+            yield path, message
         elif kind == "evaluate" and pretrained and hasattr(wanted, "pretrained") and last == "rule":
             message = (
                 f"{use} measures the net of {blocks['model']['use']}, which only a `fit` after the "
                 "last stage with a rule puts in its place; the last stage is no fit"
             )
             yield (*path, "use"), message
+        if kind == "fit" and block.get("patience") and no_validation:
+            message = f"{use} waits for validation points, of which the data set keeps none"
+            yield (*path, "patience"), message
         rules_seen += kind == "rule"
         last = kind if kind in ("rule", "fit") else last
 

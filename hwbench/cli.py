@@ -47,8 +47,17 @@ data_app = typer.Typer(
     help="Data files: what is known, what is here, what can be fetched.", no_args_is_help=True
 )
 app.add_typer(data_app, name="data")
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+
+
+class Messages(Console):
+    """Standard error; where it is no terminal each message is one line, for grep and editors."""
+
+    def __init__(self, width: int | None = None) -> None:
+        super().__init__(stderr=True, highlight=False, width=width)
+        self.soft_wrap = not self.is_terminal
+
+
+out, err = Console(highlight=False), Messages()
 
 
 # --- options --------------------------------------------------------------------------------------
@@ -463,7 +472,7 @@ def print_estimate(
 
     known = [cost.total for cost in costs if cost is not None]
     if known:
-        total = sum(known) / len(known) * len(jobs) / at_once
+        total = max(max(known), sum(known) / len(known) * len(jobs) / at_once)
         untimed = len(jobs) - len(known)
         fits = any(seconds is None for cost in costs if cost for seconds in cost.stages)
         err.print(
@@ -910,12 +919,21 @@ def why(
     seeds: SeedsOption = None,
     results: ResultsOption = RESULTS,
     benchmarks: BenchmarksOption = None,
+    plugin: PluginOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """For each case: on file, stale, missing or failed, and what a run would do."""
     from hwbench.store import Result
 
-    settings = Settings(profile, rows, seeds, executor="inline", results=results, dry_run=True)
+    settings = Settings(
+        profile,
+        rows,
+        seeds,
+        executor="inline",
+        results=results,
+        plugins=plugin or [],
+        dry_run=True,
+    )
     settings.check()
     specs = load_specs(names, benchmarks_folder(benchmarks))
     store = open_store(results)
@@ -955,6 +973,7 @@ def why(
         out.print(
             f"{line['case']} ({line['profile']}): {line['state']}; a run would {line['run would']}",
             markup=False,
+            soft_wrap=True,
         )
 
 

@@ -16,7 +16,7 @@ import sys
 import time
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 PACKAGE = Path(__file__).parent
 TIMED = 1.0  # seconds of an evaluation that an estimate of its duration rests on
+ABSURD = 1e9  # nats, or shares, of a point: no fit that means anything comes near
 SAMPLES = 25  # images of each row's first seed, for the report
 Report = Callable[[dict[str, Any]], None]
 
@@ -314,6 +315,7 @@ def run_case(
         torch.cuda.reset_peak_memory_stats(device)
     with products.fast(device, _low(case)) as rounded:
         progress = pipeline.train(case, built, folder, hooks)
+    refuse_diverged(progress.curves)
     lend(job, state)
     weights = {k: v.detach().contiguous().cpu() for k, v in built.model.state_dict().items()}
     folder.mkdir(parents=True, exist_ok=True)
@@ -372,6 +374,20 @@ def run_case(
         resumed=progress.resumed,
     )
     return result, per_point
+
+
+def refuse_diverged(curves: Mapping[str, Sequence[Sequence[float]]]) -> None:
+    """Refuse what a fit ended in where its curves say that it diverged; stages with a rule do so.
+
+    Raises:
+        Diverged: a point [x, y, …] of a curve is no number, or absurd.
+    """
+    for name, points in curves.items():
+        for x, y, *_ in points:
+            if not abs(y) <= ABSURD:  # also NaN
+                raise Diverged(
+                    f"{name} became {y:.4g} at {x:g}; beyond ±{ABSURD:.0g} it has diverged"
+                )
 
 
 def _low(case: Case) -> bool:

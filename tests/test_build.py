@@ -317,6 +317,12 @@ show: {index: method}
         ("epochs: 1}}", "epoch: 1}}", "no argument 'epoch'"),
         ("epochs: 1}}", "epochs: 1}, steps: 5}", "unknown key"),
         ("supervised.Backpropagation, epochs: 1", "em.EM", "em.EM works on a Mixture"),
+        (
+            "epochs: 1}}\nshow",
+            "epochs: 1}}\n      - {fit: {use: supervised.Backpropagation, epochs: 2}}\nshow",
+            "the fit before it would be lost",
+        ),
+        ("epochs: 1}}\nshow", "epochs: 1, patience: 2}}\nshow", None),
     ],
 )
 def test_a_fit_may_follow_stages_and_fine_tuning_must(folder, old, new, message):
@@ -326,6 +332,19 @@ def test_a_fit_may_follow_stages_and_fine_tuning_must(folder, old, new, message)
     path.write_text(MACHINE.replace(old, new))
     problems = [p.message for p in build.check(load(path))]
     assert problems == [] if message is None else any(message in p for p in problems)
+
+
+def test_patience_needs_points_to_wait_by(folder):
+    from hwbench.spec import load
+
+    path = folder / "benchmarks" / "tiny" / "net.yaml"
+    text = MACHINE.replace("pixels: grey", "pixels: grey, validation: 0")
+    path.write_text(text.replace("epochs: 1}}\nshow", "epochs: 1, patience: 2}}\nshow"))
+    (problem,) = build.check(load(path))
+    assert "waits for validation points, of which the data set keeps none" in problem.message
+    assert problem.field.endswith("train.1.fit.patience")
+    path.write_text(text)
+    assert build.check(load(path)) == []
 
 
 def problems_after(folder, *changes):

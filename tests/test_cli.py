@@ -24,7 +24,7 @@ def wide(monkeypatch):
     for console in (cli.out, cli.err):
         monkeypatch.setattr(console, "_width", 400)
     monkeypatch.setattr(cli, "out", cli.Console(highlight=False, width=400))
-    monkeypatch.setattr(cli, "err", cli.Console(stderr=True, highlight=False, width=400))
+    monkeypatch.setattr(cli, "err", cli.Messages(width=400))
 
 
 @pytest.fixture
@@ -204,6 +204,16 @@ def test_unwritable_reports_are_told_before_anything_runs(folder, capsys):
     assert run("reproduce", "tiny", "--profile", "smoke") == 2
     assert "the reports folder reports cannot be written" in capsys.readouterr().err
     assert files(folder) == before
+
+
+def test_a_message_is_one_line_where_nobody_watches(folder, capsys, monkeypatch):
+    """However narrow the terminal would be: an editor or grep finds file, line and message."""
+    monkeypatch.setattr(cli, "err", cli.Messages(width=40))
+    edit(folder, "use: bounds.IWAE, k: 2", "use: bounds.IWAE, k: 2, samples: 5, draws: 7")
+    assert run("check", "tiny") == 2
+    lines = capsys.readouterr().err.splitlines()
+    assert lines
+    assert all(line.startswith("benchmarks/tiny/table.yaml:") for line in lines)
 
 
 def test_a_plan_downloads_nothing(folder, capsys, monkeypatch):

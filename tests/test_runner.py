@@ -190,6 +190,21 @@ def test_a_failure_is_on_file_with_its_reason_and_traceback(job):
     assert "Diverged" in failure.traceback
 
 
+@pytest.mark.parametrize("lr", [1e20, 1e38])  # the loss is absurd, or no number
+def test_a_fit_that_diverges_is_a_failure(job, lr):
+    bad = failing(
+        job,
+        data={"use": "digits.Digits", "pixels": "grey"},
+        model={"use": "net.Net", "hidden": [4]},
+        train=[{"fit": {"use": "supervised.Backpropagation", "epochs": 2, "lr": lr}}],
+        evaluate=[{"use": "classification.ErrorRate"}],
+    )
+    outcome = runner.work(bad, quiet, never)
+    assert outcome.status == "failed"
+    assert "it has diverged" in outcome.message
+    assert Store(job.results).read(bad.case) is None
+
+
 def test_failed_cases_are_left_alone_unless_asked(job):
     stage = {**job.case.train[0], "optimizer": {"use": "SGD", "lr": 1e30}}
     bad = failing(job, train=[stage])

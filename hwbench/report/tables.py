@@ -605,7 +605,9 @@ def facts(outcome: RowOutcome, metric: str) -> dict[str, str]:
                 "score, not a likelihood" if kind == "score" else kind for kind in kinds
             )
         if ks != [0]:
-            out["K"] = f"K{NO_BREAK}={NO_BREAK}" + ", ".join(count(k) for k in ks)
+            many = ", ".join(count(k) for k in ks)
+            annealed = all("log_z" in r.diagnostics for r in outcome.results)
+            out["K"] = f"{many} annealing chains" if annealed else f"K{NO_BREAK}={NO_BREAK}{many}"
         elif kinds == ["exact"]:
             out["K"] = "exact"
         points = sorted({m.n for m in stored} - {0})

@@ -110,6 +110,18 @@ def test_likelihoods_carry_estimator_k_seeds_points_and_pixels(example: Example)
     assert section.rows[6].own == ["3 of 5 seeds"]
 
 
+def test_what_is_annealed_tells_its_chains(example: Example):
+    """Chains are no samples per point, which K counts elsewhere."""
+    outcome = example.comparison.rows[1]
+    annealed = [
+        r.model_copy(update={"diagnostics": r.diagnostics | {"log_z": 7.0}})
+        for r in outcome.results
+    ]
+    assert tables.facts(replace(outcome, results=annealed), "log_likelihood")["K"] == (
+        "2000 annealing chains"
+    )
+
+
 def test_missing_and_failed_rows_stay_with_their_reason(example: Example):
     rows = tables.section(example.comparison).rows
     lost = [r for r in rows if r.verdict in ("missing", "failed")]
