@@ -450,8 +450,8 @@ def _check_together(
             yield path, message
         elif kind == "fit" and pretrained and last == "fit":
             message = (
-                f"{use} starts from what stages with a rule have learned, so that the fit before it "
-                "would be lost"
+                f"{use} starts from what stages with a rule have learned: the fit before it would "
+                "be lost"
             )
             yield path, message
         elif kind == "evaluate" and pretrained and hasattr(wanted, "pretrained") and last == "rule":
