@@ -433,6 +433,7 @@ def estimate(jobs: Sequence[Job], executor: Any, at_once: int) -> list[Cost | No
     """Return what each job costs, without stages that it finds on file or a job before trains.
 
     A few steps of each kind of case are timed on the spot, where its data are on this machine.
+    What goes wrong with them is told now, since an evaluation may come after days of training.
     """
     from hwbench import runner
 
@@ -447,7 +448,14 @@ def estimate(jobs: Sequence[Job], executor: Any, at_once: int) -> list[Cost | No
     asked += [("stage_files", jobs[i]) for i in here]
     with err.status(f"timing a few steps of {count(len(keys), 'kind')} of case …"):
         for done in executor.map("hwbench.runner:foresee", asked):
-            if done.index < len(keys):
+            if done.error is not None:
+                label, reason = asked[done.index][1].case.label, done.error.splitlines()[-1]
+                err.print(
+                    f"warning: {label}: a first look at it ends in {reason}",
+                    style="yellow",
+                    markup=False,
+                )
+            elif done.index < len(keys):
                 costs[keys[done.index]] = done.outcome
             else:
                 left[here[done.index - len(keys)]] = done.outcome or []

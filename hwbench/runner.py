@@ -464,7 +464,7 @@ class Cost:
 def probe(job: Job, report: Report, should_stop: Callable[[], bool]) -> Cost | None:
     """Time a few steps of a case, and the first second of its evaluation.
 
-    None where it cannot be built, or where its training cannot be timed (a fit).
+    None where its training cannot be timed (a fit), or was not. What it raises, the run would.
     """
     _quiet()
     try:
@@ -489,8 +489,6 @@ def probe(job: Job, report: Report, should_stop: Callable[[], bool]) -> Cost | N
             return None
         return Cost(tuple(stages), _evaluation_cost(job.case, built, should_stop))
     except Interrupted:
-        return None
-    except Exception:  # whatever it is, the run itself will meet it and report it
         return None
 
 

@@ -529,6 +529,27 @@ def test_an_estimate_knows_the_stages_of_workers_with_other_threads(job):
     assert found[1].stages[1] > 0
 
 
+def test_an_estimate_tells_of_an_evaluation_that_cannot_work(job, monkeypatch):
+    """Before the training that it would come after."""
+    from hwbench import cli
+
+    said = io.StringIO()
+    monkeypatch.setattr(cli, "err", Console(file=said, width=400))
+    bad = failing(
+        job,
+        data={"use": "digits.Digits", "pixels": "grey"},
+        model={"use": "rbm.RBM", "hidden": 2, "grey": True},
+        train=[{"rule": {"use": "contrastive.ContrastiveDivergence"}, "epochs": 1}],
+        evaluate=[{"use": "completion.BoltzmannCompletion", "size": [16, 8]}],
+    )
+    left, right = cli.estimate([bad, job], cli.make_executor("inline", 1, 1), 1)
+    assert left is None
+    assert right.total > 0
+    (line,) = said.getvalue().splitlines()
+    assert line.startswith(f"warning: {bad.case.label}: a first look at it ends in ValueError: ")
+    assert "of 64 units are not of 16 x 8" in line
+
+
 def test_a_stage_that_was_not_finished_is_not_lent(job):
     news = []
     first = trained(job, STAGES[:2])
