@@ -446,8 +446,10 @@ def estimate(jobs: Sequence[Job], executor: Any, at_once: int) -> list[Cost | No
     left: list[list[tuple[str, bool] | None]] = [[] for _ in jobs]
     asked = [("probe", kinds[key]) for key in keys]
     asked += [("stage_files", jobs[i]) for i in here]
-    with err.status(f"timing a few steps of {count(len(keys), 'kind')} of case …"):
-        for done in executor.map("hwbench.runner:foresee", asked):
+    looking = "timing a few steps, looking for trained stages"
+    with err.status(f"{looking} …") as status:
+        for number, done in enumerate(executor.map("hwbench.runner:foresee", asked), 1):
+            status.update(f"{looking}: {number} of {len(asked)} …")
             if done.error is not None:
                 label, reason = asked[done.index][1].case.label, done.error.splitlines()[-1]
                 err.print(
