@@ -25,7 +25,6 @@ Scalar = str | int | float | bool
 Path_ = tuple[str | int, ...]
 Profile = Literal["smoke", "quick", "full"]
 PROFILES: tuple[Profile, ...] = ("smoke", "quick", "full")
-PIXELS = ("fixed", "dynamic", "grey", "threshold")
 
 
 # --- mistakes -------------------------------------------------------------------------------------

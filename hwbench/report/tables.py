@@ -75,11 +75,6 @@ CLAIM_VERDICTS = {
     "undecided": Meaning("?", "the interval of the effect leaves both open"),
     "missing": Meaning("○", "a row that the claim needs has no result"),
 }
-ORIGINS = {
-    "document": "printed in the document",
-    "code": "found in published code",
-    "memory": "recalled from the literature, not re-checked",
-}
 IMAGE_SIZE = ("image_height", "image_width")  # diagnostics that say the shape of sample images
 
 # --- numbers --------------------------------------------------------------------------------------

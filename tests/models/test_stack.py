@@ -13,7 +13,6 @@ from hwbench.protocols import Network, PartlyLabelledSplit, TrainSplit
 WEIGHTS = ["weights.0", "weights.1", "weights.2"]
 DBM_STATE = [*WEIGHTS, *(f"biases.{i}" for i in range(4)), "downward.0", "downward.1"]
 DBN_STATE = [*WEIGHTS, *(f"{way}.{i}" for way in ("upward", "downward") for i in range(3))]
-PARTS = ("layers.0", "layers.1", "layers.2", "top")
 OFFSETS = [f"{way}_offsets.{i}" for way in ("down", "up") for i in range(2)]
 NET = [
     f"net.{p}.{k}" for p in ("layers.0", "layers.1", "layers.2", "top") for k in ("weight", "bias")
