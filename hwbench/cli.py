@@ -570,6 +570,7 @@ def list_(
     from rich.table import Table
 
     from hwbench.compare import compare
+    from hwbench.report.tables import claim_tally, row_tally
 
     store = open_store(results)
     found = [
@@ -585,19 +586,15 @@ def list_(
         "spec", "title", "rows", "on file", "verdicts", "claims", box=None, header_style="bold"
     )
     for c in found:
-        verdicts: dict[str, int] = {}
-        for row in c.rows:
-            verdicts[row.verdict] = verdicts.get(row.verdict, 0) + 1
-        claims: dict[str, int] = {}
-        for claim in c.claims:
-            claims[claim.verdict] = claims.get(claim.verdict, 0) + 1
         table.add_row(
             c.spec.id,
             c.spec.title,
             str(len(c.rows)),
             f"{sum(bool(r.results) for r in c.rows)} ({c.profile or 'none'})",
-            ", ".join(f"{n} {v}" for v, n in verdicts.items()),
-            ", ".join(f"{n} {v}" for v, n in claims.items()),
+            *(
+                ", ".join(f"{t.number} {t.verdict} {t.at}".rstrip() for t in tally)
+                for tally in (row_tally(c), claim_tally(c))
+            ),
         )
     out.print(table)
 
@@ -764,6 +761,16 @@ def judge(found: Sequence[Any], wanted: set[str], strict: bool = False) -> int:
                 code = VERDICT
             if strict and any("code changed" in flag for flag in row.flags):
                 err.print(f"{name}: its code has changed since it ran", style="red")
+                code = VERDICT
+        for claim in c.claims:
+            old = dict.fromkeys(name for part in claim.parts for name in part.changed)
+            if strict and old:
+                rows = ", ".join(old)
+                err.print(
+                    f"{c.spec.id} {claim.claim.id}: the code has changed since {rows} ran",
+                    style="red",
+                    markup=False,
+                )
                 code = VERDICT
     return code
 

@@ -52,6 +52,8 @@ Fingerprint = Callable[[Case], str]
 LEVEL = 0.9  # coverage of every interval
 ALPHA = 0.05  # of every one-sided test: what one end of an interval leaves out
 FEW = "none: fewer than 2 seeds"
+CHANCE = "the seeds' numbers coincide by chance"
+CHANCELESS = "exemplars."  # fits of this file of the shelf draw nothing: k-NN and SVM
 BEST_FIRST: tuple[Profile, ...] = tuple(reversed(PROFILES))
 
 
@@ -116,13 +118,15 @@ class ClaimPart:
         verdict: holds, fails, undecided, missing.
         effect: the difference tested (the smallest of an order), in the better direction.
         interval: its confidence interval, level 0.9 unless said.
-        p: Holm-adjusted one-sided p value, None where none is defined.
+        p: Holm-adjusted one-sided p value of what the verdict says (that the claim fails, or else
+            that it holds), None where none is defined.
         test: which test was used, in words, with the number of units ('paired t test over 5
             seeds').
         profile: lowest profile among the results used.
         reason: one sentence for people.
         counts: whether the part enters the verdict on the claim; not where calibration chose
             another setting.
+        changed: rows whose results, used here, ran with other code than today's.
     """
 
     at: dict[str, object]
@@ -134,6 +138,7 @@ class ClaimPart:
     profile: Profile | None
     reason: str
     counts: bool = True
+    changed: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
@@ -144,6 +149,12 @@ class ClaimOutcome:
     parts: list[ClaimPart]
     verdict: ClaimVerdict
     reason: str
+
+    @property
+    def profile(self) -> Profile | None:
+        """Return the lowest profile among the parts that count, None without any results."""
+        found = {part.profile for part in _counted(self.parts) or self.parts}
+        return next((profile for profile in PROFILES if profile in found), None)
 
 
 @dataclass(frozen=True)
@@ -255,6 +266,7 @@ def smallest_difference(
     rounding: float = 0.0,
     level: float = LEVEL,
     trials: int | None = None,
+    draw: float = 0.0,
 ) -> float:
     """Return the smallest difference from print that n seeds can tell; infinite for n < 2.
 
@@ -263,7 +275,7 @@ def smallest_difference(
     """
     if n < 2:
         return math.inf
-    return prediction(0.0, sd, n, published_error, rounding, trials).half_width(level)
+    return prediction(0.0, sd, n, published_error, rounding, trials, draw).half_width(level)
 
 
 def foreseen(
@@ -277,7 +289,7 @@ def foreseen(
     """
     spec, published = on_file.spec, on_file.spec.judged(row)
     use, at = planned[0].data.get("use"), planned[0].profile
-    spreads = []
+    found = []
     seeds = {case.seed for case in planned}
     for profile in BEST_FIRST:
         groups = on_file.at(row, profile).measured(spec.metric)
@@ -286,14 +298,17 @@ def foreseen(
             for result in itertools.chain(*groups)
             if result.case.data.get("use") == use and result.fingerprint == fingerprint(result.case)
         ]
-        spreads.append(mean_and_sd(list(_values(same, spec.metric).values()))[1] if same else None)
+        found.append(same)
         if profile == at:
             seeds |= {result.case.seed for result in same}
-    sd = next((sd for sd in spreads if sd is not None), None)
-    if sd is None or published is None or len(seeds) < 2:
+    several = next((same for same in found if len(same) > 1), None)
+    if several is None or published is None or len(seeds) < 2:
         return None
+    sd = mean_and_sd(list(_values(several, spec.metric).values()))[1]
+    assert sd is not None
+    draw = _draw_variance(several, spec.metric, published, on_file.store) or 0.0
     return smallest_difference(
-        sd, len(seeds), published.error, published.rounding, trials=spec.trials(row)
+        sd, len(seeds), published.error, published.rounding, trials=spec.trials(row), draw=draw
     )
 
 
@@ -563,13 +578,17 @@ def _choose(
     return Setting(nearest[1], False, why)
 
 
-def _draw_variance(results: Sequence[Result], metric: str, store: Store) -> float | None:
-    """Return the variance of a mean over test points through the draw of their pixels, if known.
+def _draw_variance(
+    results: Sequence[Result], metric: str, published: Published, store: Store
+) -> float | None:
+    """Return what the draw of its test pixels adds to a printed number's variance, if known.
 
     Where pixels are drawn anew for each seed, each point's spread over seeds estimates its
     variance (and what training adds, so not too little); the published number rests on one such
-    draw, which its printed error does not show.
+    draw, which its printed error does not show. Without one it has our spread, the draw in it.
     """
+    if published.error is None or results[0].case.pixels != "dynamic":
+        return 0.0
     arrays = []
     for result in results:
         values, stored = store.per_point(result).get("log_px"), _value(result, metric)
@@ -665,7 +684,7 @@ def _verdict(
     if spec.known(row) == "memory" and sure != "high":
         return "undecided", f"published from memory ({sure} confidence), so only shown; {away}"
     if estimate is None:
-        return "undecided", f"one seed only, so the spread over seeds is unknown; {away}"
+        return "undecided", f"{_no_spread(of.sd)}, so the spread over seeds is unknown; {away}"
     margin = spec.margin(row)
     if margin is None:
         return "undecided", "the spec states no margin"
@@ -691,9 +710,7 @@ def judge_row(
     notes = []
     spread = _spread(on_file, of)
     if difference is not None and published is not None and spread is not None:
-        draw: float | None = 0.0
-        if published.error is not None and of.results[0].case.pixels == "dynamic":
-            draw = _draw_variance(of.results, spec.metric, on_file.store)
+        draw = _draw_variance(of.results, spec.metric, published, on_file.store)
         if draw is None:
             notes.append("the draw of test pixels is not counted: no values per image on file")
         estimate = prediction(
@@ -873,18 +890,17 @@ def contrast(
     blocks = [result.case.data for result in itertools.chain(*a, *b)]
     same_data = all(block == blocks[0] for block in blocks)
     common = sorted(set(values_a) & set(values_b)) if same_data else []
-    differences = [sign * (values_a[seed] - values_b[seed]) for seed in common]
+    differences = [sign * (values_a[seed] - values_b[seed]) + 0.0 for seed in common]  # no −0.0
     mean_a, sd_a = mean_and_sd([*values_a.values()])
     mean_b, sd_b = mean_and_sd([*values_b.values()])
-    effect = sign * (mean_a - mean_b) + 0.0  # no −0.0
+    effect = sign * (mean_a - mean_b) + 0.0
     fixed_a, fixed_b = _fixed(a, sd_a, single[0], store), _fixed(b, sd_b, single[1], store)
     if fixed_a and fixed_b:
-        if same_data and threshold == 0 and tolerance is None:
+        if _same_test(blocks) and threshold == 0 and tolerance is None:
             found = _by_points(a, b, metric, effect, store)
             if found is not None:
                 return found
-        why = "none: the seed moves neither side" if sd_a == sd_b == 0 else FEW
-        return Pair(effect, None, None, None, why)
+        return Pair(effect, None, None, None, "none: the seed moves neither side")
     chance = bool(sd_a and sd_b) and any(differences) and np.ptp(differences) < 1e-9
     if len(differences) >= 2 and not chance:  # shares of few points may differ by the same
         mean, sd = mean_and_sd(differences)
@@ -893,16 +909,17 @@ def contrast(
         test = f"paired t test over {n} seeds"
     else:
         n_a, n_b = len(values_a), len(values_b)
-        of_a, of_b = (None if sd is None else sd**2 / n for sd, n in ((sd_a, n_a), (sd_b, n_b)))
-        of_a, of_b = 0.0 if fixed_a else of_a, 0.0 if fixed_b else of_b
-        if of_a is None or of_b is None:
-            return Pair(differences[0] if differences else effect, None, None, None, FEW)
-        estimate = Estimate.of(effect, [(of_a, n_a - 1.0), (of_b, n_b - 1.0)])
+        moved = [sd for sd, fixed in ((sd_a, fixed_a), (sd_b, fixed_b)) if not fixed]
+        if not all(moved):
+            why = FEW if None in moved else f"none: {CHANCE}"
+            return Pair(differences[0] if differences else effect, None, None, None, why)
+        parts = [((sd_a or 0.0) ** 2 / n_a, n_a - 1.0), ((sd_b or 0.0) ** 2 / n_b, n_b - 1.0)]
+        estimate = Estimate.of(effect, parts)
         test = f"Welch's t test over {n_a} and {n_b} seeds"
         if fixed_a or fixed_b:
             test = f"t test over {n_b if fixed_a else n_a} seeds against a fixed model"
-    if estimate.se == 0 and not sd_a and not sd_b:  # by chance: not both are fixed
-        return Pair(estimate.effect, None, None, None, "none: the seeds leave no spread to test by")
+    if estimate.se == 0 and not sd_a and not sd_b:  # not both are fixed
+        return Pair(estimate.effect, None, None, None, f"none: {CHANCE}")
     if tolerance is None:
         p_for, p_against = estimate.p_above(threshold), estimate.p_below(threshold)
     else:
@@ -915,21 +932,26 @@ def contrast(
 def _fixed(
     groups: Sequence[Sequence[Result]], sd: float | None, single: bool, store: Store
 ) -> bool:
-    """Say whether the seed changes nothing: it did not, or the spec has one seed of a fitted model.
+    """Say whether the seed changes nothing: it did not, or the spec has one seed of k-NN or SVM.
 
     Two nets may err on as many points by chance; a model that no seed moves errs on the same ones.
-    A net that back-propagation fits has several seeds in its spec, so one of them does not do.
     """
     if sd is not None:
         return sd == 0 and all(_same_predictions(group, store) for group in groups)
     stages = [stage for group in groups for result in group for stage in result.case.train]
-    return single and all("fit" in stage for stage in stages)
+    fits = [str((stage.get("fit") or {}).get("use")) for stage in stages]
+    return single and all(use.startswith(CHANCELESS) for use in fits)
 
 
 def _spread(on_file: OnFile, of: Measured) -> float | None:
     """Return a row's standard deviation over seeds, 0 where no seed moves it; None if not known."""
     fixed = _fixed([of.results], of.sd, _single(on_file.spec, [of.row]), on_file.store)
-    return 0.0 if fixed else of.sd
+    return 0.0 if fixed else of.sd or None
+
+
+def _no_spread(sd: float | None) -> str:
+    """Say why seeds that a seed does move have no spread to judge by."""
+    return "one seed only" if sd is None else CHANCE
 
 
 def _single(spec: Spec, rows: Iterable[Row]) -> bool:
@@ -942,6 +964,20 @@ def _same_predictions(results: Sequence[Result], store: Store) -> bool:
     found = [store.per_point(result).get("correct") for result in results]
     known = [correct for correct in found if correct is not None]
     return all(np.array_equal(correct, known[0]) for correct in known)
+
+
+def _same_test(blocks: Sequence[Mapping[str, Any]]) -> bool:
+    """Say whether data blocks have the same test points, maybe in other views.
+
+    Sets of one file of the shelf are views of the same points (raw pictures, and what a
+    preprocessing makes of them); what is held out for validation leaves the test points alone.
+    """
+    views = [
+        {k: v for k, v in block.items() if k not in ("use", "validation")}
+        | {"file": str(block.get("use")).rpartition(".")[0]}
+        for block in blocks
+    ]
+    return all(view == views[0] for view in views)
 
 
 def _by_points(
@@ -986,13 +1022,28 @@ def _lost(on_file: OnFile, rows: Iterable[Row], profile: Profile, metric: str) -
     return f"{', '.join(lost)} failed, and the rest is a selection" if lost else ""
 
 
-def _draft(at: Mapping[str, object], pair: Pair, profile: Profile, reason: str, lost: str) -> Draft:
-    if pair.p_for is None:
+def _draft(
+    at: Mapping[str, object],
+    pair: Pair,
+    profile: Profile,
+    reason: str,
+    lost: str,
+    changed: Iterable[str],
+) -> Draft:
+    if pair.p_for is None and pair.p_against is None:
         reason += f"; {pair.test.removeprefix('none: ')}"
     if lost:
         reason += f"; {lost}"
     part = ClaimPart(
-        dict(at), "undecided", pair.effect, pair.interval, None, pair.test, profile, reason
+        at=dict(at),
+        verdict="undecided",
+        effect=pair.effect,
+        interval=pair.interval,
+        p=None,
+        test=pair.test,
+        profile=profile,
+        reason=reason,
+        changed=list(dict.fromkeys(changed)),
     )
     return Draft(part) if lost else Draft(part, pair.p_for, pair.p_against)
 
@@ -1008,19 +1059,24 @@ def draft_part(
     at: Mapping[str, Scalar],
     sides: Sequence[Side],
     profiles: Sequence[Profile],
+    fingerprint: Fingerprint | None = None,
 ) -> Draft:
     """Test one part of a claim; an order needs every neighbours' gap (intersection-union)."""
     spec = on_file.spec
     metric, better = claim.metric or spec.metric, claim.better or spec.better
-    rows = [row for side in sides for row in side.rows]
-    found = evidence_for(on_file, rows, metric, profiles)
-    if isinstance(found, str):
-        return _missing(at, found)
-    profile, results = found
+    unit = spec.unit if metric == spec.metric else ""
     threshold = claim.gap.at_least if claim.gap else 0.0
     tolerance = claim.within.tolerance if claim.within else None
-    pairs: list[tuple[str, Pair]] = []
+    pairs: dict[str, Pair] = {}
+    used: list[Profile] = []
+    lost: list[str] = []
+    changed: list[str] = []
     for a, b in itertools.pairwise(sides):
+        rows = [*a.rows, *b.rows]
+        found = evidence_for(on_file, rows, metric, profiles)
+        if isinstance(found, str):
+            return _missing(at, found)
+        profile, results = found
         groups = [[results[row.name] for row in side.rows] for side in (a, b)]
         single = _single(spec, a.rows), _single(spec, b.rows)
         pair = contrast(
@@ -1028,51 +1084,71 @@ def draft_part(
         )
         if isinstance(pair, str):
             return _missing(at, f"{a.name} and {b.name}: {pair}")
-        pairs.append((f"{a.name} {'over' if tolerance is None else 'and'} {b.name}", pair))
-    name, weakest = min(pairs, key=lambda item: item[1].effect)
-    reason = f"{name}: {_signed(weakest, spec.unit if metric == spec.metric else '')}"
+        pairs[f"{a.name} {'over' if tolerance is None else 'and'} {b.name}"] = pair
+        used.append(profile)
+        lost.append(_lost(on_file, rows, profile, metric))
+        changed += [label(row) for row in rows if _changed(results[row.name], fingerprint)]
+    name = min(pairs, key=lambda name: pairs[name].effect)
+    reason = f"{name}: {_signed(pairs[name], unit)}"
     if claim.gap and claim.gap.published:
         reason += f", published {claim.gap.published.text}"
     if claim.order and len(sides) < len(next(iter(claim.order.values()))):
         reason += f"; here only {', '.join(side.name for side in sides)} have rows"
-    pair = _weakest([pair for _, pair in pairs])
-    return _draft(at, pair, profile, reason, _lost(on_file, rows, profile, metric))
+    pair = _weakest(list(pairs.values()))
+    if pair.p_for is None and pair.p_against is not None:
+        untested = {n: p.test.removeprefix("none: ") for n, p in pairs.items() if p.p_for is None}
+        reason += "".join(f"; {name} cannot be tested: {why}" for name, why in untested.items())
+    lowest = min(used, key=PROFILES.index)
+    return _draft(at, pair, lowest, reason, "; ".join(dict.fromkeys(filter(None, lost))), changed)
 
 
 def _weakest(pairs: Sequence[Pair]) -> Pair:
-    """Return neighbours of an order as one: smallest effect, largest p (intersection-union)."""
+    """Return neighbours of an order as one: smallest effect, largest p (intersection-union).
+
+    Any reversed neighbours refute it, also where others cannot be tested.
+    """
     weakest = min(pairs, key=lambda pair: pair.effect)
     if len(pairs) == 1:
         return weakest
-    p_for = [pair.p_for for pair in pairs if pair.p_for is not None]
-    p_against = [pair.p_against for pair in pairs if pair.p_against is not None]
-    if len(p_for) < len(pairs):
-        why = next(pair.test for pair in pairs if pair.p_for is None)
-        return replace(weakest, p_for=None, p_against=None, test=why)
-    tests = "; ".join(dict.fromkeys(pair.test for pair in pairs))
+    tested = [pair for pair in pairs if pair.p_for is not None]
+    if not tested:
+        return replace(weakest, test=pairs[0].test)
+    p_for = [pair.p_for for pair in tested if pair.p_for is not None]
+    p_against = [pair.p_against for pair in tested if pair.p_against is not None]
+    tests = "; ".join(dict.fromkeys(pair.test for pair in tested))
+    some = len(tested) < len(pairs)
+    number = f"{len(tested)} of {len(pairs)}" if some else f"each of {len(pairs)}"
     return replace(
         weakest,
-        p_for=max(p_for),
-        p_against=min(1.0, len(pairs) * min(p_against)),  # any reversed neighbours refute it
-        test=f"{tests}, for each of {len(pairs)} neighbours",
+        p_for=None if some else max(p_for),
+        p_against=min(1.0, len(pairs) * min(p_against)),
+        test=f"{tests}, for {number} neighbours",
     )
+
+
+def _adjusted(p: Sequence[float | None]) -> list[float | None]:
+    """Return Holm-adjusted p values; None stays, and does not count."""
+    known = iter(holm([q for q in p if q is not None]))
+    return [None if q is None else next(known) for q in p]
 
 
 def settle(drafts: Sequence[Draft]) -> list[ClaimPart]:
     """Return the parts with Holm-adjusted p values and verdicts; a table's parts are one family."""
-    tested = [i for i, d in enumerate(drafts) if d.p_for is not None]
-    adjusted = dict(zip(tested, holm([drafts[i].p_for or 0.0 for i in tested]), strict=True))
-    opposed = dict(zip(tested, holm([drafts[i].p_against or 0.0 for i in tested]), strict=True))
+    upheld = _adjusted([draft.p_for for draft in drafts])
+    opposed = _adjusted([draft.p_against for draft in drafts])
     out = []
-    for i, part in enumerate(draft.part for draft in drafts):
-        if i not in adjusted:
-            out.append(part)
-            continue
-        p, q = adjusted[i], opposed[i]
-        verdict: ClaimVerdict = "holds" if p < ALPHA else "fails" if q < ALPHA else "undecided"
-        says = f"p = {q:.2g} for the opposite" if q < p else f"p = {p:.2g}"
-        says += ", too little to tell" if verdict == "undecided" else ""
-        out.append(replace(part, verdict=verdict, p=p, reason=f"{part.reason} ({says})"))
+    for draft, p, q in zip(drafts, upheld, opposed, strict=True):
+        part, verdict, says = draft.part, draft.part.verdict, ""
+        if p is not None and p < ALPHA:
+            verdict = "holds"
+        elif q is not None and q < ALPHA:
+            verdict, p = "fails", q
+        if q is not None:
+            says = f"p = {q:.2g} for the opposite" if p is None or q <= p else f"p = {p:.2g}"
+            says = f" ({says}{', too little to tell' * (verdict == 'undecided')})"
+        if part.changed:
+            says += f"; the code has changed since {', '.join(part.changed)} ran"
+        out.append(replace(part, verdict=verdict, p=p, reason=part.reason + says))
     return out
 
 
@@ -1083,15 +1159,17 @@ def settle_all(plan: Sequence[tuple[Claim, list[Draft]]]) -> list[ClaimOutcome]:
 
 
 def conclude(claim: Claim, parts: list[ClaimPart]) -> ClaimOutcome:
-    """Return the verdict over the parts that count.
+    """Return the verdict over the parts that count; undecided where none does.
 
     It is the first that any part has of: fails, undecided, missing, holds.
     """
-    counted = [part for part in parts if part.counts] or parts
+    counted = _counted(parts)
     order: tuple[ClaimVerdict, ...] = ("fails", "undecided", "missing", "holds")
     tally = {v: sum(p.verdict == v for p in counted) for v in order}
-    verdict = next(v for v in order if tally[v])
-    if len(counted) == 1:
+    verdict: ClaimVerdict = next((v for v in order if tally[v]), "undecided")
+    if not counted:
+        reason = "no part has the setting that was chosen"
+    elif len(counted) == 1:
         reason = counted[0].reason
     else:
         words = ", ".join(f"{v} in {n}" for v, n in tally.items() if n)
@@ -1102,8 +1180,15 @@ def conclude(claim: Claim, parts: list[ClaimPart]) -> ClaimOutcome:
     )
 
 
+def _counted(parts: Sequence[ClaimPart]) -> list[ClaimPart]:
+    return [part for part in parts if part.counts]
+
+
 def judge_claims(
-    on_file: OnFile, profiles: Sequence[Profile], settings: Mapping[tuple[str, ...], Setting]
+    on_file: OnFile,
+    profiles: Sequence[Profile],
+    settings: Mapping[tuple[str, ...], Setting],
+    fingerprint: Fingerprint | None = None,
 ) -> list[ClaimOutcome]:
     """Return the verdict on every claim of the spec."""
     spec = on_file.spec
@@ -1111,7 +1196,7 @@ def judge_claims(
     for claim in spec.claims:
         drafts = []
         for at, sides in parts_of(spec, claim):
-            draft = draft_part(on_file, claim, at, sides, profiles)
+            draft = draft_part(on_file, claim, at, sides, profiles, fingerprint)
             rows = [row for side in sides for row in side.rows]
             if any(_elsewhere(spec, row, settings) for row in rows):
                 reason = f"{draft.part.reason}; not the setting that calibration chose"
@@ -1136,7 +1221,12 @@ def _same_points(a: Case, b: Case) -> bool:
     return a.data.get("use") == b.data.get("use") and a.pixels == b.pixels
 
 
-def versus(on_file: OnFile, mine: OnFile, profiles: Sequence[Profile]) -> list[ClaimOutcome]:
+def versus(
+    on_file: OnFile,
+    mine: OnFile,
+    profiles: Sequence[Profile],
+    fingerprint: Fingerprint | None = None,
+) -> list[ClaimOutcome]:
     """Set each row of the user's spec against the table's best measured and best published row.
 
     Rivals have the row's own value of every coordinate that the table knows it by; a value that
@@ -1157,14 +1247,21 @@ def versus(on_file: OnFile, mine: OnFile, profiles: Sequence[Profile]) -> list[C
             why = f"{mine.spec.id} measures {own}, not {spec.metric}"
             drafts = [_missing({}, why)]
         else:
-            drafts = [_against_measured(on_file, mine, row, rivals, profiles)]
-            drafts.append(_against_published(on_file, mine, row, rivals, profiles))
+            drafts = [
+                _against_measured(on_file, mine, row, rivals, profiles, fingerprint),
+                _against_published(on_file, mine, row, rivals, profiles, fingerprint),
+            ]
         plan.append((claim, drafts))
     return settle_all(plan)
 
 
 def _against_measured(
-    on_file: OnFile, mine: OnFile, row: Row, rivals: Sequence[Row], profiles: Sequence[Profile]
+    on_file: OnFile,
+    mine: OnFile,
+    row: Row,
+    rivals: Sequence[Row],
+    profiles: Sequence[Profile],
+    fingerprint: Fingerprint | None,
 ) -> Draft:
     spec = on_file.spec
     sign = 1.0 if spec.better == "higher" else -1.0
@@ -1187,12 +1284,19 @@ def _against_measured(
             lost = _lost(mine, [row], profile, spec.metric)
             lost = lost or _lost(on_file, [rival], profile, spec.metric)
             reason = f"{_signed(pair, spec.unit)} over {label(rival)}"
-            return _draft(at, pair, profile, reason, lost)
+            ran = ((row, own), (rival, group))
+            changed = [label(r) for r, of in ran if _changed(of, fingerprint)]
+            return _draft(at, pair, profile, reason, lost, changed)
     return _missing({"against": "best measured"}, "no profile has results of both on the same data")
 
 
 def _against_published(
-    on_file: OnFile, mine: OnFile, row: Row, rivals: Sequence[Row], profiles: Sequence[Profile]
+    on_file: OnFile,
+    mine: OnFile,
+    row: Row,
+    rivals: Sequence[Row],
+    profiles: Sequence[Profile],
+    fingerprint: Fingerprint | None,
 ) -> Draft:
     spec = on_file.spec
     sign = 1.0 if spec.better == "higher" else -1.0
@@ -1215,15 +1319,18 @@ def _against_published(
     if own.profile != "full":
         pair = Pair(effect, None, None, None, f"none: run at {own.profile}")
     elif (spread := _spread(mine, own)) is None:
-        pair = Pair(effect, None, None, None, FEW)
+        pair = Pair(effect, None, None, None, f"none: {_no_spread(own.sd)}")
     else:
+        draw = _draw_variance(own.results, spec.metric, published, mine.store) or 0.0
         trials = spec.trials(rival)
-        of = prediction(effect, spread, n, published.error, published.rounding, trials)
+        of = prediction(effect, spread, n, published.error, published.rounding, trials, draw)
         test = f"prediction interval, {_seeds(n)} against print"
         pair = Pair(effect, of.interval(), of.p_above(), of.p_below(), test)
     at = {"against": f"best published: {label(rival)}"}
     reason = f"{_signed(pair, spec.unit)} over {published.text}"
-    return _draft(at, pair, own.profile, reason, _lost(mine, [row], own.profile, spec.metric))
+    lost = _lost(mine, [row], own.profile, spec.metric)
+    changed = [label(row)] if _changed(own.results, fingerprint) else []
+    return _draft(at, pair, own.profile, reason, lost, changed)
 
 
 # --- a whole table --------------------------------------------------------------------------------
@@ -1305,23 +1412,26 @@ def compare(
     measured = {row.name: measure(on_file, row, profiles) for row in spec.rows}
     settings = calibrations(on_file, measured)
     rows = _outcomes(on_file, profiles, settings, measured, fingerprint)
-    claims = judge_claims(on_file, profiles, settings)
+    claims = judge_claims(on_file, profiles, settings, fingerprint)
     warnings = [*on_file.warnings, *_wide_margins(spec)]
     if against is not None:
         mine = OnFile(against, store)
         warnings += mine.warnings
-        claims += versus(on_file, mine, profiles)
+        claims += versus(on_file, mine, profiles, fingerprint)
         if against.metric == spec.metric:
             own = {row.name: measure(mine, row, profiles) for row in against.rows}
             for outcome in _outcomes(mine, profiles, calibrations(mine, own), own, fingerprint):
                 if outcome.results:
                     outcome.flags.insert(0, "against")
                     rows.append(outcome)
-    warnings += [
-        f"{label(r.row)}: the code has changed since it ran"
-        for r in rows
-        if "code changed" in r.flags
-    ]
+    changed = {label(r.row) for r in rows if "code changed" in r.flags}
+    warnings += [f"{name}: the code has changed since it ran" for name in sorted(changed)]
+    for claim in claims:
+        others = {name for part in claim.parts for name in part.changed} - changed
+        warnings += [
+            f"claim {claim.claim.id}: the code has changed since {name} ran at a lower profile"
+            for name in sorted(others)
+        ]
     used = {outcome.profile for outcome in rows if outcome.profile}
     banners = dict.fromkeys(r.banner for outcome in rows for r in outcome.results if r.banner)
     return Comparison(

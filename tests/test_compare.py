@@ -344,6 +344,16 @@ def test_published_dynamic_pixels_add_the_draw(tmp_path):
     assert row.smallest == pytest.approx(expected.half_width())
     assert row.smallest > cp.smallest_difference(row.sd, 5, 0.01, 0.0005)
 
+    on_file = cp.OnFile(bench.spec, bench.store)
+    plan = [bench.case(0, seed) for seed in range(5)]
+    foreseen = cp.foreseen(on_file, bench.spec.rows[0], plan, lambda case: "now")
+    assert foreseen == pytest.approx(row.smallest)
+    mine = Bench(tmp_path, "{at: {m: Mine}, data: {pixels: dynamic}}", spec_id="me/mine")
+    mine.put(0, arrays.mean(1).tolist(), arrays={"log_px": arrays})
+    _, printed = bench.compare(against=mine.spec).claims[0].parts
+    assert printed.interval is not None
+    assert printed.interval.half == pytest.approx(row.smallest)
+
 
 def test_without_values_per_image_the_uncounted_draw_is_said(tmp_path):
     bench = Bench(tmp_path, "{at: {m: A}, published: -90.000 ± 0.010, data: {pixels: dynamic}}")
@@ -577,6 +587,21 @@ def test_flags(tmp_path):
     assert "code changed" not in bench.compare().rows[0].flags
 
 
+def test_a_claim_tells_of_results_of_other_code_that_its_rows_do_not_show(tmp_path):
+    """Without full results of B, A's row stands at full, and the claim at quick."""
+    bench = Bench(tmp_path, TWO, GAP)
+    bench.put(0, spread(-90.0, 0.1))
+    bench.put(0, spread(-90.0, 0.1, 3), "quick", fingerprint="old")
+    bench.put(1, spread(-91.5, 0.1, 3), "quick")
+    found = bench.compare(fingerprint=lambda case: "now")
+    (part,) = found.claims[0].parts
+    assert (part.verdict, part.changed) == ("holds", ["A"])
+    assert part.reason.endswith("; the code has changed since A ran")
+    assert [row.flags for row in found.rows] == [[], []]
+    assert found.warnings == ["claim C: the code has changed since A ran at a lower profile"]
+    assert bench.claim().parts[0].changed == []
+
+
 def test_further_published_numbers_are_shown(tmp_path):
     bench = Bench(tmp_path, "{at: {m: A}, published: -90.0, also: {active_units: 19.0, other: 2}}")
     bench.put(0, [{"log_likelihood": -90.0, "active_units": u} for u in (18.0, 19.0, 23.0)])
@@ -678,6 +703,19 @@ def test_claims_count_at_the_chosen_setting_only(tmp_path):
     assert "1 shown but not counted" in found.reason
 
 
+def test_a_claim_about_another_setting_than_the_chosen_one_is_undecided(tmp_path):
+    claim = (
+        "claims: [{id: C, text: t, where: {pixels: grey}, gap: {better: {m: B}, worse: {m: A}}}]"
+    )
+    bench = calibrated(tmp_path, -90.2, -93.0, claim)
+    found = bench.claim()
+    assert [(p.verdict, p.counts) for p in found.parts] == [("holds", False)]
+    assert (found.verdict, found.reason) == (
+        "undecided",
+        "no part has the setting that was chosen; 1 shown but not counted",
+    )
+
+
 # --- claims ---------------------------------------------------------------------------------------
 
 WITHIN = "claims: [{id: C, text: t, within: {a: {m: A}, b: {m: B}, tolerance: 0.5}}]"
@@ -751,10 +789,10 @@ def test_a_gap_of_at_least(tmp_path):
         bench.put(1, SLEEP_1)
         (part,) = bench.claim().parts
         assert part.verdict == verdict
-        assert part.p == pytest.approx(stats.t.sf((1.58 - at_least) / 0.38896, 9), rel=1e-3)
+        side = -1 if verdict == "fails" else 1  # p is that of what the verdict says
+        assert part.p == pytest.approx(stats.t.sf(side * (1.58 - at_least) / 0.38896, 9), rel=1e-3)
         assert "published 1.6" in part.reason
-    opposite = stats.t.sf((3.0 - 1.58) / 0.38896, 9)
-    assert f"p = {opposite:.2g} for the opposite" in part.reason
+    assert f"p = {part.p:.2g} for the opposite" in part.reason
 
 
 def test_what_is_undecided_tells_the_side_it_leans_to():
@@ -787,6 +825,8 @@ def test_equivalence(tmp_path, shift, sd, verdict):
     assert part.verdict == verdict
     se = sd / math.sqrt(6)
     p = max(stats.t.sf((shift + 0.5) / se, 5), stats.t.cdf((shift - 0.5) / se, 5))
+    if verdict == "fails":
+        p = min(stats.t.sf((shift - 0.5) / se, 5), stats.t.cdf((shift + 0.5) / se, 5))
     assert part.p == pytest.approx(p)
     assert part.interval is not None
     low, high = part.interval.low, part.interval.high
@@ -837,9 +877,33 @@ def test_an_order_with_a_single_seed_is_undecided(tmp_path):
     for i, values in enumerate(([-90.0, -90.1], [-92.0, -92.2], [-94.0])):
         bench.put(i, values)
     (part,) = bench.claim().parts
-    assert (part.verdict, part.p, part.test) == ("undecided", None, "none: fewer than 2 seeds")
+    assert (part.verdict, part.p) == ("undecided", None)
+    assert part.test == "paired t test over 2 seeds, for 1 of 2 neighbours"
+    assert "B over C cannot be tested: fewer than 2 seeds" in part.reason
     assert part.effect == pytest.approx(2.0)  # B over C, at the seed they share
-    assert "fewer than 2 seeds" in part.reason
+
+
+def test_reversed_neighbours_refute_an_order_whose_others_cannot_be_tested(tmp_path):
+    bench = Bench(tmp_path, THREE, ORDER)
+    for i, values in enumerate((spread(-93.0, 0.1), spread(-92.0, 0.1), [-94.0])):
+        bench.put(i, values)
+    (part,) = bench.claim().parts
+    assert part.verdict == "fails"
+    assert part.reason.startswith("A over B")
+    assert "B over C cannot be tested" in part.reason
+
+
+def test_each_pair_of_neighbours_is_judged_at_its_own_fullest_profile(tmp_path):
+    """What a short run shows does not outweigh the full runs of the same two rows."""
+    bench = Bench(tmp_path, THREE, ORDER)
+    rng = np.random.default_rng(5)
+    for i, (full, quick) in enumerate(((None, -95.0), (-97.0, -97.0), (-98.0, -96.0))):
+        for profile, mean in (("full", full), ("quick", quick)):
+            if mean is not None:
+                bench.put(i, (mean + 0.1 * rng.standard_normal(3)).tolist(), profile)
+    outcome = bench.claim()
+    assert (outcome.verdict, outcome.profile) == ("holds", "quick")
+    assert bench.claim(profile="quick").verdict == "fails"
 
 
 def test_all_parts_of_a_table_are_one_family(tmp_path):
@@ -963,7 +1027,8 @@ def test_groups_of_rows_are_averaged_seed_by_seed(tmp_path):
 # --- classifiers ----------------------------------------------------------------------------------
 
 FITTED = "\n".join(
-    f"{{at: {{m: {m}}}, published: {v}, train: null, fit: {{use: knn.KNN, k: {k}}}, seeds: 1}}"
+    f"{{at: {{m: {m}}}, published: {v}, train: null, "
+    f"fit: {{use: exemplars.ChooseK, k: [{k}]}}, seeds: 1}}"
     for m, v, k in (("A", 3.0, 1), ("B", 4.0, 2))
 )
 
@@ -1067,7 +1132,38 @@ def test_nets_that_err_equally_often_by_chance_are_not_fixed(tmp_path):
         bench.put(i, [wrong / 2.0] * 2, arrays={"correct": list(right)})
     (part,) = bench.claim().parts
     assert (part.verdict, part.p, part.effect) == ("undecided", None, 15.0)
-    assert "leave no spread to test by" in part.test
+    assert "coincide by chance" in part.test
+    row = bench.row(0)  # 5.0 where 3.0 is printed: nor is a row judged without spread
+    assert (row.verdict, row.interval) == ("undecided", None)
+    assert "coincide by chance" in row.reason
+    bench = Bench(tmp_path / "one", rows, GAP, metric="error", better="lower")
+    bench.put(0, [5.0] * 2, arrays={"correct": list(right)}, seeds=[0, 1])
+    bench.put(1, [7.0, 7.5], seeds=[2, 3])
+    (part,) = bench.claim().parts
+    assert (part.verdict, part.p) == ("undecided", None)
+    assert "coincide by chance" in part.test
+
+
+@pytest.mark.parametrize("use", ["supervised.Backpropagation", "em.EM", "mine.fits.KNN"])
+def test_one_seed_of_a_fit_that_draws_is_not_a_fixed_model(tmp_path, use):
+    """Where the seed may move a fit, one seed tells nothing, even if the spec asks for one only."""
+    bench = classified(tmp_path, 40, 0, rows=FITTED.replace("exemplars.ChooseK", use))
+    (part,) = bench.claim().parts
+    assert (part.verdict, part.p) == ("undecided", None)
+    assert "fewer than 2 seeds" in part.test
+    assert bench.row(0).interval is None
+
+
+def test_two_views_of_one_data_set_have_the_same_test_points(tmp_path):
+    """k-NN on raw pictures and an SVM on what a preprocessing makes of them, as for NORB."""
+    a, b = FITTED.splitlines()
+    a = a.replace("at:", "data: {use: norb.RawNORB, pixels: grey, validation: 9}, at:")
+    b = b.replace("at:", "data: {use: norb.SmallNORB, pixels: grey}, at:")
+    (part,) = classified(tmp_path, 20, 6, rows=f"{a}\n{b}").claim().parts
+    assert (part.verdict, "McNemar" in part.test) == ("holds", True)
+    other = b.replace("norb.SmallNORB", "mnist.MNIST")
+    (part,) = classified(tmp_path / "other", 20, 6, rows=f"{a}\n{other}").claim().parts
+    assert (part.verdict, part.p) == ("undecided", None)
 
 
 def test_one_seed_of_a_fixed_model_is_enough_against_seeds_of_a_net(tmp_path):

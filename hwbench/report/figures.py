@@ -410,7 +410,7 @@ def _forest_caption(comparison: Comparison) -> str:
 def _forest_alt(comparison: Comparison) -> str:
     parts = []
     for o in comparison.rows:
-        printed = o.row.published.text if o.row.published else "nothing"
+        printed = o.published.text if o.published else "nothing"
         parts.append(
             f"{tables.row_label(o)}: published {printed}, "
             f"measured {tables.measured_text(o)}, {o.verdict}"

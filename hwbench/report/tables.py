@@ -462,15 +462,25 @@ class ClaimPartView:
 
 @dataclass(frozen=True)
 class ClaimView:
-    """A claim in words; `empty` where no part has anything to test."""
+    """A claim in words; `empty` where no part has anything to test, `at` as in `below_full`."""
 
     id: str
     text: str
     kind: str
     verdict: str
+    at: str
     reason: str
     parts: list[ClaimPartView]
     empty: bool
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How many rows or claims have a verdict; `at` as in `below_full`."""
+
+    verdict: str
+    number: int
+    at: str = ""
 
 
 @dataclass(frozen=True)
@@ -501,8 +511,8 @@ class Section:
     banner: str
     smoke: bool
     summary: str
-    tally: list[tuple[str, int]]
-    claim_tally: list[tuple[str, int]]
+    tally: list[Tally]
+    claim_tally: list[Tally]
     shared: list[str]
     grids: list[Grid]
     rows: list[RowView]
@@ -791,9 +801,11 @@ def _claim_kind(claim: ClaimOutcome) -> str:
 
 
 def p_text(p: float | None) -> str:
-    """Return a p value: 'p = 0.012', 'p < 0.001', or ''."""
+    """Return a p value: 'p = 0.012', 'p < 0.001', or ''; one more digit next to 0.05."""
     if p is None or not math.isfinite(p):
         return ""
+    if 0.045 < p < 0.055:
+        return f"p = {p:.3g}"
     return "p < 0.001" if p < 0.001 else f"p = {p:.2g}" if p < 0.0995 else f"p = {p:.2f}"
 
 
@@ -802,7 +814,7 @@ def _claim_part(part: ClaimPart) -> ClaimPartView:
     return ClaimPartView(
         at=label(part.at) or "all rows",
         verdict=part.verdict,
-        effect=difference_text(part.effect, interval),
+        effect=difference_text(part.effect, interval, max(2, decimals(abs(part.effect or 0.0)))),
         interval=f"{interval_text(interval)} ({percent(interval.level)})" if interval else "",
         p=p_text(part.p),
         test=clean(part.test),
@@ -991,9 +1003,29 @@ def anchor(spec_id: str) -> str:
     return spec_id.replace("/", "-")
 
 
-def _tally(found: Iterable[str], order: Mapping[str, Meaning]) -> list[tuple[str, int]]:
-    counts = Counter(found)
-    return [(name, counts[name]) for name in order if counts[name]]
+def row_tally(comparison: Comparison) -> list[Tally]:
+    """Return the verdicts on rows in the order of `ROW_VERDICTS`, counted."""
+    counts = Counter[str](outcome.verdict for outcome in comparison.rows)
+    return [Tally(name, counts[name]) for name in ROW_VERDICTS if counts[name]]
+
+
+def claim_tally(comparison: Comparison) -> list[Tally]:
+    """Return the verdicts on claims, counted; those below full, which count for less, last."""
+    counts = Counter[tuple[str, str]](
+        (below_full(claim), claim.verdict) for claim in comparison.claims
+    )
+    places = sorted({at for at, _ in counts}, key=lambda at: (at != "", at))
+    return [
+        Tally(name, counts[at, name], at)
+        for at in places
+        for name in CLAIM_VERDICTS
+        if counts[at, name]
+    ]
+
+
+def below_full(claim: ClaimOutcome) -> str:
+    """Return 'at quick' or 'at smoke' where a claim is judged by such results, else ''."""
+    return f"at {claim.profile}" if claim.profile not in (None, "full") else ""
 
 
 def _banner(comparison: Comparison) -> tuple[str, bool]:
@@ -1108,8 +1140,8 @@ def section(comparison: Comparison, papers: Mapping[str, Any] | None = None) -> 
         banner=banner,
         smoke=smoke,
         summary=_summary(comparison),
-        tally=_tally((o.verdict for o in comparison.rows), ROW_VERDICTS),
-        claim_tally=_tally((c.verdict for c in comparison.claims), CLAIM_VERDICTS),
+        tally=row_tally(comparison),
+        claim_tally=claim_tally(comparison),
         shared=shared,
         grids=grids(comparison),
         rows=rows,
@@ -1119,6 +1151,7 @@ def section(comparison: Comparison, papers: Mapping[str, Any] | None = None) -> 
                 text=clean(c.claim.text),
                 kind=_claim_kind(c),
                 verdict=c.verdict,
+                at=below_full(c),
                 reason=sentence(c.reason),
                 parts=[_claim_part(p) for p in c.parts],
                 empty=all(p.verdict == "missing" for p in c.parts),
@@ -1208,6 +1241,7 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
                 "id": c.claim.id,
                 "text": c.claim.text,
                 "verdict": c.verdict,
+                "profile": c.profile,
                 "reason": c.reason,
                 "parts": [
                     {
@@ -1220,6 +1254,7 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
                         "profile": p.profile,
                         "reason": p.reason,
                         "counts": p.counts,
+                        "changed": p.changed,
                     }
                     for p in c.parts
                 ],

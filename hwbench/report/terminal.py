@@ -26,12 +26,13 @@ STYLES = {
 }
 
 
-def verdict_text(verdict: str) -> Text:
-    """Return a verdict as its shape and word; the colour only repeats them."""
+def verdict_text(verdict: str, at: str = "") -> Text:
+    """Return a verdict as its shape and word; the colour only repeats them, below full softly."""
     from rich.text import Text
 
     meaning = {**tables.ROW_VERDICTS, **tables.CLAIM_VERDICTS}[verdict]
-    return Text(f"{meaning.symbol} {verdict}", style=STYLES.get(verdict, "dim"))
+    style = "red" if at and verdict == "fails" else STYLES.get(verdict, "dim")
+    return Text(f"{meaning.symbol} {verdict} {at}".rstrip(), style=style)
 
 
 def print_comparison(console: Console, comparison: Comparison) -> None:
@@ -56,10 +57,11 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
         _print_table(console, section)
     else:
         for row in section.rows:
-            _entry(console, row.verdict, Text(row.label, style="bold"), _row_lines(row))
+            head = Text(row.label, style="bold")
+            _entry(console, verdict_text(row.verdict), head, _row_lines(row))
     for claim in section.claims:
         head = Text(f"{claim.id}  ", style="bold") + Text(claim.text)
-        _entry(console, claim.verdict, head, _claim_lines(claim))
+        _entry(console, verdict_text(claim.verdict, claim.at), head, _claim_lines(claim))
     for warning in section.warnings:
         console.print(Text("warning: ", style="yellow") + Text(warning))
 
@@ -102,12 +104,12 @@ def _claim_lines(claim: tables.ClaimView) -> list[str]:
     return lines
 
 
-def _entry(console: Console, verdict: str, head: Text, lines: list[str]) -> None:
+def _entry(console: Console, verdict: Text, head: Text, lines: list[str]) -> None:
     """Print a verdict with its subject, and what is to say about it below."""
     from rich.padding import Padding
     from rich.text import Text
 
-    console.print(verdict_text(verdict) + Text("  ") + head)
+    console.print(verdict + Text("  ") + head)
     for line in lines:
         console.print(Padding(Text(line, style="dim"), (0, 0, 0, 4), expand=False))
 

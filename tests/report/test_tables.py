@@ -131,10 +131,16 @@ def test_missing_and_failed_rows_stay_with_their_reason(example: Example):
 
 def test_every_row_and_claim_is_counted_and_the_worst_comes_first(example: Example):
     section = tables.section(example.comparison)
-    assert dict(section.tally) == Counter(o.verdict for o in example.comparison.rows)
-    assert dict(section.claim_tally) == Counter(c.verdict for c in example.comparison.claims)
-    assert section.tally[0][0] == "worse"
-    assert section.claim_tally[0][0] == "fails"
+    rows, claims = example.comparison.rows, example.comparison.claims
+    assert {t.verdict: t.number for t in section.tally} == Counter(o.verdict for o in rows)
+    assert section.tally[0].verdict == "worse"
+    assert [(t.number, t.verdict, t.at) for t in section.claim_tally] == [
+        (1, "fails", ""),
+        (1, "holds", ""),
+        (1, "missing", ""),
+        (1, "undecided", "at quick"),
+    ]
+    assert [c.at for c in section.claims] == [tables.below_full(c) for c in claims]
 
 
 def test_origin_and_source_of_published_numbers_are_said(example: Example):

@@ -30,7 +30,8 @@ def test_rows_claims_reasons_and_warnings_are_printed_at_any_width(example: Exam
             assert tables.sentence(outcome.reason) in text
     assert text.count("missing") >= 3
     for claim in example.comparison.claims:
-        assert f"{claim.verdict} {claim.claim.id} {claim.claim.text}" in text
+        verdict = f"{claim.verdict} {tables.below_full(claim)}".rstrip()
+        assert f"{verdict} {claim.claim.id} {claim.claim.text}" in text
     assert "warning: results of 2 files were skipped" in text
     assert "difference" in text
 
