@@ -48,7 +48,7 @@ def run(
     Args:
         name: id, alias, table name or path of a spec.
         profile: auto, smoke, quick or full.
-        rows: coordinates of the rows wanted, as [{"method": "IWAER"}].
+        rows: coordinates of the rows wanted, as [{"method": "IWAER"}]; None for all.
         seeds: seeds per row, instead of the spec's.
         device: auto, cpu, cuda, …
         jobs: cases at a time.
@@ -62,6 +62,8 @@ def run(
     from hwbench import build, cli
     from hwbench.store import Store
 
+    if rows is not None and not rows:
+        return []
     wanted = [",".join(f"{k}={v}" for k, v in row.items()) for row in rows or []]
     settings = cli.Settings(profile, wanted or None, seeds, device, jobs, results=Path(results))
     settings.plugins = build.plugins()

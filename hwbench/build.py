@@ -107,9 +107,13 @@ def allow_plugins(modules: Sequence[str]) -> None:
     for module in modules:
         try:
             importlib.import_module(module)
-        except ImportError as error:
-            raise BuildError(f"plugin {module!r} cannot be imported: {error}") from None
+        except Exception as error:  # whatever its code raises
+            raise BuildError(f"plugin {module!r} cannot be imported: {_told(error)}") from None
         _plugins.add(module)
+
+
+def _told(error: Exception) -> str:
+    return str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
 
 
 def plugins() -> list[str]:
@@ -173,8 +177,8 @@ def find_class(kind: str, use: str) -> type:
     elif root in {p.split(".")[0] for p in _plugins}:
         try:
             found = getattr(importlib.import_module(module_name), class_name, None)
-        except ImportError as error:
-            raise BuildError(f"{use!r} cannot be imported: {error}") from None
+        except Exception as error:
+            raise BuildError(f"{use!r} cannot be imported: {_told(error)}") from None
         if isinstance(found, type):
             return found
         raise BuildError(f"{module_name} has no class {class_name!r}")

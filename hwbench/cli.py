@@ -8,6 +8,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -87,7 +88,7 @@ RowsOption = Annotated[
         "--rows",
         "-r",
         metavar="KEY=VALUE[,…]",
-        help="Only these rows, as method=IWAER; repeat to add rows.",
+        help="Only these of the profile's rows, as method=IWAER; repeat to add rows.",
     ),
 ]
 SeedsOption = Annotated[
@@ -315,6 +316,10 @@ def make_plan(specs: Sequence[Spec], settings: Settings) -> Plan:
         return found
 
     cases = cases_at(profile)
+    if wanted and not cases:
+        raise SpecError(
+            f"--rows: profile {profile} leaves these rows out; name another by --profile"
+        )
     if settings.profile == "auto" and cases and not any(have(case.data) for case in cases):
         return Plan("smoke", cases_at("smoke"), BANNER)
     return Plan(profile, cases)
@@ -355,11 +360,11 @@ def interruptible(executor: Any) -> Iterator[None]:
         if executor.stopping:
             executor.kill()
             raise KeyboardInterrupt
+        executor.stop()  # first of all: what prints may be gone by the same Ctrl-C
         err.print(
             "\nstopping: running cases save their state; press Ctrl-C again to end at once",
             style="yellow",
         )
-        executor.stop()
 
     before = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
@@ -412,7 +417,9 @@ def run_plan(
     with interruptible(executor):
         timed = settings.dry_run or plan.profile != "smoke"
         at_once = min(jobs_at_once, len(jobs))
-        costs = estimate(jobs, executor, at_once) if timed else [None] * len(jobs)
+        costs: list[Cost | None] = [None] * len(jobs)
+        if timed:
+            costs = estimate(jobs, executor, at_once, fetched=not settings.dry_run)
         print_estimate(jobs, costs, at_once, store, specs, settings.dry_run)
         if settings.dry_run or executor.stopping:
             return [], left, executor.stopping
@@ -429,11 +436,12 @@ def cost_key(case: Case) -> str:
     return json.dumps([case.data, case.model, case.train, case.evaluate], sort_keys=True)
 
 
-def estimate(jobs: Sequence[Job], executor: Any, at_once: int) -> list[Cost | None]:
+def estimate(jobs: Sequence[Job], executor: Any, at_once: int, fetched: bool) -> list[Cost | None]:
     """Return what each job costs, without stages that it finds on file or a job before trains.
 
-    A few steps of each kind of case are timed on the spot, where its data are on this machine.
-    What goes wrong with them is told now, since an evaluation may come after days of training.
+    A few steps of each kind of case are timed on the spot, where its data are on this machine;
+    once all were `fetched` that can be had, a case without its data costs nothing. What goes wrong
+    with them is told now, since an evaluation may come after days of training.
     """
     from hwbench import runner
 
@@ -461,6 +469,11 @@ def estimate(jobs: Sequence[Job], executor: Any, at_once: int) -> list[Cost | No
                 costs[keys[done.index]] = done.outcome
             else:
                 left[here[done.index - len(keys)]] = done.outcome or []
+    if fetched:
+        for job in jobs:
+            nothing = runner.Cost((0.0,) * len(job.case.train), 0.0)
+            if cost_key(job.case) not in kinds:
+                costs[cost_key(job.case)] = nothing
     return runner.net_costs([costs.get(cost_key(job.case)) for job in jobs], left, at_once)
 
 
@@ -1103,7 +1116,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except Exception as error:
         show = getattr(error, "show", None)  # the parser's own errors know how to print themselves
         if show is None:
-            raise
+            traceback.print_exc()
+            sys.exit(FAILED)  # Python's own 1 stands for a verdict
         show()
         sys.exit(getattr(error, "exit_code", WRONG_INPUT))
 

@@ -87,11 +87,14 @@ class Display:
         """Take what a running case reports."""
         self.current.setdefault(index, {}).update(news)
         state = self.current[index]
+        if "waiting" not in news:
+            state.pop("waiting", None)
         if "resumed" in news:
             self.resumed.add(index)
         if "step" in news:
             self._reached(index, news["stage"], news["step"] / news["steps"])
-            state.pop("evaluate", None)
+            for earlier in ("evaluate", "fit"):
+                state.pop(earlier, None)
         elif "fit" in news:
             self._reached(index, news["stage"], news["fit"])
         elif "evaluate" in news:
@@ -109,6 +112,8 @@ class Display:
         """Take a case's end."""
         index = next(i for i, job in enumerate(self.jobs) if job.case == outcome.case)
         self.current.pop(index, None)
+        if outcome.status != "done":  # what did not run says nothing of the pace
+            self.before[index] += sum(self.phases[index]) - self.gone[index]
         self.gone[index] = sum(self.phases[index])
         self.finished += 1
         marks = {"done": ("✓", "green"), "on file": ("=", "dim"), "interrupted": ("…", "yellow")}
@@ -127,12 +132,14 @@ class Display:
         self._show()
 
     def _left(self) -> str:
-        left = sum(map(sum, self.phases)) - sum(self.gone)
-        done = sum(self.gone) - sum(self.before)
+        lefts = [sum(whole) - gone for whole, gone in zip(self.phases, self.gone, strict=True)]
+        left, done = sum(lefts), sum(self.gone) - sum(self.before)
         elapsed = time.monotonic() - self.started
         if elapsed < 3 or done <= 0.005 * (done + left):
             return ""
-        return f", {clock(elapsed * left / done)} left"
+        at_once = max(1, len(self.current))
+        longest = max(lefts)  # at the end others are idle
+        return f", {clock(elapsed * max(left, longest * at_once) / done)} left"
 
     def _lines(self) -> list[str]:
         spent = clock(time.monotonic() - self.started)
@@ -157,7 +164,7 @@ def digits(value: float) -> str:
 
 def describe(state: dict[str, Any]) -> str:
     """Return one run's state as a phrase."""
-    if "waiting" in state and "step" not in state:
+    if "waiting" in state:
         return str(state["waiting"])
     if "evaluate" in state:
         return f"evaluating ({state['evaluator']}), {state['evaluate']:.0%}"

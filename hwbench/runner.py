@@ -33,9 +33,12 @@ from hwbench.protocols import (
     DataMissing,
     Diverged,
     Evaluation,
+    Evaluator,
     GenerativeModel,
+    HeldOut,
     Hooks,
     Interrupted,
+    Model,
 )
 from hwbench.spec import Block, Case
 from hwbench.store import Failure, Result, Store, StoredCurve, StoredMetric, write_atomically
@@ -54,7 +57,7 @@ def cache_folder() -> Path:
     """Return where checkpoints, weights and locks go: $HWBENCH_CACHE or the user's cache folder."""
     named = os.environ.get("HWBENCH_CACHE")
     if named:
-        return Path(named)
+        return Path(named).expanduser().absolute()
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "hwbench"
 
@@ -160,6 +163,8 @@ def _quiet() -> None:
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="pytorch_lightning")
+    if "SLURM_NTASKS" in os.environ:  # else Lightning takes a batch job for its own cluster
+        os.environ["SLURM_JOB_NAME"] = "interactive"
 
 
 def work(job: Job, report: Report, should_stop: Callable[[], bool]) -> Outcome:
@@ -318,7 +323,8 @@ def run_case(
     if any("fit" in stage for stage in case.train):
         refuse_diverged(progress.curves)
     lend(job, state)
-    weights = {k: v.detach().contiguous().cpu() for k, v in built.model.state_dict().items()}
+    state_dict = built.model.state_dict()  # may name one tensor twice: each gets its own copy
+    weights = {k: v.detach().cpu().contiguous().clone() for k, v in state_dict.items()}
     folder.mkdir(parents=True, exist_ok=True)
     save_file(weights, folder / "model.safetensors")
     found, evaluating = _evaluate(case, built, folder, hooks)
@@ -465,7 +471,7 @@ class Cost:
 
 
 def probe(job: Job, report: Report, should_stop: Callable[[], bool]) -> Cost | None:
-    """Time a few steps of a case, and the first second of its evaluation.
+    """Time a few steps of a case, and the first second of a validation and of its evaluation.
 
     None where its training cannot be timed (a fit), or was not. What it raises, the run would.
     """
@@ -487,7 +493,12 @@ def probe(job: Job, report: Report, should_stop: Callable[[], bool]) -> Cost | N
             batch = torch.arange(learner.batch_size, device=built.device)
             x = built.splits.train.batch(batch)[None]
             with products.fast(built.device, _low(job.case)):
-                stages[index] = _pace(learner, x) * learner.steps
+                seconds = _pace(learner, x) * learner.steps
+            if learner.validate_ is not None and learner.validation is not None:
+                every = learner.steps_per_epoch * learner.stage.validate_every
+                one = _seconds(learner.validate_, built.model, learner.validation, should_stop)
+                seconds += -(-learner.steps // every) * one
+            stages[index] = seconds
         if stages and not any("rule" in stage for stage in job.case.train):
             return None
         return Cost(tuple(stages), _evaluation_cost(job.case, built, should_stop))
@@ -561,30 +572,38 @@ class _Timed(Exception):
 
 def _evaluation_cost(case: Case, built: pipeline.Built, should_stop: Callable[[], bool]) -> float:
     """Return the seconds that the evaluation of a case takes, by its beginning."""
-    built.model.eval()
-    total = 0.0
-    for block in case.evaluate:
-        evaluator = build.make("evaluate", block, classes=built.dataset.classes)
-        clock = time.monotonic()
+    evaluators = (
+        build.make("evaluate", block, classes=built.dataset.classes) for block in case.evaluate
+    )
+    return math.fsum(
+        _seconds(evaluator, built.model, built.splits.test, should_stop) for evaluator in evaluators
+    )
 
-        seen: list[tuple[float, float]] = []  # the pace is that from the first of these on
 
-        def progress(
-            fraction: float, clock: float = clock, seen: list[tuple[float, float]] = seen
-        ) -> None:
-            if should_stop():
-                raise Interrupted
-            seen.append((time.monotonic(), fraction))
-            (begun, at), (now, there) = seen[0], seen[-1]
-            if there > at and now - begun > TIMED:
-                raise _Timed(now - clock + (now - begun) * (1 - there) / (there - at))
+def _seconds(
+    evaluator: Evaluator[Any], model: Model, points: HeldOut, should_stop: Callable[[], bool]
+) -> float:
+    """Return the seconds that an evaluation takes, by its beginning."""
+    clock = time.monotonic()
+    seen: list[tuple[float, float]] = []  # the pace is that from the first of these on
 
-        try:
-            evaluator(built.model, built.splits.test, seed=0, progress=progress)
-            total += time.monotonic() - clock
-        except _Timed as timed:
-            total += timed.args[0]
-    return total
+    def progress(fraction: float) -> None:
+        if should_stop():
+            raise Interrupted
+        seen.append((time.monotonic(), fraction))
+        (begun, at), (now, there) = seen[0], seen[-1]
+        if there > at and now - begun > TIMED:
+            raise _Timed(now - clock + (now - begun) * (1 - there) / (there - at))
+
+    training = model.training
+    model.eval()
+    try:
+        evaluator(model, points, seed=0, progress=progress)
+        return time.monotonic() - clock
+    except _Timed as timed:
+        return float(timed.args[0])
+    finally:
+        model.train(training)
 
 
 # --- many cases -----------------------------------------------------------------------------------

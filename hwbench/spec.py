@@ -12,6 +12,7 @@ import copy
 import difflib
 import hashlib
 import json
+import math
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -139,7 +140,10 @@ def _construct(
     if keys in _VERBATIM:
         return text
     if _FLOAT.match(text):
-        return float(text)  # YAML 1.1 would read 1e-3 as a word
+        value = float(text)  # YAML 1.1 would read 1e-3 as a word
+    if isinstance(value, float) and not math.isfinite(value):
+        problems.append(Problem(*here, f"expected a finite number; found {text}"))
+        return None
     if isinstance(value, bool):  # on, off, yes and no are words here, and so are dates and 1:30
         return value if text.lower() in ("true", "false") else text
     return value if isinstance(value, int | float) and ":" not in text else text
@@ -649,9 +653,15 @@ def resolve(spec: Spec, row: Row, profile: Profile) -> Located:
     return out
 
 
+def opts_out(row: Row, profile: Profile) -> bool:
+    """Say whether a row has `null` for this profile."""
+    own = row.profiles or {}
+    return profile in own and own[profile] is None
+
+
 def runs_at(spec: Spec, row: Row, profile: Profile) -> bool:
     """Say whether the profile runs this row: it may keep some, and a row may opt out (`null`)."""
-    if row.profiles is not None and profile in row.profiles and row.profiles[profile] is None:
+    if opts_out(row, profile):
         return False
     chosen = spec.profiles.get(profile)
     own = (row.profiles or {}).get(profile)
@@ -706,13 +716,15 @@ def cases(
     Args:
         spec: the table.
         profile: how much of the protocol.
-        rows: coordinates of the rows wanted; by default those that the profile keeps.
+        rows: coordinates of the rows wanted, among those that the profile keeps. Where it keeps
+            none of them, rows that the profile merely does not choose; never one that opts out.
         seeds: number of seeds instead of the spec's.
         have: says whether a data block can be had; the first stand-in for which it does is used.
     """
-    chosen = (
-        spec.select(rows) if rows else [row for row in spec.rows if runs_at(spec, row, profile)]
-    )
+    wanted = spec.select(rows)
+    chosen = [row for row in wanted if runs_at(spec, row, profile)]
+    if rows and not chosen:
+        chosen = [row for row in wanted if not opts_out(row, profile)]
     out: list[tuple[int, Case]] = []
     for row in chosen:
         for seed in range(seeds or seeds_of(spec, row, profile)):
@@ -968,14 +980,15 @@ def parse(path: Path) -> tuple[Spec | None, Located, list[Problem]]:
             del document[own]
     merged = Located(document, line=document.line)
     merged.lines = dict(document.lines)
-    shared = path.parent.parent / "profiles.yaml"
+    folder = path.parent.resolve()  # a file means the same from every working folder
+    shared = folder.parent / "profiles.yaml"
     if shared.is_file():
         base, more = _shared_profiles(shared)
         problems += more
         own_profiles = document.get("profiles")
         if own_profiles is None or isinstance(own_profiles, Mapping):
             merged["profiles"] = merge(base, own_profiles or Located())
-        expected = f"{path.parent.name}/{path.stem}"
+        expected = f"{folder.name}/{path.stem}"
         if isinstance(document.get("id"), str) and document["id"] != expected:
             message = f"should be {expected!r}, as the file is named (found {document['id']!r})"
             problems.append(Problem(file, document.line_at(("id",)), "id", message))

@@ -55,6 +55,11 @@ def test_run_in_a_plain_script(folder):
     assert ended.stdout == "['tiny/table IWAE seed 0']\n", ended.stderr
 
 
+def test_no_rows_are_no_cases(folder, inline):
+    assert hwbench.run("tiny", "smoke", rows=[]) == []
+    assert not (folder / "results").exists()
+
+
 def test_run_outside_the_main_thread(folder, inline):
     """Where Python takes no signals."""
     with ThreadPoolExecutor(1) as pool:
@@ -104,7 +109,7 @@ def test_time_left_follows_the_share_of_the_cost(folder, spec):
     step = {"stage": 0, "step": 30, "steps": 60, "epoch": 1.5, "objective": -7.25}
     for index in (0, 1):
         shown.news(index, step)
-    assert shown._left() == ", 50 s left"
+    assert shown._left() == ", 2 min left"  # half of 90 on one worker, when the other is idle
     shown.done(Outcome(jobs[0].case, "done"))
     assert shown._left() == ", 3 s left"
 
@@ -132,6 +137,37 @@ def test_time_left_does_not_take_what_earlier_runs_did_for_the_pace(folder, spec
     assert shown._left() == ""
     shown.news(0, step | {"step": 90})
     assert shown._left() == ", 2 min left"  # 10 in 10 seconds, 110 to go
+
+
+@pytest.mark.parametrize("status", ["missing", "failed", "on file", "interrupted"])
+def test_time_left_does_not_take_what_did_not_run_for_the_pace(folder, spec, status):
+    shown, jobs, _ = display(folder, spec, [Cost((100.0,), 0.0), Cost((100.0,), 0.0)])
+    shown.started -= 10.0
+    shown.done(Outcome(jobs[0].case, status))
+    assert shown._left() == ""
+    step = {"stage": 0, "steps": 100, "epoch": 1.5, "objective": -7.25}
+    shown.news(1, step | {"step": 10})
+    assert shown._left() == ", 2 min left"  # 10 in 10 seconds, 90 to go
+
+
+def test_what_a_case_does_now_replaces_what_it_did(folder, spec):
+    shown, *_ = display(folder, spec)
+    step = {"stage": 1, "step": 3, "steps": 60, "epoch": 1.5, "objective": -7.25}
+    said = []
+    for news in (
+        {"waiting": "another process runs this case"},
+        {"stage": 0, "fit": 1.0},
+        step,
+        {"evaluate": 0.5, "evaluator": "ais.AIS"},
+    ):
+        shown.news(0, news)
+        said.append(shown._lines()[1].split(": ")[1])
+    assert said == [
+        "another process runs this case",
+        "fitting, 100%",
+        "step 3/60, epoch 1.5, objective -7.25",
+        "evaluating (ais.AIS), 50%",
+    ]
 
 
 def test_what_is_not_known_counts_as_the_mean_of_what_is(folder, spec):

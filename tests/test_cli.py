@@ -250,6 +250,27 @@ def test_code_from_outside_must_be_asked_for(folder, capsys, monkeypatch):
     assert {tuple(r.plugins) for r in found} == {("mine",)}
 
 
+def test_a_plugin_that_does_not_work_is_one_message(folder, capsys, monkeypatch):
+    (folder / "broken_one.py").write_text("def oops(:\n")
+    monkeypatch.syspath_prepend(str(folder))
+    assert run("check", "--plugin", "broken_one") == 2
+    assert "plugin 'broken_one' cannot be imported: SyntaxError" in capsys.readouterr().err
+
+
+def test_an_error_of_our_own_is_not_taken_for_a_verdict(folder, capsys, monkeypatch):
+    monkeypatch.setattr(cli, "comparisons", lambda *a: 1 / 0)
+    assert run("compare", "tiny") == 4
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_rows_that_a_profile_leaves_out_are_not_run_by_name(folder, capsys):
+    edit(folder, "at: {method: IWAE},", "at: {method: IWAE}, profiles: {smoke: null},")
+    arguments = ("run", "tiny", "--profile", "smoke", "--rows", "method=IWAE")
+    assert run(*arguments, *INLINE) == 2
+    assert "profile smoke leaves these rows out" in capsys.readouterr().err
+    assert not (folder / "results").exists()
+
+
 MACHINE = """
 id: tiny/net
 title: A tiny net

@@ -170,6 +170,31 @@ def test_peak_memory_is_the_case_s_own():
     assert after < before - 32
 
 
+def test_weights_that_share_memory_are_stored(job, monkeypatch):
+    def tied(*arguments, make=pipeline.construct):
+        built = make(*arguments)
+        built.model.register_parameter("again", next(built.model.parameters()))
+        return built
+
+    monkeypatch.setattr(pipeline, "construct", tied)
+    assert runner.work(job, quiet, never).status == "done"
+
+
+def test_a_batch_job_of_slurm_is_one_process_here(job, monkeypatch):
+    """Lightning refuses `--ntasks` without `--ntasks-per-node` where it takes it for its own."""
+    for name, value in (("SLURM_NTASKS", "4"), ("SLURM_JOB_NAME", "train")):
+        monkeypatch.setenv(name, value)
+    assert runner.work(job, quiet, never).status == "done"
+
+
+def test_the_cache_folder_is_the_same_from_everywhere(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    for named in ("~/there", "there"):
+        monkeypatch.setenv("HWBENCH_CACHE", named)
+        assert runner.cache_folder() == tmp_path / "there"
+
+
 def test_checkpoints_go_once_the_result_is_stored(job):
     runner.work(job, quiet, never)
     assert [p.name for p in runner.run_folder(job).iterdir()] == ["model.safetensors"]
@@ -298,6 +323,23 @@ def test_probe_knows_that_later_steps_may_take_longer(job, monkeypatch):
     )
     assert 50 <= runner.probe(grown, quiet, never).train < 100
     assert begun == [1] * 3 + [9] * 2
+
+
+def test_probe_counts_validations(job, monkeypatch):
+    """Of 5 epochs, after every other one and at the end."""
+    seen = []
+
+    def slow(self, model, points, *, seed, progress):
+        seen.append((len(points), model.training))
+        time.sleep(0.2)
+
+    monkeypatch.setattr("hwbench.evaluators.importance.Bound.__call__", slow)
+    monkeypatch.setattr(runner, "_pace", lambda learner, x: 0.0)
+    (stage,) = job.case.train
+    case = job.case.model_copy(update={"train": [stage | {"epochs": 5, "validate_every": 2}]})
+    assert 0.6 <= runner.probe(dataclasses.replace(job, case=case), quiet, never).train < 0.8
+    validation = pipeline.construct(case, torch.device("cpu")).splits.validation
+    assert seen == [(len(validation), False)]
 
 
 def test_probe_sees_the_beginning_of_a_long_evaluation(job, monkeypatch):
@@ -524,7 +566,7 @@ def test_an_estimate_knows_the_stages_of_workers_with_other_threads(job):
     assert [done.outcome.status for done in executor.map("hwbench.runner:work", jobs[:1])] == [
         "done"
     ]
-    found = cli.estimate(jobs, executor, 1)
+    found = cli.estimate(jobs, executor, 1, fetched=True)
     assert [cost.stages[0] for cost in found] == [0, 0]
     assert found[1].stages[1] > 0
 
@@ -542,12 +584,27 @@ def test_an_estimate_tells_of_an_evaluation_that_cannot_work(job, monkeypatch):
         train=[{"rule": {"use": "contrastive.ContrastiveDivergence"}, "epochs": 1}],
         evaluate=[{"use": "completion.BoltzmannCompletion", "size": [16, 8]}],
     )
-    left, right = cli.estimate([bad, job], cli.make_executor("inline", 1, 1), 1)
+    left, right = cli.estimate([bad, job], cli.make_executor("inline", 1, 1), 1, fetched=True)
     assert left is None
     assert right.total > 0
     (line,) = said.getvalue().splitlines()
     assert line.startswith(f"warning: {bad.case.label}: a first look at it ends in ValueError: ")
     assert "of 64 units are not of 16 x 8" in line
+
+
+@pytest.mark.parametrize("fetched", [True, False])
+def test_a_case_without_its_data_costs_nothing_once_they_could_not_be_had(
+    job, monkeypatch, fetched
+):
+    """Before, its cost is not known."""
+    from hwbench import cli
+
+    other = failing(job, data={"use": "mnist.MNIST", "pixels": "fixed"})
+    monkeypatch.setattr(runner, "is_here", lambda data: data["use"] != "mnist.MNIST")
+    executor = cli.make_executor("inline", 1, 1)
+    here, gone = cli.estimate([job, other], executor, 1, fetched)
+    assert here.total > 0
+    assert gone == (runner.Cost((0.0,), 0.0) if fetched else None)
 
 
 def test_a_stage_that_was_not_finished_is_not_lent(job):

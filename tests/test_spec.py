@@ -147,7 +147,9 @@ def test_every_mistake_of_a_file_is_reported_at_once(tmp_path):
         ("seeds: 5", "seeds: 0", "defaults.seeds", "greater than or equal to 1"),
         ("seeds: 5", 'seeds: "5"', "defaults.seeds", "valid integer (found '5')"),
         ("margin: 0.18", "margin: -1.0", "defaults.margin", "greater than 0"),
-        ("margin: 0.18", "margin: .nan", "defaults.margin", "greater than 0"),
+        ("margin: 0.18", "margin: .nan", "defaults.margin", "a finite number; found .nan"),
+        ("margin: 0.18", "margin: -.inf", "defaults.margin", "a finite number; found -.inf"),
+        ("lr: 1e-3", "lr: 1e999", "defaults.train.optimizer.lr", "a finite number; found 1e999"),
         ("  margin: 0.18\n", "", "rows[0].margin", "needs a margin"),
         ("  evaluate: {use: importance.LogLikelihood, k: 2000}\n", "", "rows[0].evaluate", "neith"),
         ("at: {data: Omniglot,", "at: {data: MNIST,", "rows[2].at", "same coordinates as rows[0]"),
@@ -477,6 +479,32 @@ def test_cases_come_seed_by_seed_and_only_for_rows_of_the_profile(tmp_path):
     assert {c.row for c in cases(spec, "smoke")} == {"MNIST-IWAE", "MNIST-ELBO"}  # one opted out
     assert {c.row for c in cases(spec, "full", [{"method": ["ELBO"]}])} == {"MNIST-ELBO"}
     assert len(cases(spec, "full", [{"method": "ELBO"}, {"data": "Omniglot"}], seeds=2)) == 4
+
+
+def test_rows_by_name_are_those_that_the_profile_keeps(tmp_path):
+    """Where it keeps none of them, those that it does not choose; never one that opts out."""
+    narrow = TABLE.replace("rows: [{data: MNIST}, {method: ELBO}]", "rows: [{method: ELBO}]")
+    spec = load(write(tmp_path, narrow))
+
+    def named(profile, **wanted):
+        return {c.row for c in cases(spec, profile, [wanted])}
+
+    assert named("quick", method="IWAE") == {"Omniglot-IWAE"}
+    assert named("quick", data="MNIST") == {"MNIST-ELBO"}
+    assert named("quick", data="MNIST", method="IWAE") == {"MNIST-IWAE"}
+    assert named("smoke", data="Omniglot") == set()
+    assert named("full", method="IWAE") == {"MNIST-IWAE", "Omniglot-IWAE"}
+
+
+def test_a_file_means_the_same_from_every_working_folder(tmp_path, monkeypatch):
+    path = write(tmp_path)
+    shared = path.parent.parent / "profiles.yaml"
+    shared.write_text("full: {seeds: 7}\n", encoding="utf-8")
+    expected = [case.key for case in cases(load(path), "full")]
+    assert len(expected) == 21
+    monkeypatch.chdir(path.parent)
+    for name in (path.name, f"../{path.parent.name}/{path.name}"):
+        assert [case.key for case in cases(load(Path(name)), "full")] == expected
 
 
 def test_the_first_data_set_that_can_be_had_is_used(tmp_path):

@@ -59,27 +59,31 @@ def _function(name: str) -> Callable[..., Any]:
 def call(
     name: str, index: int, item: Any, report: Callable[[Any], None], should_stop: Callable[[], bool]
 ) -> Done:
-    """Call 'module:name' on an item; an exception is its outcome, unless the parent is gone."""
+    """Call 'module:name' on an item; an exception is its outcome."""
     try:
         return Done(index, _function(name)(item, report, should_stop))
-    except (BrokenPipeError, EOFError):
-        raise
     except Exception:
         return Done(index, error=traceback.format_exc())
 
 
 def _work(name: str, pipe: Connection, stop: Any) -> None:
-    for number in SIGNALS:  # the parent tells workers when to stop
-        signal.signal(number, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    """Work for the parent, which tells when to stop: signals stay blocked, whoever handles them."""
+    gone = False
 
     def report(news: Any) -> None:
-        pipe.send(("news", news))
+        nonlocal gone
+        try:
+            pipe.send(("news", news))
+        except OSError:  # the parent was killed: to the item that is a wish to stop
+            gone = True
+
+    def should_stop() -> bool:
+        return gone or bool(stop.is_set())
 
     try:
         while (message := pipe.recv()) is not None:
             index, item = message
-            pipe.send(("done", call(name, index, item, report, stop.is_set)))
+            pipe.send(("done", call(name, index, item, report, should_stop)))
     except (EOFError, BrokenPipeError, ConnectionResetError):  # the parent is gone
         return
 

@@ -45,7 +45,8 @@ class RayExecutor:
     """Runs items as Ray tasks, at most `jobs` at a time, each with `threads` CPUs.
 
     The cluster is that of RAY_ADDRESS, or one started on this machine. Results and cache folders
-    must be on a file system that all nodes share.
+    must be on a file system that all nodes share. Where the driver has a GPU, each task has one of
+    the cluster's: Ray hides them from tasks that do not ask.
 
     Raises:
         UserError: Ray is not installed.
@@ -59,6 +60,9 @@ class RayExecutor:
         self._ray = ray
         self.jobs = jobs
         self.threads = threads
+        import torch
+
+        self.gpus = int(torch.cuda.is_available())
         self.stopping = False
         self._running: dict[Any, int] = {}
 
@@ -84,7 +88,9 @@ class RayExecutor:
             address = os.environ.get("RAY_ADDRESS")
             ray.init(address=address, log_to_driver=False, include_dashboard=False)
         own = {"env_vars": environment(self.threads)}
-        task = ray.remote(num_cpus=self.threads, max_retries=0, runtime_env=own)(_task)
+        task = ray.remote(
+            num_cpus=self.threads, num_gpus=self.gpus, max_retries=0, runtime_env=own
+        )(_task)
         board = ray.remote(_Board).remote()
         waiting = list(enumerate(items))[::-1]
         running = self._running

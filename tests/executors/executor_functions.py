@@ -66,5 +66,24 @@ def talk_until_stopped(item, report, should_stop):
     Path(item).write_text("saved")
 
 
+def save_when_stopped(item, report, should_stop):
+    """Tell its process, and go on telling until asked to stop; then write to the file `item`."""
+    deadline = time.monotonic() + 60
+    while not should_stop() and time.monotonic() < deadline:
+        report({"running": os.getpid()})
+        time.sleep(0.02)
+    Path(item).write_text("saved" if should_stop() else "never told")
+
+
+def handle_signals(item, report, should_stop):
+    """Return whether a handler of its own, as Lightning sets, gets a signal to the process."""
+    got = []
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *a: got.append(a[0]))
+        os.kill(os.getpid(), number)
+    time.sleep(0.1)
+    return got
+
+
 def main_module(item, report, should_stop):
     return sorted(n for n in ("__main__", "__mp_main__") if hasattr(sys.modules.get(n), item))

@@ -172,6 +172,42 @@ def test_a_second_ctrl_c_ends_at_once(tmp_path):
     assert not any(alive(pid) for pid in pids)
 
 
+KILLED = """
+import sys
+from hwbench.executors.local import LocalExecutor
+
+def listen(index, news):
+    print(news["running"], flush=True)
+
+for done in LocalExecutor(1).map("executor_functions:save_when_stopped", sys.argv[1:], listen):
+    print("done", done)
+"""
+
+
+def test_an_item_whose_parent_was_killed_is_asked_to_stop(tmp_path):
+    """It saves its state instead of failing for want of a pipe."""
+    path, saved = tmp_path / "script.py", tmp_path / "saved"
+    path.write_text(KILLED)
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(p for p in sys.path if p)}
+    process = subprocess.Popen(
+        [sys.executable, str(path), str(saved)], stdout=subprocess.PIPE, text=True,
+        env=environment,
+    )  # fmt: skip
+    worker = int(process.stdout.readline())
+    process.kill()
+    process.communicate()
+    deadline = time.monotonic() + 20
+    while alive(worker) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert saved.read_text() == "saved"
+    assert not alive(worker)
+
+
+def test_signals_to_a_worker_reach_no_handler_that_its_item_sets():
+    (done,) = run("handle_signals", [0])
+    assert done.outcome == []
+
+
 PLAIN = """
 from hwbench.executors.local import LocalExecutor
 
