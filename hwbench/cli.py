@@ -580,7 +580,7 @@ def list_(
     as_json: JsonOption = False,
 ) -> None:
     """Specs, their rows, what is on file, and the verdicts."""
-    from rich.table import Table
+    from rich.table import Column, Table
 
     from hwbench.compare import compare
     from hwbench.report.tables import claim_tally, row_tally
@@ -595,15 +595,23 @@ def list_(
 
         out.print_json(json.dumps([to_json(c) for c in found]))
         return
-    table = Table(
-        "spec", "title", "rows", "on file", "verdicts", "claims", box=None, header_style="bold"
-    )
+    titles = ["title"] if out.width >= 120 else []
+    heads: list[Column | str] = [
+        Column("spec", no_wrap=True),
+        *titles,
+        "rows",
+        "on file",
+        "verdicts",
+        "claims",
+    ]
+    table = Table(*heads, box=None, header_style="bold")
     for c in found:
+        used = [p for p in reversed(PROFILES) if any(r.profile == p for r in c.rows)]
         table.add_row(
             c.spec.id,
-            c.spec.title,
+            *([c.spec.title] if titles else []),
             str(len(c.rows)),
-            f"{sum(bool(r.results) for r in c.rows)} ({c.profile or 'none'})",
+            f"{sum(bool(r.results) for r in c.rows)} {', '.join(used)}".rstrip(),
             *(
                 ", ".join(f"{t.number} {t.verdict} {t.at}".rstrip() for t in tally)
                 for tally in (row_tally(c), claim_tally(c))

@@ -405,6 +405,12 @@ def test_run_compare_report_and_gate(done, capsys):
     capsys.readouterr()
     assert run("list", "--json") == 0
     assert json.loads(capsys.readouterr().out)
+    assert run("list") == 0
+    line = capsys.readouterr().out.splitlines()[1].split("  ")
+    words = [word.strip() for word in line if word.strip()]
+    assert words == [
+        "tiny/table", "A tiny table", "2", "2 smoke", "2 reduced", "1 undecided at smoke"
+    ]  # fmt: skip
     assert run("report", "tiny", "--format", "html") == 0
     assert (done / "reports" / "index.html").stat().st_size > 5000
 
