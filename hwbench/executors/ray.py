@@ -57,11 +57,11 @@ class RayExecutor:
             import ray
         except ImportError:
             raise UserError("--executor ray needs Ray: pip install 'hwbench[ray]'") from None
+        import torch
+
         self._ray = ray
         self.jobs = jobs
         self.threads = threads
-        import torch
-
         self.gpus = int(torch.cuda.is_available())
         self.stopping = False
         self._running: dict[Any, int] = {}
