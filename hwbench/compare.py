@@ -87,7 +87,8 @@ class RowOutcome:
             width of interval).
         verdict, reason: see the module; `reason` is one sentence for people.
         flags: 'stale', 'code changed', 'from memory', 'stand-in: …', 'score, not a likelihood',
-            'plugin: …', 'smoke', '2 seeds failed', 'against' (a row of the user's own spec).
+            'log Z in doubt by 130 nats', 'plugin: …', 'smoke', '2 seeds failed', 'against' (a row
+            of the user's own spec).
         expected_seeds: how many seeds the profile asks for.
         also: further metrics that were published: (measured mean, published value).
     """
@@ -180,11 +181,17 @@ class Comparison:
 
 @dataclass(frozen=True)
 class Estimate:
-    """A difference with its standard error and degrees of freedom: Student t around the truth."""
+    """A difference with its standard error and degrees of freedom: Student t around the truth.
+
+    The truth may also lie up to `below` less, or up to `above` more, for a reason that is no
+    chance: the interval is as much longer there, and tests count on it.
+    """
 
     effect: float
     se: float
     df: float
+    below: float = 0.0
+    above: float = 0.0
 
     @classmethod
     def of(cls, effect: float, parts: Iterable[tuple[float, float]]) -> Estimate:
@@ -201,7 +208,7 @@ class Estimate:
         return cls(effect, math.sqrt(total), total * total / spread if spread > 0 else math.inf)
 
     def half_width(self, level: float = LEVEL) -> float:
-        """Return half the width of the central interval."""
+        """Return half the width of the central interval, chance alone."""
         from scipy import stats
 
         return float(stats.t.ppf((1 + level) / 2, self.df)) * self.se if self.se > 0 else 0.0
@@ -209,19 +216,22 @@ class Estimate:
     def interval(self, level: float = LEVEL) -> Interval:
         """Return the central interval."""
         half = self.half_width(level)
-        return Interval(self.effect - half, self.effect + half, level)
+        low, high = self.effect - self.below, self.effect + self.above
+        return Interval(low - half, high + half, level)
 
     def p_above(self, threshold: float = 0.0) -> float:
         """Return the one-sided p value of 'the true difference is at most `threshold`'."""
         from scipy import stats
 
+        least = self.effect - self.below
         if self.se > 0:
-            return float(stats.t.sf((self.effect - threshold) / self.se, self.df))
-        return 0.0 if self.effect > threshold else 1.0
+            return float(stats.t.sf((least - threshold) / self.se, self.df))
+        return 0.0 if least > threshold else 1.0
 
     def p_below(self, threshold: float = 0.0) -> float:
         """Return the one-sided p value of 'the true difference is at least `threshold`'."""
-        return Estimate(-self.effect, self.se, self.df).p_above(-threshold)
+        flipped = Estimate(-self.effect, self.se, self.df, self.above, self.below)
+        return flipped.p_above(-threshold)
 
 
 def prediction(
@@ -602,8 +612,29 @@ def _draw_variance(
     return float(np.var(arrays, axis=0, ddof=1).mean() / arrays[0].size)
 
 
-def _position(spec: Spec, interval: Interval, margin: float) -> tuple[Verdict, str]:
-    """Judge an interval of measured − published against ± margin."""
+def doubt(results: Sequence[Result], metric: str) -> float:
+    """Return how much worse a log-likelihood may be because annealing did not find log Z.
+
+    Annealing upwards gives log Z from below, annealing downwards from above. Where their 3σ
+    intervals leave a gap, the truth may lie anywhere in it: the mean of such gaps over results.
+    """
+    if metric not in ("log_likelihood", "nll"):
+        return 0.0
+    gaps = []
+    for result in results:
+        high, low = (result.diagnostics.get(k) for k in ("log_z_high", "log_z_reverse_low"))
+        gaps.append(0.0 if high is None or low is None else max(0.0, low - high))
+    return float(np.mean(gaps)) if gaps else 0.0
+
+
+def _doubts(by: float) -> list[str]:
+    """Say that log Z is in doubt, where that is worth saying."""
+    return [f"log Z in doubt by {_number(by, by)} nats"] if by >= 0.1 else []
+
+
+def _position(spec: Spec, estimate: Estimate, margin: float) -> tuple[Verdict, str]:
+    """Judge measured − published against ± margin by its interval."""
+    interval, half = estimate.interval(), estimate.half_width()
     where = f"90 % interval {_range(interval)}"
     edge = f"±{margin:g} {spec.unit}"
     if -margin <= interval.low and interval.high <= margin:
@@ -612,7 +643,7 @@ def _position(spec: Spec, interval: Interval, margin: float) -> tuple[Verdict, s
         if (interval.low > margin) == (spec.better == "higher"):
             return "better", f"{where} lies beyond {edge}, on the good side"
         return "worse", f"{where} lies beyond {edge}, on the bad side"
-    can = f"these seeds can tell {_number(interval.half, interval.half)} {spec.unit}"
+    can = f"these seeds can tell {_number(half, half)} {spec.unit}"
     return "undecided", f"{where} crosses the margin {edge}; {can}"
 
 
@@ -622,6 +653,7 @@ def _flags(on_file: OnFile, of: Measured, changed: bool) -> list[str]:
         flags.append("smoke")
     if of.stand_in:
         flags.append(f"stand-in: {of.stand_in}")
+    flags += _doubts(doubt(of.results, spec.metric))
     if any(r.metrics[spec.metric].kind == "score" for r in of.results):
         flags.append("score, not a likelihood")
     if spec.judged(of.row) is not None and spec.known(of.row) == "memory":
@@ -688,7 +720,7 @@ def _verdict(
     margin = spec.margin(row)
     if margin is None:
         return "undecided", "the spec states no margin"
-    verdict, reason = _position(spec, estimate.interval(), margin)
+    verdict, reason = _position(spec, estimate, margin)
     lost = on_file.at(row, of.profile).lost(spec.metric)
     if lost and verdict in ("agrees", "better"):
         why = f"{_seeds(len(lost))} failed, so those that are left are a selection"
@@ -722,6 +754,7 @@ def judge_row(
             spec.trials(row),
             draw or 0.0,
         )
+        estimate = _doubted(estimate, spec.better, doubt(of.results, spec.metric))
     verdict, reason = _verdict(on_file, of, profiles, setting, difference, estimate)
     fuller = profiles[: profiles.index(of.profile)] if of.profile else ()
     notes += [_absent(on_file, row, [p])[1] for p in fuller if on_file.at(row, p).failures]
@@ -744,6 +777,13 @@ def judge_row(
         expected_seeds=seeds_of(spec, row, of.profile or profiles[0]),
         also=_also(row, of.results),
     )
+
+
+def _doubted(estimate: Estimate, better: Literal["higher", "lower"], by: float) -> Estimate:
+    """Return measured − published where the measured number may be worse by so much."""
+    if better == "higher":
+        return replace(estimate, below=by)
+    return replace(estimate, above=by)
 
 
 def _same_value(spec: Spec, a: Row, b: Row) -> bool:
@@ -920,6 +960,9 @@ def contrast(
             test = f"t test over {n_b if fixed_a else n_a} seeds against a fixed model"
     if estimate.se == 0 and not sd_a and not sd_b:  # not both are fixed
         return Pair(estimate.effect, None, None, None, f"none: {CHANCE}")
+    of_a, of_b = (np.mean([doubt(group, metric) for group in side]) for side in (a, b))
+    estimate = replace(estimate, below=float(of_a), above=float(of_b))
+    test = ", ".join([test, *_doubts(float(of_a + of_b))])
     if tolerance is None:
         p_for, p_against = estimate.p_above(threshold), estimate.p_below(threshold)
     else:
@@ -1139,12 +1182,13 @@ def settle(drafts: Sequence[Draft]) -> list[ClaimPart]:
     out = []
     for draft, p, q in zip(drafts, upheld, opposed, strict=True):
         part, verdict, says = draft.part, draft.part.verdict, ""
+        if q is not None:
+            says = f"p = {q:.2g} for the opposite" if p is None or q < p else f"p = {p:.2g}"
         if p is not None and p < ALPHA:
             verdict = "holds"
         elif q is not None and q < ALPHA:
             verdict, p = "fails", q
-        if q is not None:
-            says = f"p = {q:.2g} for the opposite" if p is None or q <= p else f"p = {p:.2g}"
+        if says:
             says = f" ({says}{', too little to tell' * (verdict == 'undecided')})"
         if part.changed:
             says += f"; the code has changed since {', '.join(part.changed)} ran"
@@ -1324,6 +1368,7 @@ def _against_published(
         draw = _draw_variance(own.results, spec.metric, published, mine.store) or 0.0
         trials = spec.trials(rival)
         of = prediction(effect, spread, n, published.error, published.rounding, trials, draw)
+        of = replace(of, below=doubt(own.results, spec.metric))
         test = f"prediction interval, {_seeds(n)} against print"
         pair = Pair(effect, of.interval(), of.p_above(), of.p_below(), test)
     at = {"against": f"best published: {label(rival)}"}

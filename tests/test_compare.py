@@ -239,7 +239,7 @@ def test_at_the_margin_neither_agreement_nor_difference_is_claimed_too_often(tmp
     unit = cp.smallest_difference(1.0, n)
     halves = unit * ours.std(1, ddof=1)
     words = [
-        cp._position(spec, cp.Interval(d - h, d + h), 0.5)[0]
+        cp._position(spec, Estimate(d, h / stats.norm.ppf(0.95), math.inf), 0.5)[0]
         for d, h in zip(ours.mean(1) - print_, halves, strict=True)
     ]
     limit = 0.05 + 5 * math.sqrt(0.05 * 0.95 / repeats)
@@ -600,6 +600,63 @@ def test_a_claim_tells_of_results_of_other_code_that_its_rows_do_not_show(tmp_pa
     assert [row.flags for row in found.rows] == [[], []]
     assert found.warnings == ["claim C: the code has changed since A ran at a lower profile"]
     assert bench.claim().parts[0].changed == []
+
+
+def annealed(gap: float) -> dict[str, float]:
+    """Return diagnostics of log Z from below and from above, with a gap between their intervals."""
+    ends = {"log_z_low": 99.0, "log_z_high": 100.0}
+    return ends | {"log_z_reverse_low": 100.0 + gap, "log_z_reverse_high": 200.0}
+
+
+@pytest.mark.parametrize(("metric", "better", "sign"), [
+    ("log_likelihood", "higher", 1), ("nll", "lower", -1)
+])  # fmt: skip
+def test_a_number_may_be_as_much_worse_as_log_z_is_in_doubt(tmp_path, metric, better, sign):
+    """Annealing from below and above leaves a gap of 3 nats: it lengthens the bad side alone."""
+    rows = "\n".join(f"{{at: {{m: {m}}}, published: {-90.0 * sign}}}" for m in "ABCD")
+    bench = Bench(tmp_path, rows, metric=metric, better=better)
+    for i, (mean, gap) in enumerate(((-90.0, 3.0), (-90.0, -5.0), (-88.0, 3.0), (-92.0, 3.0))):
+        bench.put(i, spread(sign * mean, 0.05), diagnostics=annealed(gap))
+    found = bench.compare().rows
+    assert [row.verdict for row in found] == ["undecided", "agrees", "undecided", "worse"]
+    assert [row.flags for row in found] == [
+        ["log Z in doubt by 3.0 nats"],
+        [],
+        *[found[0].flags] * 2,
+    ]
+    half = cp.smallest_difference(0.05, 5, rounding=0.05)
+    assert found[0].interval is not None
+    ends = sorted(sign * end for end in (found[0].interval.low, found[0].interval.high))
+    assert ends == pytest.approx([-3.0 - half, half])
+    assert found[0].smallest == pytest.approx(half)  # more seeds would not remove the doubt
+
+
+@pytest.mark.parametrize(
+    ("gaps", "means", "verdict"),
+    [
+        ((0.0, 0.0), (-90.0, -91.5), "holds"),
+        ((3.0, 0.0), (-90.0, -91.5), "undecided"),
+        ((0.0, 3.0), (-90.0, -91.5), "holds"),
+        ((3.0, 0.0), (-91.5, -90.0), "fails"),
+        ((0.0, 3.0), (-91.5, -90.0), "undecided"),
+    ],
+)
+def test_a_claim_counts_on_the_doubt_of_both_sides(tmp_path, gaps, means, verdict):
+    bench = Bench(tmp_path, TWO, GAP)
+    rng = np.random.default_rng(3)
+    for i, (gap, mean) in enumerate(zip(gaps, means, strict=True)):
+        values = (mean + 0.05 * rng.standard_normal(5)).tolist()
+        bench.put(i, values, diagnostics=annealed(gap))
+    (part,) = bench.claim().parts
+    assert part.verdict == verdict
+    assert ("log Z in doubt by 3.0 nats" in part.test) == any(gaps)
+
+
+def test_other_metrics_do_not_depend_on_log_z(tmp_path):
+    bench = Bench(tmp_path, TWO, GAP, metric="error", better="lower")
+    for i, mean in enumerate((3.0, 4.0)):
+        bench.put(i, spread(mean, 0.05), diagnostics=annealed(9.0))
+    assert (bench.claim().verdict, bench.row().flags) == ("holds", [])
 
 
 def test_further_published_numbers_are_shown(tmp_path):
