@@ -514,7 +514,7 @@ def print_estimate(
         "row", "cases", "train", "evaluate", "these seeds can tell", box=None, header_style="bold"
     )
     for s in specs:
-        on_file = OnFile(s, store)
+        on_file = OnFile(s, store, build.fingerprint)
         for row in s.rows:
             here = [
                 (job.case, cost)
@@ -525,7 +525,7 @@ def print_estimate(
                 continue
             mine = [case for case, _ in here]
             timed = [cost for _, cost in here if cost is not None]
-            told = foreseen(on_file, row, mine, build.fingerprint)
+            told = foreseen(on_file, row, mine)
             tell = "(not known yet)" if told is None else f"{told:.2g} {s.unit}"
             parts = ["?", "?"]
             if timed:  # of all its cases, on one worker

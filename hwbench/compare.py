@@ -288,9 +288,7 @@ def smallest_difference(
     return prediction(0.0, sd, n, published_error, rounding, trials, draw).half_width(level)
 
 
-def foreseen(
-    on_file: OnFile, row: Row, planned: Sequence[Case], fingerprint: Fingerprint
-) -> float | None:
+def foreseen(on_file: OnFile, row: Row, planned: Sequence[Case]) -> float | None:
     """Return the smallest difference from print that a row can tell once the planned cases ran.
 
     Seeds on file at their profile count with them. The spread is that of the fullest profile with
@@ -306,7 +304,7 @@ def foreseen(
         same = [
             result
             for result in itertools.chain(*groups)
-            if result.case.data.get("use") == use and result.fingerprint == fingerprint(result.case)
+            if result.case.data.get("use") == use and not on_file.changed([result])
         ]
         found.append(same)
         if profile == at:
@@ -400,10 +398,16 @@ def _values(results: Iterable[Result], metric: str) -> dict[int, float]:
 
 
 class OnFile:
-    """The results and failures of a spec, sorted by row and profile."""
+    """The results and failures of a spec, sorted by row and profile.
 
-    def __init__(self, spec: Spec, store: Store) -> None:
-        self.spec, self.store = spec, store
+    Args:
+        spec: the table.
+        store: the results.
+        fingerprint: as for `compare`.
+    """
+
+    def __init__(self, spec: Spec, store: Store, fingerprint: Fingerprint | None = None) -> None:
+        self.spec, self.store, self.fingerprint = spec, store, fingerprint
         results, self.warnings = store.results(spec.id)
         rows = {row.name: row for row in spec.rows}
         self._evidence: dict[tuple[str, Profile], Evidence] = {}
@@ -437,6 +441,13 @@ class OnFile:
         if key not in self._evidence:
             self._evidence[key] = Evidence([[] for _ in variants(self.spec, row, profile, 0)])
         return self._evidence[key]
+
+    def changed(self, results: Sequence[Result]) -> bool:
+        """Say whether a row's results come from other sources than today's."""
+        if self.fingerprint is None or not results:
+            return False
+        today = self.fingerprint(results[0].case)
+        return any(result.fingerprint != today for result in results)
 
     def _variant(self, row: Row, case: Case) -> int | None:
         """Return which data set a case used, None if the spec would no longer run it."""
@@ -647,7 +658,7 @@ def _position(spec: Spec, estimate: Estimate, margin: float) -> tuple[Verdict, s
     return "undecided", f"{where} crosses the margin {edge}; {can}"
 
 
-def _flags(on_file: OnFile, of: Measured, changed: bool) -> list[str]:
+def _flags(on_file: OnFile, of: Measured) -> list[str]:
     spec, flags = on_file.spec, []
     if of.profile == "smoke":
         flags.append("smoke")
@@ -662,7 +673,7 @@ def _flags(on_file: OnFile, of: Measured, changed: bool) -> list[str]:
     fuller = PROFILES[PROFILES.index(of.profile) :] if of.profile else PROFILES
     if any(on_file.at(of.row, profile).stale for profile in fuller):
         flags.append("stale")
-    if changed:
+    if on_file.changed(of.results):
         flags.append("code changed")
     lost = on_file.at(of.row, of.profile).lost(spec.metric) if of.profile else []
     if lost:
@@ -733,7 +744,6 @@ def judge_row(
     of: Measured,
     profiles: Sequence[Profile],
     setting: Setting | None,
-    changed: bool,
 ) -> RowOutcome:
     """Return the outcome of one row."""
     spec, row, published = on_file.spec, of.row, on_file.spec.judged(of.row)
@@ -773,7 +783,7 @@ def judge_row(
         smallest=estimate.half_width() if estimate else None,
         verdict=verdict,
         reason="; ".join([reason, *notes]),
-        flags=_flags(on_file, of, changed),
+        flags=_flags(on_file, of),
         expected_seeds=seeds_of(spec, row, of.profile or profiles[0]),
         also=_also(row, of.results),
     )
@@ -1102,7 +1112,6 @@ def draft_part(
     at: Mapping[str, Scalar],
     sides: Sequence[Side],
     profiles: Sequence[Profile],
-    fingerprint: Fingerprint | None = None,
 ) -> Draft:
     """Test one part of a claim; an order needs every neighbours' gap (intersection-union)."""
     spec = on_file.spec
@@ -1130,7 +1139,7 @@ def draft_part(
         pairs[f"{a.name} {'over' if tolerance is None else 'and'} {b.name}"] = pair
         used.append(profile)
         lost.append(_lost(on_file, rows, profile, metric))
-        changed += [label(row) for row in rows if _changed(results[row.name], fingerprint)]
+        changed += [label(row) for row in rows if on_file.changed(results[row.name])]
     name = min(pairs, key=lambda name: pairs[name].effect)
     reason = f"{name}: {_signed(pairs[name], unit)}"
     if claim.gap and claim.gap.published:
@@ -1229,10 +1238,7 @@ def _counted(parts: Sequence[ClaimPart]) -> list[ClaimPart]:
 
 
 def judge_claims(
-    on_file: OnFile,
-    profiles: Sequence[Profile],
-    settings: Mapping[tuple[str, ...], Setting],
-    fingerprint: Fingerprint | None = None,
+    on_file: OnFile, profiles: Sequence[Profile], settings: Mapping[tuple[str, ...], Setting]
 ) -> list[ClaimOutcome]:
     """Return the verdict on every claim of the spec."""
     spec = on_file.spec
@@ -1240,7 +1246,7 @@ def judge_claims(
     for claim in spec.claims:
         drafts = []
         for at, sides in parts_of(spec, claim):
-            draft = draft_part(on_file, claim, at, sides, profiles, fingerprint)
+            draft = draft_part(on_file, claim, at, sides, profiles)
             rows = [row for side in sides for row in side.rows]
             if any(_elsewhere(spec, row, settings) for row in rows):
                 reason = f"{draft.part.reason}; not the setting that calibration chose"
@@ -1265,12 +1271,7 @@ def _same_points(a: Case, b: Case) -> bool:
     return a.data.get("use") == b.data.get("use") and a.pixels == b.pixels
 
 
-def versus(
-    on_file: OnFile,
-    mine: OnFile,
-    profiles: Sequence[Profile],
-    fingerprint: Fingerprint | None = None,
-) -> list[ClaimOutcome]:
+def versus(on_file: OnFile, mine: OnFile, profiles: Sequence[Profile]) -> list[ClaimOutcome]:
     """Set each row of the user's spec against the table's best measured and best published row.
 
     Rivals have the row's own value of every coordinate that the table knows it by; a value that
@@ -1291,21 +1292,14 @@ def versus(
             why = f"{mine.spec.id} measures {own}, not {spec.metric}"
             drafts = [_missing({}, why)]
         else:
-            drafts = [
-                _against_measured(on_file, mine, row, rivals, profiles, fingerprint),
-                _against_published(on_file, mine, row, rivals, profiles, fingerprint),
-            ]
+            drafts = [_against_measured(on_file, mine, row, rivals, profiles)]
+            drafts.append(_against_published(on_file, mine, row, rivals, profiles))
         plan.append((claim, drafts))
     return settle_all(plan)
 
 
 def _against_measured(
-    on_file: OnFile,
-    mine: OnFile,
-    row: Row,
-    rivals: Sequence[Row],
-    profiles: Sequence[Profile],
-    fingerprint: Fingerprint | None,
+    on_file: OnFile, mine: OnFile, row: Row, rivals: Sequence[Row], profiles: Sequence[Profile]
 ) -> Draft:
     spec = on_file.spec
     sign = 1.0 if spec.better == "higher" else -1.0
@@ -1329,18 +1323,13 @@ def _against_measured(
             lost = lost or _lost(on_file, [rival], profile, spec.metric)
             reason = f"{_signed(pair, spec.unit)} over {label(rival)}"
             ran = ((row, own), (rival, group))
-            changed = [label(r) for r, of in ran if _changed(of, fingerprint)]
+            changed = [label(r) for r, of in ran if on_file.changed(of)]
             return _draft(at, pair, profile, reason, lost, changed)
     return _missing({"against": "best measured"}, "no profile has results of both on the same data")
 
 
 def _against_published(
-    on_file: OnFile,
-    mine: OnFile,
-    row: Row,
-    rivals: Sequence[Row],
-    profiles: Sequence[Profile],
-    fingerprint: Fingerprint | None,
+    on_file: OnFile, mine: OnFile, row: Row, rivals: Sequence[Row], profiles: Sequence[Profile]
 ) -> Draft:
     spec = on_file.spec
     sign = 1.0 if spec.better == "higher" else -1.0
@@ -1374,7 +1363,7 @@ def _against_published(
     at = {"against": f"best published: {label(rival)}"}
     reason = f"{_signed(pair, spec.unit)} over {published.text}"
     lost = _lost(mine, [row], own.profile, spec.metric)
-    changed = [label(row)] if _changed(own.results, fingerprint) else []
+    changed = [label(row)] if mine.changed(own.results) else []
     return _draft(at, pair, own.profile, reason, lost, changed)
 
 
@@ -1403,27 +1392,18 @@ def _wide_margins(spec: Spec) -> Iterator[str]:
             yield f"{label(row)}: its margin {margin:g} is more than {half}"
 
 
-def _changed(results: Sequence[Result], fingerprint: Fingerprint | None) -> bool:
-    """Say whether a row's results come from other sources than today's."""
-    if fingerprint is None or not results:
-        return False
-    today = fingerprint(results[0].case)
-    return any(result.fingerprint != today for result in results)
-
-
 def _outcomes(
     on_file: OnFile,
     profiles: Sequence[Profile],
     settings: Mapping[tuple[str, ...], Setting],
     measured: Mapping[str, Measured],
-    fingerprint: Fingerprint | None,
 ) -> list[RowOutcome]:
     spec = on_file.spec
     out = []
     for row in spec.rows:
         of = measured[row.name]
         setting = settings.get(_place(spec, row)) if spec.calibrate else None
-        out.append(judge_row(on_file, of, profiles, setting, _changed(of.results, fingerprint)))
+        out.append(judge_row(on_file, of, profiles, setting))
     return out
 
 
@@ -1453,19 +1433,19 @@ def compare(
     if against is not None and against.id == spec.id:
         why = f"{spec.id} is the id of the table it is set against; give it one of its own"
         raise SpecError(f"{against.file}: {why}")
-    on_file = OnFile(spec, store)
+    on_file = OnFile(spec, store, fingerprint)
     measured = {row.name: measure(on_file, row, profiles) for row in spec.rows}
     settings = calibrations(on_file, measured)
-    rows = _outcomes(on_file, profiles, settings, measured, fingerprint)
-    claims = judge_claims(on_file, profiles, settings, fingerprint)
+    rows = _outcomes(on_file, profiles, settings, measured)
+    claims = judge_claims(on_file, profiles, settings)
     warnings = [*on_file.warnings, *_wide_margins(spec)]
     if against is not None:
-        mine = OnFile(against, store)
+        mine = OnFile(against, store, fingerprint)
         warnings += mine.warnings
-        claims += versus(on_file, mine, profiles, fingerprint)
+        claims += versus(on_file, mine, profiles)
         if against.metric == spec.metric:
             own = {row.name: measure(mine, row, profiles) for row in against.rows}
-            for outcome in _outcomes(mine, profiles, calibrations(mine, own), own, fingerprint):
+            for outcome in _outcomes(mine, profiles, calibrations(mine, own), own):
                 if outcome.results:
                     outcome.flags.insert(0, "against")
                     rows.append(outcome)

@@ -146,8 +146,8 @@ def test_a_plan_foresees_what_its_verdicts_will_tell(tmp_path):
 
     def plan(seeds, profile="full"):
         cases = [bench.case(0, seed, profile) for seed in seeds]
-        on_file = cp.OnFile(bench.spec, bench.store)
-        return cp.foreseen(on_file, bench.spec.rows[0], cases, lambda case: "now")
+        on_file = cp.OnFile(bench.spec, bench.store, lambda case: "now")
+        return cp.foreseen(on_file, bench.spec.rows[0], cases)
 
     assert plan([3, 4]) == pytest.approx(cp.smallest_difference(0.2, 5, 0.1, 0.05, trials=3))
     assert plan([3, 4]) != pytest.approx(cp.smallest_difference(0.2, 5, 0.1, 0.05))
@@ -167,9 +167,9 @@ def test_a_plan_learns_nothing_from_other_code_other_data_or_an_older_spec(tmp_p
     bench = Bench(tmp_path, ONE)
 
     def plan(profile="quick"):
-        on_file = cp.OnFile(bench.spec, bench.store)
+        on_file = cp.OnFile(bench.spec, bench.store, lambda case: "now")
         cases = [bench.case(0, seed, profile) for seed in (3, 4)]
-        return cp.foreseen(on_file, bench.spec.rows[0], cases, lambda case: "now")
+        return cp.foreseen(on_file, bench.spec.rows[0], cases)
 
     bench.put(0, spread(-90, 9.0, 3), fingerprint="before")
     assert plan() is None
@@ -344,9 +344,9 @@ def test_published_dynamic_pixels_add_the_draw(tmp_path):
     assert row.smallest == pytest.approx(expected.half_width())
     assert row.smallest > cp.smallest_difference(row.sd, 5, 0.01, 0.0005)
 
-    on_file = cp.OnFile(bench.spec, bench.store)
+    on_file = cp.OnFile(bench.spec, bench.store, lambda case: "now")
     plan = [bench.case(0, seed) for seed in range(5)]
-    foreseen = cp.foreseen(on_file, bench.spec.rows[0], plan, lambda case: "now")
+    foreseen = cp.foreseen(on_file, bench.spec.rows[0], plan)
     assert foreseen == pytest.approx(row.smallest)
     mine = Bench(tmp_path, "{at: {m: Mine}, data: {pixels: dynamic}}", spec_id="me/mine")
     mine.put(0, arrays.mean(1).tolist(), arrays={"log_px": arrays})
