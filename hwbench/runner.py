@@ -157,19 +157,20 @@ class Outcome:
     warnings: tuple[str, ...] = ()
 
 
-def _quiet() -> None:
+def _tame_lightning() -> None:
+    """Keep Lightning quiet, and from taking a batch job of SLURM for a cluster of its own."""
     import pytorch_lightning  # noqa: F401 - sets its log level when first imported
 
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="pytorch_lightning")
-    if "SLURM_NTASKS" in os.environ:  # else Lightning takes a batch job for its own cluster
+    if "SLURM_NTASKS" in os.environ:
         os.environ["SLURM_JOB_NAME"] = "interactive"
 
 
 def work(job: Job, report: Report, should_stop: Callable[[], bool]) -> Outcome:
     """Run one job to its stored result; never raises for what is the case's own fault."""
-    _quiet()
+    _tame_lightning()
     store = Store(job.results)
     case = job.case
     started = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
@@ -475,7 +476,7 @@ def probe(job: Job, report: Report, should_stop: Callable[[], bool]) -> Cost | N
 
     None where its training cannot be timed (a fit), or was not. What it raises, the run would.
     """
-    _quiet()
+    _tame_lightning()
     try:
         from hwbench.learner import Checkpoint, Progress
 
