@@ -1,0 +1,92 @@
+"""The choice of a setting that the document leaves open."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from hwbench.spec import Calibrate, Row, Spec
+from hwbench.verdict.evidence import Measured, OnFile, label
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What calibration found for one combination of the coordinates beside it.
+
+    Attributes:
+        chosen: the row that chose the coordinate's value; None where none was near enough, or it
+            is still `open`.
+    """
+
+    chosen: Row | None
+    open: bool
+    reason: str
+
+
+def place_of(spec: Spec, row: Row) -> tuple[str, ...]:
+    """Return the combination of coordinates that a row shares with the rows that calibrate it."""
+    assert spec.calibrate is not None
+    named = {spec.calibrate.coordinate, *spec.calibrate.by}
+    return tuple(str(v) for k, v in row.at.items() if k not in named)
+
+
+def calibrations(
+    on_file: OnFile, measured: Mapping[str, Measured]
+) -> dict[tuple[str, ...], Setting]:
+    """Choose the value of the open coordinate at each combination of the others.
+
+    See `spec.Calibrate`. A row that failed at full is out of the race; one that has not run yet
+    keeps the choice open.
+    """
+    spec, rule = on_file.spec, on_file.spec.calibrate
+    if rule is None:
+        return {}
+    groups: defaultdict[tuple[str, ...], list[Row]] = defaultdict(list)
+    for row in spec.rows:
+        if row.matches(rule.by) and spec.judged(row) is not None and row.incomparable is None:
+            groups[place_of(spec, row)].append(row)
+    found = {}
+    for place, rows in groups.items():
+        distances: list[tuple[float, Row]] = []
+        waiting = []
+        for row in rows:
+            of, published = measured[row.name], spec.judged(row)
+            if of.profile == "full" and of.mean is not None and published and not of.stand_in:
+                distances.append((abs(of.mean - published.value), row))
+            elif not any(f.kind == "failed" for f in on_file.at(row, "full").failures):
+                waiting.append(label(row))
+        nearest = min(distances, key=lambda pair: pair[0], default=None)
+        found[place] = _choose(spec, rule, nearest, waiting)
+    return found
+
+
+def _choose(
+    spec: Spec, rule: Calibrate, nearest: tuple[float, Row] | None, waiting: Sequence[str]
+) -> Setting:
+    name, by = rule.coordinate, label(rule.by)
+    if waiting:
+        why = f"{name} is not chosen yet: no full results of {', '.join(waiting)}"
+        return Setting(None, True, why)
+    if nearest is None:
+        return Setting(None, False, f"{name} cannot be chosen: every {by} failed")
+    value, away = nearest[1].at[name], f"{nearest[0]:.3g} {spec.unit} away"
+    if nearest[0] > rule.tolerance:
+        why = f"no {name} brought {by} within {rule.tolerance:g} {spec.unit} of print"
+        return Setting(None, False, f"{why} (nearest: {value}, {away})")
+    why = f"{name} {value} was chosen: there {by} is nearest to print ({away})"
+    return Setting(nearest[1], False, why)
+
+
+def same_value(spec: Spec, a: Row, b: Row) -> bool:
+    """Return whether two rows have the same value of the coordinate that is calibrated."""
+    assert spec.calibrate is not None
+    name = spec.calibrate.coordinate
+    return str(a.at.get(name)) == str(b.at.get(name))
+
+
+def is_elsewhere(spec: Spec, row: Row, settings: Mapping[tuple[str, ...], Setting]) -> bool:
+    """Say whether calibration chose another value of its coordinate than the row has."""
+    setting = settings.get(place_of(spec, row)) if spec.calibrate else None
+    chosen = setting.chosen if setting else None
+    return chosen is not None and not same_value(spec, row, chosen)

@@ -1,0 +1,195 @@
+"""Stored results of a spec by row and profile, and which of them count."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from hwbench.spec import PROFILES, Case, Profile, Row, Spec, variants
+from hwbench.store import Failure, Result, Store
+from hwbench.verdict.statistics import mean_and_sd
+
+Fingerprint = Callable[[Case], str]
+BEST_FIRST: tuple[Profile, ...] = tuple(reversed(PROFILES))
+
+
+@dataclass
+class Evidence:
+    """What is on file of one row at one profile.
+
+    Attributes:
+        runs: results that fit the spec, one list for each data set that may serve the row, the
+            preferred one first.
+        stale: results that fit no longer.
+        failures: cases of the spec that came to no number.
+    """
+
+    runs: list[list[Result]]
+    stale: list[Result] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
+
+    def lost(self, metric: str) -> list[int]:
+        """Return the seeds that failed or whose `metric` is not finite, where no result has it."""
+        have = {r.case.seed for group in self.measured(metric) for r in group}
+        odd = {r.case.seed for group in self.runs for r in group if metric in r.metrics}
+        failed = {f.case.seed for f in self.failures if f.kind == "failed"}
+        return sorted((odd | failed) - have)
+
+    def measured(self, metric: str) -> list[list[Result]]:
+        """Return the non-empty lists of results that have a finite value of `metric`."""
+        kept = [[r for r in group if metric_value(r, metric) is not None] for group in self.runs]
+        return [group for group in kept if group]
+
+
+def metric_value(result: Result, metric: str) -> float | None:
+    """Return a metric's value, None where it is absent or not finite."""
+    found = result.metrics.get(metric)
+    return found.value if found is not None and math.isfinite(found.value) else None
+
+
+def values_by_seed(results: Iterable[Result], metric: str) -> dict[int, float]:
+    """Return the metric by seed."""
+    return {r.case.seed: v for r in results if (v := metric_value(r, metric)) is not None}
+
+
+class OnFile:
+    """The results and failures of a spec, sorted by row and profile.
+
+    Args:
+        spec: the table.
+        store: the results.
+        fingerprint: as for `compare`.
+    """
+
+    def __init__(self, spec: Spec, store: Store, fingerprint: Fingerprint | None = None) -> None:
+        self.spec, self.store, self.fingerprint = spec, store, fingerprint
+        results, self.warnings = store.results(spec.id)
+        rows = {row.name: row for row in spec.rows}
+        self._evidence: dict[tuple[str, Profile], Evidence] = {}
+        gone: defaultdict[str, int] = defaultdict(int)
+        for result in sorted(results, key=lambda r: r.case.seed):
+            row = rows.get(result.case.row)
+            if row is None:
+                gone["/".join(map(str, result.case.at.values()))] += 1
+                continue
+            evidence = self.at(row, result.case.profile)
+            place = self._variant(row, result.case)
+            (evidence.stale if place is None else evidence.runs[place]).append(result)
+        for failure in store.failures(spec.id):
+            row = rows.get(failure.case.row)
+            if row is None or self._variant(row, failure.case) is None:
+                continue
+            evidence = self.at(row, failure.case.profile)
+            if failure.case.seed not in {r.case.seed for group in evidence.runs for r in group}:
+                evidence.failures.append(failure)
+        self.warnings += [
+            f"{spec.id} has no row {name}: {n} results left aside" for name, n in gone.items()
+        ]
+        for (name, profile), evidence in self._evidence.items():
+            if evidence.stale:
+                n = f"{len(evidence.stale)} {profile} result{'s' * (len(evidence.stale) > 1)}"
+                self.warnings.append(f"{label(rows[name])}: {n} stale: the spec has changed since")
+
+    def at(self, row: Row, profile: Profile) -> Evidence:
+        """Return what is on file of a row at a profile."""
+        key = (row.name, profile)
+        if key not in self._evidence:
+            self._evidence[key] = Evidence([[] for _ in variants(self.spec, row, profile, 0)])
+        return self._evidence[key]
+
+    def changed(self, results: Sequence[Result]) -> bool:
+        """Say whether a row's results come from other sources than today's."""
+        if self.fingerprint is None or not results:
+            return False
+        today = self.fingerprint(results[0].case)
+        return any(result.fingerprint != today for result in results)
+
+    def _variant(self, row: Row, case: Case) -> int | None:
+        """Return which data set a case used, None if the spec would no longer run it."""
+        keys = [variant.key for variant in variants(self.spec, row, case.profile, case.seed)]
+        return keys.index(case.key) if case.key in keys else None
+
+
+def label(row: Row | Mapping[str, Any]) -> str:
+    """Return coordinates for people, as 'MNIST/fixed/IWAE'."""
+    return "/".join(str(v) for v in (row.at if isinstance(row, Row) else row).values())
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The results of a row that count, at the fullest profile on file (or the one asked for)."""
+
+    row: Row
+    profile: Profile | None
+    results: list[Result]
+    mean: float | None = None
+    sd: float | None = None
+
+    @property
+    def stand_in(self) -> str | None:
+        """Return which data set stood in for which, if one did."""
+        case = self.results[0].case if self.results else None
+        if case is None or case.stands_in_for is None:
+            return None
+        return f"{case.data.get('use')} for {case.stands_in_for}"
+
+
+def measure(on_file: OnFile, row: Row, profiles: Sequence[Profile]) -> Measured:
+    """Return what counts of a row: its fullest profile with numbers, on its preferred data."""
+    metric = on_file.spec.metric
+    for profile in profiles:
+        groups = on_file.at(row, profile).measured(metric)
+        if groups:
+            mean, sd = mean_and_sd(list(values_by_seed(groups[0], metric).values()))
+            return Measured(row, profile, groups[0], mean, sd)
+    return Measured(row, None, [])
+
+
+def _one_data(results: Iterable[Result]) -> bool:
+    """Say whether results go together: all on their rows' own data, or each set by one stand-in."""
+    uses: dict[str, set[str]] = defaultdict(set)
+    standing = set()
+    for result in results:
+        use = str(result.case.data.get("use"))
+        uses[result.case.stands_in_for or use].add(use)
+        standing.add(result.case.stands_in_for is not None)
+    return len(standing) <= 1 and all(len(found) == 1 for found in uses.values())
+
+
+def evidence_for(
+    on_file: OnFile, rows: Sequence[Row], metric: str, profiles: Sequence[Profile]
+) -> tuple[Profile, dict[str, list[Result]]] | str:
+    """Return the fullest profile at which all rows have the metric on data that go together.
+
+    With it come those results, by row; where there is none, the reason is returned.
+    """
+    apart = ""
+    for profile in profiles:
+        options = [on_file.at(row, profile).measured(metric) for row in rows]
+        if not all(options):
+            continue
+        for choice in itertools.product(*options):  # the rows' preferred data sets come first
+            if _one_data(group[0] for group in choice):
+                return profile, {row.name: group for row, group in zip(rows, choice, strict=True)}
+        apart = f"at {profile} the rows were measured on different data, some on stand-ins"
+    if apart:
+        return apart
+    never = [r for r in rows if not any(on_file.at(r, p).measured(metric) for p in profiles)]
+    if never:
+        return f"no results with {metric} of {', '.join(label(r) for r in never)}"
+    return "no profile at which all its rows have results"
+
+
+def lost_reason(on_file: OnFile, rows: Iterable[Row], profile: Profile, metric: str) -> str:
+    """Return which seeds failed, as a reason to leave a claim undecided; empty if none did."""
+    lost = [f"{label(row)} seed {s}" for row in rows for s in on_file.at(row, profile).lost(metric)]
+    return f"{', '.join(lost)} failed, and the rest is a selection" if lost else ""
+
+
+def same_points(a: Case, b: Case) -> bool:
+    """Say whether two cases have the same images shown the same way."""
+    return a.data.get("use") == b.data.get("use") and a.pixels == b.pixels

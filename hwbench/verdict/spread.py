@@ -1,0 +1,127 @@
+"""The spread over seeds, and what else makes a number uncertain."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from typing import Literal
+
+import numpy as np
+
+from hwbench.spec import Case, Published, Row, Spec, seeds_of
+from hwbench.store import Result, Store
+from hwbench.verdict.evidence import BEST_FIRST, Measured, OnFile, metric_value, values_by_seed
+from hwbench.verdict.statistics import Estimate, mean_and_sd, smallest_difference
+
+CHANCELESS = "exemplars."  # fits of this file of the shelf draw nothing: k-NN and SVM
+
+
+def foreseen(on_file: OnFile, row: Row, planned: Sequence[Case]) -> float | None:
+    """Return the smallest difference from print that a row can tell once the planned cases ran.
+
+    Seeds on file at their profile count with them. The spread is that of the fullest profile with
+    at least two results that today's spec and code gave on the same data set. None where there is
+    no such spread, nothing printed, or one seed.
+    """
+    spec, published = on_file.spec, on_file.spec.judged(row)
+    use, at = planned[0].data.get("use"), planned[0].profile
+    found = []
+    seeds = {case.seed for case in planned}
+    for profile in BEST_FIRST:
+        groups = on_file.at(row, profile).measured(spec.metric)
+        same = [
+            result
+            for result in itertools.chain(*groups)
+            if result.case.data.get("use") == use and not on_file.changed([result])
+        ]
+        found.append(same)
+        if profile == at:
+            seeds |= {result.case.seed for result in same}
+    several = next((same for same in found if len(same) > 1), None)
+    if several is None or published is None or len(seeds) < 2:
+        return None
+    sd = mean_and_sd(list(values_by_seed(several, spec.metric).values()))[1]
+    assert sd is not None
+    draw = draw_variance(several, spec.metric, published, on_file.store) or 0.0
+    return smallest_difference(
+        sd, len(seeds), published.error, published.rounding, trials=spec.trials(row), draw=draw
+    )
+
+
+def draw_variance(
+    results: Sequence[Result], metric: str, published: Published, store: Store
+) -> float | None:
+    """Return what the draw of its test pixels adds to a printed number's variance, if known.
+
+    Where pixels are drawn anew for each seed, each point's spread over seeds estimates its
+    variance (and what training adds, so not too little); the published number rests on one such
+    draw, which its printed error does not show. Without one it has our spread, the draw in it.
+    """
+    if published.error is None or results[0].case.pixels != "dynamic":
+        return 0.0
+    arrays = []
+    for result in results:
+        values, stored = store.per_point(result).get("log_px"), metric_value(result, metric)
+        if values is None or stored is None or not np.all(np.isfinite(values)):
+            return None
+        if abs(abs(float(values.mean(dtype=float))) - abs(stored)) > 1e-3 * max(1.0, abs(stored)):
+            return None  # the array is of another metric
+        arrays.append(values.astype(float))
+    if len(arrays) < 2 or len({a.shape for a in arrays}) != 1:
+        return None
+    return float(np.var(arrays, axis=0, ddof=1).mean() / arrays[0].size)
+
+
+def doubt(results: Sequence[Result], metric: str) -> float:
+    """Return how much worse a log-likelihood may be because annealing did not find log Z.
+
+    Annealing upwards gives log Z from below, annealing downwards from above. Where their 3σ
+    intervals leave a gap, the truth may lie anywhere in it: the mean of such gaps over results.
+    """
+    if metric not in ("log_likelihood", "nll"):
+        return 0.0
+    gaps = []
+    for result in results:
+        high, low = (result.diagnostics.get(k) for k in ("log_z_high", "log_z_reverse_low"))
+        gaps.append(0.0 if high is None or low is None else max(0.0, low - high))
+    return float(np.mean(gaps)) if gaps else 0.0
+
+
+def with_doubt(estimate: Estimate, better: Literal["higher", "lower"], by: float) -> Estimate:
+    """Return measured − published where the measured number may be worse by so much."""
+    if better == "higher":
+        return replace(estimate, below=by)
+    return replace(estimate, above=by)
+
+
+def is_fixed(
+    groups: Sequence[Sequence[Result]], sd: float | None, single: bool, store: Store
+) -> bool:
+    """Say whether the seed changes nothing: it did not, or the spec has one seed of k-NN or SVM.
+
+    Two nets may err on as many points by chance; a model that no seed moves errs on the same ones.
+    """
+    if sd is not None:
+        return sd == 0 and all(_same_predictions(group, store) for group in groups)
+    stages = [stage for group in groups for result in group for stage in result.case.train]
+    fits = [str((stage.get("fit") or {}).get("use")) for stage in stages]
+    return single and all(use.startswith(CHANCELESS) for use in fits)
+
+
+def spread_over_seeds(on_file: OnFile, of: Measured) -> float | None:
+    """Return a row's standard deviation over seeds, 0 where no seed moves it; None if not known."""
+    fixed = is_fixed([of.results], of.sd, one_seed_only(on_file.spec, [of.row]), on_file.store)
+    return 0.0 if fixed else of.sd or None
+
+
+def one_seed_only(spec: Spec, rows: Iterable[Row]) -> bool:
+    """Say whether a spec asks for one seed of each of these rows even where all is run."""
+    return all(seeds_of(spec, row, "full") == 1 for row in rows)
+
+
+def _same_predictions(results: Sequence[Result], store: Store) -> bool:
+    """Say whether all seeds are right on the same points, as far as that is on file."""
+    found = [store.per_point(result).get("correct") for result in results]
+    known = [correct for correct in found if correct is not None]
+    return all(np.array_equal(correct, known[0]) for correct in known)

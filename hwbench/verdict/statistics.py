@@ -1,0 +1,182 @@
+"""Estimates, intervals and tests: numbers in, numbers out."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+LEVEL = 0.9  # coverage of every interval
+ALPHA = 0.05  # of every one-sided test: what one end of an interval leaves out
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A central interval with its coverage."""
+
+    low: float
+    high: float
+    level: float = LEVEL
+
+    @property
+    def half(self) -> float:
+        """Return half its width."""
+        return (self.high - self.low) / 2
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A difference with its standard error and degrees of freedom: Student t around the truth.
+
+    The truth may also lie up to `below` less, or up to `above` more, for a reason that is no
+    chance: the interval is as much longer there, and tests count on it.
+    """
+
+    effect: float
+    se: float
+    df: float
+    below: float = 0.0
+    above: float = 0.0
+
+    @classmethod
+    def of(cls, effect: float, parts: Iterable[tuple[float, float]]) -> Estimate:
+        """Combine independent (variance v, degrees of freedom ν) parts.
+
+        The sum has ν = (Σ v)² / Σ v²/ν_i degrees of freedom (Satterthwaite, 1946; Welch, 1947).
+
+        >>> Estimate.of(0.0, [(1.0, 4.0), (1.0, 4.0)]).df
+        8.0
+        """
+        kept = [(v, df) for v, df in parts if v > 0]
+        total = sum(v for v, _ in kept)
+        spread = sum(v * v / df for v, df in kept)
+        return cls(effect, math.sqrt(total), total * total / spread if spread > 0 else math.inf)
+
+    def half_width(self, level: float = LEVEL) -> float:
+        """Return half the width of the central interval, chance alone."""
+        from scipy import stats
+
+        return float(stats.t.ppf((1 + level) / 2, self.df)) * self.se if self.se > 0 else 0.0
+
+    def interval(self, level: float = LEVEL) -> Interval:
+        """Return the central interval."""
+        half = self.half_width(level)
+        low, high = self.effect - self.below, self.effect + self.above
+        return Interval(low - half, high + half, level)
+
+    def p_above(self, threshold: float = 0.0) -> float:
+        """Return the one-sided p value of 'the true difference is at most `threshold`'."""
+        from scipy import stats
+
+        least = self.effect - self.below
+        if self.se > 0:
+            return float(stats.t.sf((least - threshold) / self.se, self.df))
+        return 0.0 if least > threshold else 1.0
+
+    def p_below(self, threshold: float = 0.0) -> float:
+        """Return the one-sided p value of 'the true difference is at least `threshold`'."""
+        flipped = Estimate(-self.effect, self.se, self.df, self.above, self.below)
+        return flipped.p_above(-threshold)
+
+
+def prediction(
+    difference: float,
+    sd: float,
+    n: int,
+    published_error: float | None = None,
+    rounding: float = 0.0,
+    trials: int | None = None,
+    draw: float = 0.0,
+) -> Estimate:
+    """Return measured − published with all that could have moved it.
+
+    Our mean of n seeds adds s²/n. The published number adds its printed standard error; where
+    none is printed, it is a mean over `trials` runs (one unless said) with our spread, s²/trials.
+    Rounding to ± r is uniform: r²/3.
+
+    Args:
+        difference: measured − published.
+        sd: our standard deviation s over seeds.
+        n: how many seeds.
+        published_error: printed standard error, None if none is printed.
+        rounding: half a unit of the last printed digit.
+        trials: runs behind the published number; they also give a printed error its degrees of
+            freedom, without them it is taken as known.
+        draw: variance of the published number through its own draw of the test pixels.
+    """
+    own = sd * sd
+    parts = [(rounding * rounding / 3, math.inf), (draw, math.inf)]
+    if published_error is None:
+        parts.append((own / n + own / (trials or 1), n - 1.0))
+    else:
+        df = trials - 1.0 if trials is not None and trials > 1 else math.inf
+        parts += [(own / n, n - 1.0), (published_error**2, df)]
+    return Estimate.of(difference, parts)
+
+
+def smallest_difference(
+    sd: float,
+    n: int,
+    published_error: float | None = None,
+    rounding: float = 0.0,
+    level: float = LEVEL,
+    trials: int | None = None,
+    draw: float = 0.0,
+) -> float:
+    """Return the smallest difference from print that n seeds can tell; infinite for n < 2.
+
+    >>> round(smallest_difference(0.1, 5), 3)  # t(0.95, 4) · 0.1 · √(1 + 1/5)
+    0.234
+    """
+    if n < 2:
+        return math.inf
+    return prediction(0.0, sd, n, published_error, rounding, trials, draw).half_width(level)
+
+
+def holm(p: Sequence[float]) -> list[float]:
+    """Return p values adjusted for their number m: the running maximum of (m − rank) p.
+
+    Holm (1979).
+
+    >>> [round(q, 3) for q in holm([0.01, 0.04, 0.03])]
+    [0.03, 0.06, 0.06]
+    """
+    adjusted, running = [0.0] * len(p), 0.0
+    for rank, i in enumerate(sorted(range(len(p)), key=lambda i: p[i])):
+        running = max(running, min(1.0, (len(p) - rank) * p[i]))
+        adjusted[i] = running
+    return adjusted
+
+
+def mcnemar(a: np.ndarray, b: np.ndarray) -> tuple[int, int, float]:
+    """Compare two classifiers by McNemar's exact test; a and b, [N], say which points are right.
+
+    Returns:
+        how many points only a, and only b, has right, and the one-sided p value of 'a is not
+        better'.
+    """
+    from scipy import stats
+
+    only_a, only_b = int(np.sum(a & ~b)), int(np.sum(b & ~a))
+    return only_a, only_b, float(stats.binom.sf(only_a - 1, only_a + only_b, 0.5))
+
+
+def mean_and_sd(values: Sequence[float]) -> tuple[float, float | None]:
+    """Return the mean, and the standard deviation (over n − 1), which one value does not have."""
+    sd = float(np.std(values, ddof=1)) if len(values) > 1 else None
+    if sd is not None and len(set(values)) == 1:
+        sd = 0.0  # equal numbers have no spread; floating point may give them one
+    return float(np.mean(values)), sd
+
+
+def near(x: float, y: float) -> bool:
+    """Return whether two numbers agree to four digits."""
+    return math.isclose(x, y, rel_tol=1e-4, abs_tol=1e-9)
+
+
+def adjust_known(p: Sequence[float | None]) -> list[float | None]:
+    """Return Holm-adjusted p values; None stays, and does not count."""
+    known = iter(holm([q for q in p if q is not None]))
+    return [None if q is None else next(known) for q in p]

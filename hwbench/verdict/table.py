@@ -1,0 +1,100 @@
+"""The verdicts on a whole table."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+
+from hwbench.spec import Profile, Spec, SpecError
+from hwbench.store import Store
+from hwbench.verdict.calibration import calibrations
+from hwbench.verdict.claim import judge_claims, parts_of
+from hwbench.verdict.evidence import BEST_FIRST, Fingerprint, OnFile, label, measure
+from hwbench.verdict.outcome import Comparison
+from hwbench.verdict.rival import versus
+from hwbench.verdict.row import row_outcomes
+
+
+def _wide_margins(spec: Spec) -> Iterator[str]:
+    """Yield a warning for each row whose margin exceeds half the smallest gap claimed of it."""
+    smallest: dict[str, tuple[float, str]] = {}
+    for claim in spec.claims:
+        if claim.within is not None or claim.metric not in (None, spec.metric):
+            continue
+        for _, sides in parts_of(spec, claim):
+            for a, b in itertools.pairwise(sides):
+                printed = [spec.judged(side.rows[0]) for side in (a, b)]
+                if printed[0] is None or printed[1] is None or len(a.rows) > 1 or len(b.rows) > 1:
+                    continue
+                gap = abs(printed[0].value - printed[1].value)
+                for row in (a.rows[0], b.rows[0]):
+                    if gap < smallest.get(row.name, (math.inf, ""))[0]:
+                        smallest[row.name] = (gap, claim.id)
+    for row in spec.rows:
+        margin, (gap, claim_id) = spec.margin(row), smallest.get(row.name, (math.inf, ""))
+        if margin is not None and margin > gap / 2 * (1 + 1e-9):
+            half = f"half the gap {gap:.3g} of claim {claim_id}"
+            yield f"{label(row)}: its margin {margin:g} is more than {half}"
+
+
+def compare(
+    spec: Spec,
+    store: Store,
+    *,
+    profile: Profile | None = None,
+    against: Spec | None = None,
+    fingerprint: Fingerprint | None = None,
+) -> Comparison:
+    """Judge every row and claim of a spec by what is on file.
+
+    Args:
+        spec: the table.
+        store: the results.
+        profile: use only results of this profile; by default each row's (and each claim's) fullest.
+        against: a spec of the user's own, whose rows are put beside those of the table and tested
+            against the best.
+        fingerprint: `build.fingerprint`, to tell results of code that has changed since; None
+            does not look.
+
+    Raises:
+        SpecError: `against` has the id of `spec`.
+    """
+    profiles: tuple[Profile, ...] = (profile,) if profile else BEST_FIRST
+    if against is not None and against.id == spec.id:
+        why = f"{spec.id} is the id of the table it is set against; give it one of its own"
+        raise SpecError(f"{against.file}: {why}")
+    on_file = OnFile(spec, store, fingerprint)
+    measured = {row.name: measure(on_file, row, profiles) for row in spec.rows}
+    settings = calibrations(on_file, measured)
+    rows = row_outcomes(on_file, profiles, settings, measured)
+    claims = judge_claims(on_file, profiles, settings)
+    warnings = [*on_file.warnings, *_wide_margins(spec)]
+    if against is not None:
+        mine = OnFile(against, store, fingerprint)
+        warnings += mine.warnings
+        claims += versus(on_file, mine, profiles)
+        if against.metric == spec.metric:
+            own = {row.name: measure(mine, row, profiles) for row in against.rows}
+            for outcome in row_outcomes(mine, profiles, calibrations(mine, own), own):
+                if outcome.results:
+                    outcome.flags.insert(0, "against")
+                    rows.append(outcome)
+    changed = {label(r.row) for r in rows if "code changed" in r.flags}
+    warnings += [f"{name}: the code has changed since it ran" for name in sorted(changed)]
+    for claim in claims:
+        others = {name for part in claim.parts for name in part.changed} - changed
+        warnings += [
+            f"claim {claim.claim.id}: the code has changed since {name} ran at a lower profile"
+            for name in sorted(others)
+        ]
+    used = {outcome.profile for outcome in rows if outcome.profile}
+    banners = dict.fromkeys(r.banner for outcome in rows for r in outcome.results if r.banner)
+    return Comparison(
+        spec=spec,
+        rows=rows,
+        claims=claims,
+        warnings=warnings,
+        profile=profile or (used.pop() if len(used) == 1 else None),
+        banner="; ".join(banners) or None,
+    )
