@@ -10,11 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from hwbench.report import figures
+from hwbench.report.figures.forest import exported
+from hwbench.report.section import make_section
 
-    from hwbench.compare import Comparison
+if TYPE_CHECKING:
     from hwbench.store import Store
+    from hwbench.verdict.outcome import Comparison
 
 FORMATS = ("html", "pdf")
 
@@ -44,7 +46,6 @@ def render(
         ValueError: nothing to report, or an unknown format.
         StoreError: the folder cannot be written.
     """
-    from hwbench.report import figures, tables
     from hwbench.spec import did_you_mean
     from hwbench.store import write_atomically
 
@@ -53,7 +54,7 @@ def render(
     for name in formats:
         if name not in FORMATS:
             raise ValueError(f"no report format {name!r}{did_you_mean(name, FORMATS)}")
-    sections = [tables.section(c, papers) for c in comparisons]
+    sections = [make_section(c, papers) for c in comparisons]
     pictures = [figures.pictures(c, store) for c in comparisons]
     written: list[Path] = []
 
@@ -62,29 +63,15 @@ def render(
         written.append(folder / name)
 
     if "html" in formats:
-        from hwbench.report import html
+        from hwbench.report.formats import html
 
         put("index.html", html.page(sections, pictures).encode())
     if "pdf" in formats:
-        from hwbench.report import pdf
+        from hwbench.report.formats import pdf
 
         put("report.pdf", pdf.document(sections, pictures))
     for comparison in comparisons:
         stem = f"figures/{comparison.spec.id.replace('/', '-')}-published-vs-measured"
-        for suffix, data in figures.exported(comparison).items():
+        for suffix, data in exported(comparison).items():
             put(f"{stem}.{suffix}", data)
     return written
-
-
-def to_json(comparison: Comparison) -> dict[str, Any]:
-    """Return a comparison as plain JSON values; what is not a number is null."""
-    from hwbench.report import tables
-
-    return tables.to_json(comparison)
-
-
-def print_comparison(console: Console, comparison: Comparison) -> None:
-    """Print rows, claims and warnings of a comparison as compact tables."""
-    from hwbench.report import terminal
-
-    terminal.print_comparison(console, comparison)

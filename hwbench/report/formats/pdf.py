@@ -11,18 +11,18 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from hwbench.report import figures, tables
+from hwbench.report.figures.canvas import Picture, restyled
+from hwbench.report.views import Section
+from hwbench.report.words import CLAIM_VERDICTS, ROW_VERDICTS, version
 
 FAMILY = "'Libertinus Serif', 'DejaVu Sans Mono'"
 EPOCH = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)  # a PDF needs a date; ours never changes
 
 
-def data(
-    sections: Sequence[tables.Section], pictures: Sequence[Sequence[figures.Picture]]
-) -> dict[str, Any]:
+def data(sections: Sequence[Section], pictures: Sequence[Sequence[Picture]]) -> dict[str, Any]:
     """Return what the layout prints: plain JSON, pictures by file name."""
     return {
-        "version": tables.version(),
+        "version": version(),
         "sections": [
             {
                 **asdict(section),
@@ -40,22 +40,22 @@ def data(
             }
             for section, drawn in zip(sections, pictures, strict=True)
         ],
-        "row_verdicts": {k: asdict(m) for k, m in tables.ROW_VERDICTS.items()},
-        "claim_verdicts": {k: asdict(m) for k, m in tables.CLAIM_VERDICTS.items()},
+        "row_verdicts": {k: asdict(m) for k, m in ROW_VERDICTS.items()},
+        "claim_verdicts": {k: asdict(m) for k, m in CLAIM_VERDICTS.items()},
     }
 
 
 def write_source(
     folder: Path,
-    sections: Sequence[tables.Section],
-    pictures: Sequence[Sequence[figures.Picture]],
+    sections: Sequence[Section],
+    pictures: Sequence[Sequence[Picture]],
 ) -> Path:
     """Write layout, data and pictures into a folder, and return the file to compile."""
     layout = files("hwbench.report").joinpath("templates/report.typ").read_text(encoding="utf-8")
     (folder / "data.json").write_text(json.dumps(data(sections, pictures)), encoding="utf-8")
     for picture in (p for drawn in pictures for p in drawn if p.data):
         if picture.kind == "svg":
-            text = figures.restyled(picture.data, picture.name, FAMILY)
+            text = restyled(picture.data, picture.name, FAMILY)
             (folder / f"{picture.name}.svg").write_text(text, encoding="utf-8")
         else:
             (folder / f"{picture.name}.png").write_bytes(picture.data)
@@ -64,9 +64,7 @@ def write_source(
     return source
 
 
-def document(
-    sections: Sequence[tables.Section], pictures: Sequence[Sequence[figures.Picture]]
-) -> bytes:
+def document(sections: Sequence[Section], pictures: Sequence[Sequence[Picture]]) -> bytes:
     """Return the PDF for some specs with their pictures; the same input gives the same bytes."""
     import typst
 

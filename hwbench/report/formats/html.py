@@ -7,21 +7,23 @@ from collections.abc import Sequence
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-from hwbench.report import figures, tables
+from hwbench.report.figures.canvas import GRID, INK, MUTED, PAPER, SERIES, Picture, restyled
+from hwbench.report.views import Section
+from hwbench.report.words import CLAIM_VERDICTS, ROW_VERDICTS, version
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
 FAMILY = "var(--sans)"
 COLOURS = {
-    figures.INK: "var(--ink)",
-    figures.MUTED: "var(--muted)",
-    figures.GRID: "var(--grid)",
-    figures.PAPER: "var(--paper)",
-} | {c: f"var(--s{i})" for i, c in enumerate(figures.SERIES) if c != figures.MUTED}
+    INK: "var(--ink)",
+    MUTED: "var(--muted)",
+    GRID: "var(--grid)",
+    PAPER: "var(--paper)",
+} | {c: f"var(--s{i})" for i, c in enumerate(SERIES) if c != MUTED}
 
 
-def drawing(picture: figures.Picture) -> Markup:
+def drawing(picture: Picture) -> Markup:
     """Return a picture as an element of the page; its text is escaped where it was drawn."""
     from markupsafe import Markup
 
@@ -30,12 +32,12 @@ def drawing(picture: figures.Picture) -> Markup:
         return Markup('<img class="pixels" alt="{}" src="data:image/png;base64,{}">').format(
             picture.alt, data
         )
-    svg = figures.restyled(picture.data, picture.name, FAMILY, COLOURS)
+    svg = restyled(picture.data, picture.name, FAMILY, COLOURS)
     opening = Markup('<svg role="img" aria-label="{}" ').format(picture.alt)
     return opening + Markup(svg.removeprefix("<svg "))
 
 
-def page(sections: Sequence[tables.Section], pictures: Sequence[Sequence[figures.Picture]]) -> str:
+def page(sections: Sequence[Section], pictures: Sequence[Sequence[Picture]]) -> str:
     """Return the page for some specs with their pictures; several get an index."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
@@ -52,7 +54,7 @@ def page(sections: Sequence[tables.Section], pictures: Sequence[Sequence[figures
     return environment.get_template("report.html.j2").render(
         sections=list(zip(sections, pictures, strict=True)),
         style=Markup(style),
-        row_verdicts=tables.ROW_VERDICTS,
-        claim_verdicts=tables.CLAIM_VERDICTS,
-        version=tables.version(),
+        row_verdicts=ROW_VERDICTS,
+        claim_verdicts=CLAIM_VERDICTS,
+        version=version(),
     )

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hwbench.compare import Comparison
-from hwbench.report import tables
-from hwbench.report.tables import to_json
+from hwbench.report.formats.json import to_json
+from hwbench.report.section import make_section
+from hwbench.report.typography import FIGURE_SPACE, NONE, POINT_SPACE
+from hwbench.report.views import ClaimView, RowView, Section
+from hwbench.report.words import CLAIM_VERDICTS, ROW_VERDICTS
+from hwbench.verdict.outcome import Comparison
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -30,7 +33,7 @@ def verdict_text(verdict: str, at: str = "") -> Text:
     """Return a verdict as its shape and word; the colour only repeats them, below full softly."""
     from rich.text import Text
 
-    meaning = {**tables.ROW_VERDICTS, **tables.CLAIM_VERDICTS}[verdict]
+    meaning = {**ROW_VERDICTS, **CLAIM_VERDICTS}[verdict]
     style = "red" if at and verdict == "fails" else STYLES.get(verdict, "dim")
     return Text(f"{meaning.symbol} {verdict} {at}".rstrip(), style=style)
 
@@ -44,7 +47,7 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
     from rich.panel import Panel
     from rich.text import Text
 
-    section = tables.section(comparison)
+    section = make_section(comparison)
     if section.banner:
         console.print(Panel(Text(section.banner, style="bold"), border_style="bold red"))
     console.print(Text(section.id, style="bold") + Text(f"  {section.title} ({section.source})"))
@@ -66,38 +69,38 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
         console.print(Text("warning: ", style="yellow") + Text(warning))
 
 
-def _notes(row: tables.RowView) -> str:
+def _notes(row: RowView) -> str:
     source = "" if row.judged else row.source
     return "; ".join(t for t in dict.fromkeys([*row.own, *row.flags, source, row.note]) if t)
 
 
-def _row_lines(row: tables.RowView) -> list[str]:
+def _row_lines(row: RowView) -> list[str]:
     numbers = f"published {_unpadded(row.published)}, "
     if row.judged:
         numbers += f"source {row.judged}, "
     numbers += f"measured {_unpadded(row.measured)}"
-    if row.difference != tables.NONE:
+    if row.difference != NONE:
         numbers += f", difference {_difference(row, ' ')}"
     notes = _notes(row)
     return [numbers, row.reason, *([notes] if notes else [])]
 
 
-def _difference(row: tables.RowView, between: str) -> str:
+def _difference(row: RowView, between: str) -> str:
     text = f"{row.difference} {row.interval}".rstrip()
-    from_source = row.judged and row.difference != tables.NONE
+    from_source = row.judged and row.difference != NONE
     return f"{text}{between}from the source" if from_source else text
 
 
 def _unpadded(text: str) -> str:
-    return text.replace(tables.FIGURE_SPACE, "").replace(tables.POINT_SPACE, "")
+    return text.replace(FIGURE_SPACE, "").replace(POINT_SPACE, "")
 
 
-def _claim_lines(claim: tables.ClaimView) -> list[str]:
+def _claim_lines(claim: ClaimView) -> list[str]:
     lines = [claim.reason] if claim.reason else []
     for p in claim.parts:
         verdict = "" if len(claim.parts) == 1 else f"{p.verdict}, "
         verdict += "" if p.counts else "not counted, "
-        effect = "" if p.effect == tables.NONE else f"{p.effect} {p.interval}".rstrip()
+        effect = "" if p.effect == NONE else f"{p.effect} {p.interval}".rstrip()
         reason = "" if p.reason == claim.reason else p.reason
         said = "; ".join(t for t in (effect, p.test, p.p, p.profile, reason) if t)
         lines.append(f"{p.at}: {verdict}{said or 'no result'}")
@@ -114,7 +117,7 @@ def _entry(console: Console, verdict: Text, head: Text, lines: list[str]) -> Non
         console.print(Padding(Text(line, style="dim"), (0, 0, 0, 4), expand=False))
 
 
-def _print_table(console: Console, section: tables.Section) -> None:
+def _print_table(console: Console, section: Section) -> None:
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
     from rich.text import Text

@@ -1,0 +1,121 @@
+"""Further metrics, diagnostics, machines and timings."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from hwbench.report.numbers import duration, fixed, over_seeds, significant
+from hwbench.report.typography import NONE, clean
+from hwbench.report.views import Listing
+from hwbench.report.words import argument_text, row_label, words
+from hwbench.store import Result
+from hwbench.verdict.outcome import Comparison
+
+IMAGE_SIZE = ("image_height", "image_width")  # diagnostics that say the shape of sample images
+
+
+def other_metrics(comparison: Comparison) -> Listing:
+    """Return what was measured beside the table's metric, row by row.
+
+    Left out are metrics that only turn its sign, as NLL where the table prints log-likelihoods.
+    """
+    metric = comparison.spec.metric
+    run = [o for o in comparison.rows if o.results]
+    names = dict.fromkeys(
+        name
+        for o in run
+        for r in o.results
+        for name, m in r.metrics.items()
+        if metric not in r.metrics or abs(m.value) != abs(r.metrics[metric].value)
+    )
+    lines = [[row_label(o), *(over_seeds(o, name) or NONE for name in names)] for o in run]
+    return Listing(["row", *map(words, names)], lines if names else [], [*range(1, len(names) + 1)])
+
+
+def diagnostics_listing(comparison: Comparison) -> Listing:
+    """Return the estimators' diagnostics: mean over seeds, row by row."""
+    names = dict.fromkeys(
+        n for o in comparison.rows for r in o.results for n in r.diagnostics if n not in IMAGE_SIZE
+    )
+    lines = []
+    for outcome in comparison.rows:
+        cells = []
+        for name in names:
+            values = [
+                v
+                for r in outcome.results
+                if (v := r.diagnostics.get(name)) is not None and math.isfinite(v)
+            ]
+            mean = float(np.mean(values)) if values else None
+            large = mean is not None and 10 <= abs(mean) < 1e6  # log Z is of use to 0.01 nats
+            cells.append(fixed(mean, 2) if large else significant(mean))
+        if outcome.results and any(c != NONE for c in cells):
+            lines.append([row_label(outcome), *cells])
+    return Listing(["row", *map(words, names)], lines, list(range(1, len(names) + 1)))
+
+
+def _flat(machine: Mapping[str, Any]) -> list[tuple[str, str]]:
+    out = []
+    for key, value in machine.items():
+        if isinstance(value, Mapping):
+            text = ", ".join(f"{clean(k)} {argument_text(v)}" for k, v in value.items())
+        else:
+            text = argument_text(value)
+        out.append((words(key), text))
+    return out
+
+
+def machines_listing(results: Sequence[Result]) -> list[list[tuple[str, str]]]:
+    """Return each distinct machine, with commits, plugins and data files of the results it made."""
+    made: dict[tuple[tuple[str, str], ...], list[Result]] = {}
+    for r in results:
+        made.setdefault(tuple(_flat(r.machine)), []).append(r)
+    out = []
+    for machine, found in made.items():
+        commits = Counter(clean(r.commit or "unknown") for r in found)
+        text = ", ".join(f"{c} ({n})" if len(commits) > 1 else c for c, n in commits.items())
+        plugins = sorted({clean(p) for r in found for p in r.plugins})
+        extra = [("plugins", ", ".join(plugins))] if plugins else []
+        files = sorted({clean(f) for r in found for f in r.files})
+        extra += [("data files", ", ".join(files))] if files else []
+        out.append([("results", str(len(found))), *machine, ("commit", text), *extra])
+    return out
+
+
+def timings_listing(comparison: Comparison) -> Listing:
+    """Return seconds and speed, mean over seeds, row by row."""
+
+    def mean(values: Iterable[float | None]) -> float | None:
+        known = [v for v in values if v is not None and math.isfinite(v)]
+        return float(np.mean(known)) if known else None
+
+    lines = []
+    for o in comparison.rows:
+        if not o.results:
+            continue
+        memory = mean(r.peak_memory_mb for r in o.results)
+        lines.append(
+            [
+                row_label(o),
+                str(len(o.results)),
+                duration(mean(r.seconds.get("train") for r in o.results)),
+                duration(mean(r.seconds.get("evaluate") for r in o.results)),
+                significant(mean(r.steps_per_second for r in o.results)),
+                NONE if memory is None else f"{memory:.0f}",
+                str(sum(r.resumed > 0 for r in o.results)),
+            ]
+        )
+    head = ["row", "seeds", "training", "evaluation", "steps/s", "peak MB", "resumed"]
+    return Listing(
+        head, lines if any(set(line[2:6]) != {NONE} for line in lines) else [], [1, 2, 3, 4, 5, 6]
+    )
+
+
+def shown_by_default(curve: str) -> bool:
+    """Say whether a curve is drawn without being asked for."""
+    return curve == "k_curve" or curve.split("/")[0] in ("train", "validation")

@@ -1,0 +1,119 @@
+"""Style, colours and the frame of every picture."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import textwrap
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+STYLE = Path(__file__).parents[1] / "paper.mplstyle"
+WIDTH = 6.7  # inches: the text width of an A4 page
+INK, MUTED, GRID, PAPER = "#1f2328", "#57606a", "#d8dee4", "#ffffff"
+SERIES = (
+    "#0068a8",
+    "#c2410c",
+    "#00795a",
+    "#9a3f86",
+    "#9a6700",
+    "#2a93c9",
+    "#57606a",
+    "#7b5bd6",
+)
+DASHES = ("-", (0, (4, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.2, 1.2, 1.2)))
+MARKERS = "osD^vPX*"
+Kind = Literal["svg", "png"]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture and what a reader who cannot see it is told.
+
+    Attributes:
+        place: the part of the section it belongs to: forest, curves, figures, k_curve, samples.
+        data: SVG or PNG; empty where there is nothing to draw, and `caption` says why.
+    """
+
+    name: str
+    place: str
+    kind: Kind
+    data: bytes
+    title: str
+    caption: str
+    alt: str
+
+
+@contextlib.contextmanager
+def style(**settings: Any) -> Iterator[None]:
+    """Draw in the report's style whatever the user's own settings are."""
+    import matplotlib
+
+    with matplotlib.rc_context():
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(
+            matplotlib.rc_params_from_file(STYLE, use_default_template=False)
+        )
+        matplotlib.rcParams.update(cast(Any, settings))
+        yield
+
+
+def new_figure(height: float) -> Figure:
+    """Return an empty figure of the report's width; `height` is in inches."""
+    from matplotlib.figure import Figure
+
+    return Figure(figsize=(WIDTH, height))
+
+
+def svg_of(figure: Figure) -> bytes:
+    """Return a figure as SVG, the same bytes for the same figure."""
+    buffer = io.BytesIO()
+    figure.savefig(
+        buffer, format="svg", metadata={"Date": None, "Creator": None, "Type": None, "Format": None}
+    )
+    return buffer.getvalue()
+
+
+def add_legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> None:
+    """Put a legend below the axes, in as many columns as fit."""
+    if handles:
+        longest = max(map(len, labels))
+        columns = max(1, min(len(labels), 5, int(105 / (longest + 6))))
+        figure.legend(handles, labels, loc="outside upper left", ncols=columns, columnspacing=1.4)
+
+
+def wrap(text: str) -> str:
+    """Break a row's label into at most three lines."""
+    return "\n".join(textwrap.wrap(text, 28, max_lines=3, placeholder=" …")) or text
+
+
+def shorten(text: str, width: int = 60) -> str:
+    """Return a text cut to `width` characters, with an ellipsis where something is left out."""
+    return text if len(text) <= width else text[: width - 1] + "…"
+
+
+def restyled(svg: bytes, name: str, family: str, colours: Mapping[str, str] | None = None) -> str:
+    """Return an SVG fit to stand inside a document.
+
+    No prolog, no metadata, no style sheet that would leak; ids that no other picture has; text in
+    `family`; colours replaced as given.
+    """
+    text = svg.decode()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"\s*<metadata>.*?</metadata>", "", text, flags=re.S)
+    text = re.sub(
+        r"\s*<defs>\s*<style type=\"text/css\">.*?</style>\s*</defs>", "", text, flags=re.S
+    )
+    text = text.replace("<svg ", '<svg stroke-linejoin="round" stroke-linecap="butt" ', 1)
+    text = re.sub(r'\bid="([^"]+)"', rf'id="{name}.\1"', text)
+    text = re.sub(r'((?:xlink:)?href="|url\()#', rf"\1#{name}.", text)
+    text = re.sub(r"font-family: '[^;\"]*", f"font-family: {family}", text)
+    for old, new in (colours or {}).items():
+        text = text.replace(f": {old}", f": {new}")
+    return text

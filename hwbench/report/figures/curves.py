@@ -1,0 +1,155 @@
+"""Learning curves and other stored curves."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from hwbench.report.figures.canvas import Picture
+from hwbench.report.figures.forest import panel_of
+from hwbench.report.figures.lines import Line, describe_lines, line_plot
+from hwbench.report.layout import group_key
+from hwbench.report.typography import clean
+from hwbench.report.words import coordinate, on_other_data, row_label, words
+from hwbench.spec import Figure as Wanted
+from hwbench.store import Result, StoredCurve
+from hwbench.verdict.outcome import Comparison, RowOutcome
+
+
+def average_curve(
+    curves: Sequence[StoredCurve],
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
+    """Return x, mean and standard error over seeds, at the points that all seeds share."""
+    tables_ = [dict(zip(c.x, c.y, strict=False)) for c in curves]
+    shared = sorted(set.intersection(*(set(t) for t in tables_))) if tables_ else []
+    x = np.array(shared, dtype=float)
+    y = np.array([[t[v] for v in shared] for t in tables_], dtype=float).reshape(
+        len(tables_), len(shared)
+    )
+    if len(curves) > 1:
+        return x, y.mean(0), y.std(0, ddof=1) / math.sqrt(len(curves))
+    own = curves[0].se
+    se = (
+        np.array([dict(zip(curves[0].x, own, strict=False)).get(v, np.nan) for v in shared])
+        if own
+        else None
+    )
+    return x, y[0], se
+
+
+def fits(outcome: RowOutcome, where: Mapping[str, Any]) -> bool:
+    """Return whether a row has the coordinates wanted."""
+    return outcome.row.matches(where)
+
+
+def _printed_on_curve(
+    comparison: Comparison, outcome: RowOutcome, wanted: Wanted, last: float
+) -> list[tuple[float, float, float | None]]:
+    """Return what was published of a row as points of its K-curve: x, y and a printed ±.
+
+    The table's number stands at the last x, the variational bound (`also: {elbo: …}`) at K = 1.
+    None where other data were used, as it would mean nothing, or of a table of something else.
+    """
+    metric, row = comparison.spec.metric, outcome.row
+    if metric not in ("log_likelihood", "nll") or on_other_data(outcome):
+        return []
+    printed = outcome.published or row.published
+    up = -1 if wanted.negate else 1  # the curve is one of log-likelihoods
+    points: list[tuple[float, float, float | None]] = []
+    if printed is not None:
+        sign = up if metric == "log_likelihood" else -up
+        points.append((last, sign * printed.value, printed.error))
+    if row.also and "elbo" in row.also:
+        points.append((1.0, up * row.also["elbo"], None))
+    return points
+
+
+def over_epochs(result: Result) -> bool:
+    """Say whether a result's curves are of learning: those of a choice are over its candidates."""
+    return not any(name.startswith("chosen/") for name in result.curves)
+
+
+def curve_lines(comparison: Comparison, curve: str, wanted: Wanted | None) -> list[Line]:
+    """Return a curve of every row that has it: mean and standard error over seeds.
+
+    A K-curve that a figure asks for also has what was published of the row.
+    """
+    where = wanted.where if wanted else {}
+    series = (wanted and wanted.series) or comparison.spec.show.columns
+    group = group_key(comparison.spec)
+    group = None if group == series else group
+    lines = []
+    for o in comparison.rows:
+        results = [r for r in o.results if wanted or over_epochs(r)]
+        curves = [r.curves[curve] for r in results if curve in r.curves and r.curves[curve].x]
+        if not curves or not fits(o, where):
+            continue
+        x, y, se = average_curve(curves)
+        if not len(x):
+            continue
+        y = -y if wanted and wanted.negate else y
+        lead = coordinate(series, o.row.at[series]) if series in o.row.at and series else ""
+        rest = row_label(o, [k for k in (group, series) if k])
+        name = ", ".join(part for part in (lead, rest) if part)
+        panel = panel_of(group, o.row.at.get(group) if group else None)
+        printed = []
+        if wanted and curve == "k_curve":
+            printed = _printed_on_curve(comparison, o, wanted, float(x[-1]))
+        lines.append(Line(name, panel, lead or name, x, y, se, len(curves), printed))
+    return lines
+
+
+def _band(lines: Sequence[Line]) -> str:
+    if any(line.n > 1 for line in lines):
+        return "Mean over seeds; the band is ± one standard error."
+    return "One seed; the band, where there is one, is ± the estimate's standard error."
+
+
+def curve_picture(
+    comparison: Comparison, name: str, curve: str, wanted: Wanted | None, place: str
+) -> Picture:
+    """Return the picture of one stored curve of the rows wanted."""
+    title = clean(wanted.title) if wanted else _curve_title(curve)
+    lines = curve_lines(comparison, curve, wanted)
+    if not lines:
+        return Picture(
+            name,
+            place,
+            "svg",
+            b"",
+            title,
+            f"No result has the curve {clean(curve)} yet.",
+            "",
+        )
+    counts = curve == "k_curve"
+    unit = comparison.spec.unit
+    x_label = (wanted and wanted.x_label) or ("K, samples per point" if counts else "epoch")
+    y_label = (wanted and wanted.y_label) or (
+        f"estimate ({unit})" if counts and unit else words(curve.split("/")[-1])
+    )
+    data, cut = line_plot(
+        lines,
+        clean(x_label),
+        clean(y_label),
+        log_x=wanted.log_x if wanted else counts,
+        log_y=wanted.log_y if wanted else False,
+        focus=not counts,
+        legend_note=any(line.published for line in lines),
+    )
+    caption = _band(lines) + (" The first epochs lie outside the frame." if cut else "")
+    if any(line.published for line in lines):
+        caption += " Open markers are published numbers, each at the end of its curve"
+        bounds = any(x == 1 for line in lines for x, _, _ in line.published)
+        caption += "; those at K = 1 are variational bounds." if bounds else "."
+    return Picture(name, place, "svg", data, title, caption, describe_lines(lines, title))
+
+
+def _curve_title(curve: str) -> str:
+    if curve == "k_curve":
+        return "Estimate against the number of samples K"
+    part, _, what = curve.partition("/")
+    heading = {"train": "Training", "validation": "Validation"}.get(part, part)
+    return f"{heading} {words(what)}".strip()

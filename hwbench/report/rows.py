@@ -1,0 +1,158 @@
+"""Views of rows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from hwbench.report.layout import placed
+from hwbench.report.numbers import (
+    count,
+    decimals,
+    difference_text,
+    fixed,
+    interval_text,
+    measured_note,
+    number_texts,
+    over_seeds,
+    percent,
+)
+from hwbench.report.typography import NO_BREAK, aligned, clean, minus
+from hwbench.report.views import RowView
+from hwbench.report.words import anchor, is_guest, label, on_other_data, row_label, sentence, words
+from hwbench.spec import Row, Spec
+from hwbench.verdict.outcome import Comparison, RowOutcome
+from hwbench.verdict.row import differs_in_source
+
+
+def facts(outcome: RowOutcome, metric: str) -> dict[str, str]:
+    """Return what must stand beside a number: profile, seeds, estimator, K, points, pixels."""
+    out: dict[str, str] = {}
+    if not outcome.results:
+        return out
+    n = len(outcome.results)
+    out["profile"] = f"{outcome.profile} profile"
+    short = outcome.expected_seeds > n
+    out["seeds"] = (
+        f"{n} of {outcome.expected_seeds} seeds" if short else f"{n} seed{'s' if n > 1 else ''}"
+    )
+    stored = [r.metrics[metric] for r in outcome.results if metric in r.metrics]
+    if stored:
+        kinds = sorted({m.kind for m in stored})
+        ks = sorted({m.k for m in stored})
+        if kinds != ["exact"]:
+            out["estimator"] = " and ".join(
+                "score, not a likelihood" if kind == "score" else kind for kind in kinds
+            )
+        if ks != [0]:
+            many = ", ".join(count(k) for k in ks)
+            annealed = all("log_z" in r.diagnostics for r in outcome.results)
+            out["K"] = f"{many} annealing chains" if annealed else f"K{NO_BREAK}={NO_BREAK}{many}"
+        elif kinds == ["exact"]:
+            out["K"] = "exact"
+        points = sorted({m.n for m in stored} - {0})
+        if points:
+            out["points"] = ", ".join(count(p) for p in points) + " test points"
+    pixels = sorted({r.case.pixels for r in outcome.results if r.case.pixels is not None})
+    if pixels:
+        out["pixels"] = " and ".join(map(clean, pixels)) + " pixels"
+    used = sorted(
+        {str(r.case.data.get("use", "")) for r in outcome.results if r.case.stands_in_for}
+    )
+    if used:
+        out["stand-in"] = " and ".join(map(clean, used)) + " instead of the published data"
+    return out
+
+
+def _origin(spec: Spec, outcome: RowOutcome) -> str:
+    if outcome.row.published is None and outcome.row.source is None:
+        return ""
+    known = spec.known(outcome.row)
+    return (
+        f"from memory, confidence {spec.confidence(outcome.row)}"
+        if known == "memory"
+        else f"from {known}"
+    )
+
+
+def _source(spec: Spec, row: Row) -> tuple[str, str]:
+    """Return what the original source says, and its number where the row is judged against it."""
+    if row.source is None or not differs_in_source(row):
+        return "", ""
+    number, by_source = minus(clean(row.source.text)), spec.judged(row) is row.source
+    judge = "source" if by_source else "document"
+    text = f"{number} in the original source; judged against the {judge}"
+    return text, number if by_source else ""
+
+
+def _also(outcome: RowOutcome) -> list[str]:
+    return [
+        f"{words(name)}: {over_seeds(outcome, name) or 'not measured'}"
+        f" (published {minus(f'{printed:g}')})"
+        for name, printed in (outcome.row.also or {}).items()
+    ]
+
+
+def row_views(comparison: Comparison) -> tuple[list[RowView], list[str]]:
+    """Return the views of all rows, and the facts that most of them share."""
+    spec = comparison.spec
+    all_facts = [facts(o, spec.metric) for o in comparison.rows]
+    usual = _usual(all_facts)
+    printed_all, measured_all = number_texts(comparison)
+    published, measured = aligned(printed_all), aligned(measured_all)
+    places = placed(spec)
+    views = []
+    for outcome, fact, printed, number in zip(
+        comparison.rows, all_facts, published, measured, strict=True
+    ):
+        away = on_other_data(outcome)  # a distance from print would mean nothing
+        interval = None if away else outcome.interval
+        margin = spec.margin(outcome.row)
+        half = None if interval is None else (interval.high - interval.low) / 2
+        flags = [clean(f) for f in outcome.flags]
+        source, judged = _source(spec, outcome.row)
+        views.append(
+            RowView(
+                anchor="--".join(
+                    [anchor(spec.id), *(["against"] if is_guest(outcome) else []), outcome.row.name]
+                ),
+                label=row_label(outcome),
+                rest=label(outcome.row.at, without=places),
+                published=printed,
+                origin=_origin(spec, outcome),
+                source=source,
+                judged=judged,
+                measured=number,
+                measured_note=measured_note(outcome),
+                facts=[v for k, v in fact.items() if k != "stand-in"],  # a flag says it
+                own=[
+                    v for k, v in fact.items() if usual.get(k) != v and str(k) not in outcome.row.at
+                ],
+                difference=difference_text(
+                    None if away else outcome.difference, interval, decimals(outcome.se_points, 2)
+                ),
+                interval=interval_text(interval),
+                level=percent(interval.level) if interval else "",
+                margin="" if margin is None or outcome.published is None else f"± {margin:g}",
+                smallest=""
+                if away or outcome.smallest is None
+                else fixed(outcome.smallest, decimals(half)),
+                verdict=outcome.verdict,
+                reason=sentence(outcome.reason),
+                flags=list(dict.fromkeys(f for f in flags if f != "from memory")),
+                also=_also(outcome),
+                note=clean(outcome.row.note or ""),
+            )
+        )
+    return views, list(usual.values())
+
+
+def _usual(all_facts: Sequence[Mapping[str, str]]) -> dict[str, str]:
+    """Return the facts that most measured rows share: said once, then only the exceptions."""
+    run = [f for f in all_facts if f]
+    out = {}
+    for name in dict.fromkeys(n for f in run for n in f):
+        (value, n), *_ = Counter(f.get(name, "") for f in run).most_common()
+        if value and 2 * n > len(run):
+            out[name] = value
+    return out

@@ -1,0 +1,108 @@
+"""The section of a report about one spec."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hwbench.report.appendix import (
+    diagnostics_listing,
+    machines_listing,
+    other_metrics,
+    shown_by_default,
+    timings_listing,
+)
+from hwbench.report.claims import claim_kind, claim_part, claim_tally, row_tally
+from hwbench.report.layout import grids
+from hwbench.report.notices import merged_warnings
+from hwbench.report.protocol import protocol_listing
+from hwbench.report.references import reference
+from hwbench.report.rows import row_views
+from hwbench.report.typography import clean
+from hwbench.report.views import ClaimView, Section
+from hwbench.report.words import anchor, below_full, is_printed, sentence, words
+from hwbench.verdict.outcome import Comparison
+
+
+def banner_text(comparison: Comparison) -> tuple[str, bool]:
+    """Return the banner, made here where smoke results carry none, and whether there is smoke."""
+    smoke = [o for o in comparison.rows if o.profile == "smoke" and o.results]
+    if comparison.banner:
+        return clean(comparison.banner), bool(smoke)
+    if smoke:
+        every = len(smoke) == sum(bool(o.results) for o in comparison.rows)
+        which = "All numbers below" if every else f"{len(smoke)} of the rows below"
+        return (
+            f"SMOKE RUN. {which} only show that the machinery works: tiny data, tiny training.",
+            True,
+        )
+    for outcome in comparison.rows:
+        for result in outcome.results:
+            if result.banner:
+                return clean(result.banner), False
+    return "", False
+
+
+def _summary(comparison: Comparison) -> str:
+    if not any(o.results for o in comparison.rows):
+        return f"none of {len(comparison.rows)} rows yet"
+    done = sum(bool(o.results) for o in comparison.rows)
+    cases = sum(len(o.results) for o in comparison.rows)
+    profiles = list(dict.fromkeys(o.profile for o in comparison.rows if o.results and o.profile))
+    at = f" at profile {' and '.join(profiles)}" if profiles else ""
+    return f"{done} of {len(comparison.rows)} rows measured in {cases} runs{at}"
+
+
+def make_section(comparison: Comparison, papers: Mapping[str, Any] | None = None) -> Section:
+    """Return all that a report says about one spec, except its pictures."""
+    spec = comparison.spec
+    rows, shared = row_views(comparison)
+    banner, smoke = banner_text(comparison)
+    protocol, protocol_rows = protocol_listing(comparison)
+    results = [r for o in comparison.rows for r in o.results]
+    days = sorted(r.started[:10] for r in results if r.started)
+    asked = {f.curve for f in spec.figures if f.curve}
+    curves = {name for r in results for name in r.curves}
+    return Section(
+        id=spec.id,
+        anchor=anchor(spec.id),
+        title=clean(spec.title),
+        source=clean(spec.source),
+        reference=reference(papers, spec),
+        about=clean(spec.about),
+        measure=", ".join(filter(None, [words(spec.metric), clean(spec.unit)]))
+        + f"; {spec.better} is better",
+        profile=comparison.profile or "",
+        banner=banner,
+        smoke=smoke,
+        summary=_summary(comparison),
+        tally=row_tally(comparison),
+        claim_tally=claim_tally(comparison),
+        shared=shared,
+        grids=grids(comparison),
+        rows=rows,
+        claims=[
+            ClaimView(
+                id=clean(c.claim.id),
+                text=clean(c.claim.text),
+                kind=claim_kind(c),
+                verdict=c.verdict,
+                at=below_full(c),
+                reason=sentence(c.reason),
+                parts=[claim_part(p) for p in c.parts],
+                empty=all(p.verdict == "missing" for p in c.parts),
+            )
+            for c in comparison.claims
+        ],
+        assumptions=[clean(a) for a in spec.assumptions],
+        protocol=protocol,
+        protocol_rows=protocol_rows,
+        others=other_metrics(comparison),
+        diagnostics=diagnostics_listing(comparison),
+        machines=machines_listing(results),
+        timings=timings_listing(comparison),
+        warnings=merged_warnings(comparison),
+        dates="" if not days else days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}",
+        other_curves=sorted(clean(n) for n in curves if n not in asked and not shown_by_default(n)),
+        printed=is_printed(comparison.spec),
+    )

@@ -1,0 +1,163 @@
+"""What a page shows, as data: rows, claims, grids and listings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A paper: how it is cited, and where it is."""
+
+    text: str
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class RowView:
+    """One row in words.
+
+    Attributes:
+        rest: the coordinates that the layout does not place, '' mostly.
+        published, measured: numbers padded so that a column of them lines up; see `aligned`.
+        origin: where the published number comes from.
+        source: what the original source prints, where the document differs from it.
+        judged: that number, where the row is judged against it.
+        facts: what a number means nothing without: profile, seeds, K, pixels.
+        own: the facts in which the row differs from most others, coordinates left out.
+    """
+
+    anchor: str
+    label: str
+    rest: str
+    published: str
+    origin: str
+    source: str
+    judged: str
+    measured: str
+    measured_note: str
+    facts: list[str]
+    own: list[str]
+    difference: str
+    interval: str
+    level: str
+    margin: str
+    smallest: str
+    verdict: str
+    reason: str
+    flags: list[str]
+    also: list[str]
+    note: str
+
+
+@dataclass(frozen=True)
+class GridEntry:
+    """A row in its place: its number in `rows`, its texts padded for its column."""
+
+    row: int
+    published: str
+    measured: str
+
+
+@dataclass(frozen=True)
+class GridLine:
+    """A line of the published layout: its headings, and the rows in each column."""
+
+    heads: list[str]
+    cells: list[list[GridEntry]]
+
+
+@dataclass(frozen=True)
+class Grid:
+    """The layout of the document: headings of the index, of the columns, and the lines."""
+
+    caption: str
+    index: list[str]
+    across: str
+    columns: list[str]
+    lines: list[GridLine]
+
+
+@dataclass(frozen=True)
+class ClaimPartView:
+    """A claim at one combination of coordinates, in words."""
+
+    at: str
+    verdict: str
+    effect: str
+    interval: str
+    p: str
+    test: str
+    profile: str
+    reason: str
+    counts: bool
+
+
+@dataclass(frozen=True)
+class ClaimView:
+    """A claim in words; `empty` where no part has anything to test, `at` as in `below_full`."""
+
+    id: str
+    text: str
+    kind: str
+    verdict: str
+    at: str
+    reason: str
+    parts: list[ClaimPartView]
+    empty: bool
+
+
+@dataclass(frozen=True)
+class Tally:
+    """How many rows or claims have a verdict; `at` as in `below_full`."""
+
+    verdict: str
+    number: int
+    at: str = ""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """A plain table: lines start with the name of a row; `numeric` columns are right-aligned."""
+
+    head: list[str]
+    lines: list[list[str]]
+    numeric: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Section:
+    """All that a report says about one spec, except its pictures.
+
+    Attributes:
+        printed: whether the document prints a number for any row.
+    """
+
+    id: str
+    anchor: str
+    title: str
+    source: str
+    reference: Reference | None
+    about: str
+    measure: str
+    profile: str
+    banner: str
+    smoke: bool
+    summary: str
+    tally: list[Tally]
+    claim_tally: list[Tally]
+    shared: list[str]
+    grids: list[Grid]
+    rows: list[RowView]
+    claims: list[ClaimView]
+    assumptions: list[str]
+    protocol: list[tuple[str, str]]
+    protocol_rows: Listing
+    others: Listing
+    diagnostics: Listing
+    machines: list[list[tuple[str, str]]]
+    timings: Listing
+    warnings: list[str]
+    dates: str
+    other_curves: list[str]
+    printed: bool

@@ -1,0 +1,150 @@
+"""Names, labels and legends."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from hwbench.report.typography import clean, minus
+from hwbench.spec import Spec
+from hwbench.verdict.outcome import ClaimOutcome, RowOutcome
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """How a verdict is shown: a shape beside the word (colour is never needed), and its meaning."""
+
+    symbol: str
+    text: str
+
+
+# The order is the order of attention: what contradicts the document comes first.
+ROW_VERDICTS = {
+    "worse": Meaning(
+        "▼",
+        "the whole prediction interval of measured − published lies beyond the margin, "
+        "on the bad side",
+    ),
+    "better": Meaning(
+        "▲", "the whole prediction interval lies beyond the margin, on the good side"
+    ),
+    "agrees": Meaning("=", "the whole prediction interval lies inside ± the margin"),
+    "undecided": Meaning("?", "the interval crosses the margin: this many seeds cannot tell"),
+    "reduced": Meaning(
+        "◑", "run below the full profile: shown, not judged against the published number"
+    ),
+    "calibrated": Meaning(
+        "◇",
+        "chose a setting that the document leaves open; it cannot agree with what it was fitted to",
+    ),
+    "incomparable": Meaning("≠", "the protocol differs from the published one: not judged"),
+    "unpublished": Meaning("·", "measured here; the document prints no number"),
+    "failed": Meaning("×", "diverged or crashed"),
+    "missing": Meaning("○", "not run, or its data could not be had"),
+}
+CLAIM_VERDICTS = {
+    "fails": Meaning("×", "the measured numbers contradict the claim"),
+    "holds": Meaning("✓", "the measured numbers uphold the claim at the stated level"),
+    "undecided": Meaning("?", "the interval of the effect leaves both open"),
+    "missing": Meaning("○", "a row that the claim needs has no result"),
+}
+
+
+def version() -> str:
+    """Return hwbench's version, without importing what the package exports."""
+    return str(sys.modules["hwbench"].__version__)
+
+
+def label(at: Mapping[str, Any], without: Iterable[str] = ()) -> str:
+    """Return coordinates for people: words stand alone, numbers with their name.
+
+    >>> label({"data": "MNIST", "k": 5, "method": "IWAE"}, without=["data"])
+    'k = 5, IWAE'
+    """
+    skip = set(without)
+    return ", ".join(coordinate(k, v) for k, v in at.items() if k not in skip)
+
+
+def row_label(outcome: RowOutcome, without: Iterable[str] = ()) -> str:
+    """Return a row's coordinates; a row of another spec says which."""
+    text = label(outcome.row.at, without)
+    return f"{clean(outcome.results[0].case.spec)}: {text}" if is_guest(outcome) else text
+
+
+def on_other_data(outcome: RowOutcome) -> bool:
+    """Say whether a stand-in was used, so that a distance from print would mean nothing."""
+    return any(r.case.stands_in_for for r in outcome.results)
+
+
+def is_guest(outcome: RowOutcome) -> bool:
+    """Say whether the row comes from another spec that was set against the table."""
+    return "against" in outcome.flags and bool(outcome.results)
+
+
+def coordinate(name: str, value: Any) -> str:
+    """Return one coordinate for people."""
+    return clean(value) if isinstance(value, str) else f"{words(name)} = {clean(value)}"
+
+
+def words(name: str) -> str:
+    """Return an identifier as words."""
+    return clean(name).replace("_", " ")
+
+
+def sentence(text: str) -> str:
+    """Return text as a sentence: a capital first, a full stop last.
+
+    >>> sentence("the interval contains 0"), sentence("chardata.mat is missing!"), sentence("")
+    ('The interval contains 0.', 'chardata.mat is missing!', '')
+    """
+    text = minus(clean(text)).strip()
+    if not text:
+        return ""
+    first = text.split(maxsplit=1)[0]
+    plain_word = first.isalpha() and first.islower()
+    return (text[0].upper() + text[1:] if plain_word else text) + ("" if text[-1] in ".!?" else ".")
+
+
+def argument_text(value: Any) -> str:
+    """Return an argument of a block in compact form, nested blocks included."""
+    if isinstance(value, Mapping):
+        return (
+            block_text(value)
+            if "use" in value
+            else "{" + ", ".join(f"{k}: {argument_text(v)}" for k, v in value.items()) + "}"
+        )
+    if isinstance(value, list | tuple):
+        return "[" + ", ".join(argument_text(v) for v in value) + "]" if value else "none"
+    if isinstance(value, bool) or value is None:
+        return {True: "yes", False: "no", None: "none"}[value]
+    return minus(clean(value)) if isinstance(value, int | float) else clean(value)
+
+
+def block_text(block: Mapping[str, Any], without: Iterable[str] = ()) -> str:
+    """Return a block as one reads a call.
+
+    >>> block_text({"use": "vae.VAE", "latent": 20, "hidden": [400]})
+    'vae.VAE(latent = 20, hidden = [400])'
+    """
+    skip = {"use", *without}
+    arguments = ", ".join(
+        f"{clean(k)} = {argument_text(v)}" for k, v in block.items() if k not in skip
+    )
+    return clean(block.get("use", "")) + (f"({arguments})" if arguments else "")
+
+
+def is_printed(spec: Spec) -> bool:
+    """Say whether the document, or its source, prints a number for any row."""
+    return any(row.published or row.source for row in spec.rows)
+
+
+def anchor(spec_id: str) -> str:
+    """Return a spec's id as the id of an element."""
+    return spec_id.replace("/", "-")
+
+
+def below_full(claim: ClaimOutcome) -> str:
+    """Return 'at quick' or 'at smoke' where a claim is judged by such results, else ''."""
+    return f"at {claim.profile}" if claim.profile not in (None, "full") else ""
