@@ -1,0 +1,188 @@
+"""A plan run to its end: estimate, run, tell an observer. Nothing here prints."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from hwbench import executors
+from hwbench.runner.cost import Cost, net_costs
+from hwbench.runner.job import Job, Outcome
+from hwbench.runner.machine import cache_folder
+from hwbench.runner.plan import Plan, Settings, is_here, todo
+from hwbench.runner.work import run_all
+from hwbench.spec import Case
+from hwbench.store import Store
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """The cases of a plan, sorted by what is to be done with them.
+
+    Attributes:
+        jobs: the cases to run.
+        reused: how many cases have a result already.
+        skipped: cases that failed earlier and are not retried.
+        at_once: how many jobs run at a time.
+    """
+
+    plan: Plan
+    jobs: list[Job]
+    reused: int
+    skipped: list[Case]
+    at_once: int
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a campaign ended; `stopped` means that the same call resumes it."""
+
+    outcomes: list[Outcome] = field(default_factory=list)
+    skipped: list[Case] = field(default_factory=list)
+    stopped: bool = False
+
+
+class Observer:
+    """Told what happens during a campaign, in this order; does nothing by default."""
+
+    def planned(self, campaign: Campaign) -> None:
+        """Take the plan, before anything runs."""
+
+    def timing(self, done: int, total: int) -> None:
+        """Take the progress of the estimate."""
+
+    def trial_failed(self, case: Case, reason: str) -> None:
+        """Take a case whose trial step failed: its run will probably fail in the same way."""
+
+    def estimated(self, campaign: Campaign, costs: Sequence[Cost | None]) -> None:
+        """Take the estimated cost of each job, None where it could not be timed."""
+
+    def running(
+        self, jobs: Sequence[Job], costs: Sequence[Cost | None]
+    ) -> AbstractContextManager[Any]:
+        """Return a context in which the jobs run."""
+        return nullcontext()
+
+    def news(self, index: int, news: dict[str, Any]) -> None:
+        """Take what the job of this index reports."""
+
+    def done(self, outcome: Outcome) -> None:
+        """Take the end of a job."""
+
+    def stopping(self) -> None:
+        """Take the first request to stop; running cases are saving their state."""
+
+
+@contextmanager
+def interruptible(executor: Any, observer: Observer) -> Iterator[None]:
+    """First Ctrl-C (or TERM): running cases save their state and end. Second: at once.
+
+    Outside the main thread signals are left alone: Python handles them only there.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: Any) -> None:
+        if executor.stopping:
+            executor.kill()
+            raise KeyboardInterrupt
+        executor.stop()  # before the observer: its output may be gone by the same Ctrl-C
+        observer.stopping()
+
+    before = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def run_plan(plan: Plan, settings: Settings, observer: Observer) -> Ended:
+    """Run the cases of a plan that have no result yet; a dry run ends with the estimate.
+
+    Raises:
+        UserError: the executor is unknown or unavailable.
+        KeyboardInterrupt: a second request to stop; whatever had been saved can be resumed.
+    """
+    cases, skipped = todo(plan.cases, Store(settings.results), settings.retry_failed)
+    plugins = tuple(settings.plugins)
+    jobs = [
+        Job(c, settings.results.resolve(), cache_folder(), settings.device, plugins, plan.banner)
+        for c in cases
+    ]
+    at_once = min(settings.jobs_at_once, max(1, len(jobs)))
+    reused = len(plan.cases) - len(cases) - len(skipped)
+    campaign = Campaign(plan, jobs, reused, skipped, at_once)
+    observer.planned(campaign)
+    if not jobs:
+        return Ended(skipped=skipped)
+    executor = executors.make(settings.executor, at_once, settings.threads)
+    outcomes: list[Outcome] = []
+    with interruptible(executor, observer):
+        costs: list[Cost | None] = [None] * len(jobs)
+        if settings.dry_run or plan.profile != "smoke":
+            costs = estimate(jobs, executor, at_once, not settings.dry_run, observer)
+        observer.estimated(campaign, costs)
+        if settings.dry_run or executor.stopping:
+            return Ended(skipped=skipped, stopped=executor.stopping)
+        with observer.running(jobs, costs):
+            for outcome in run_all(jobs, executor, observer.news):
+                outcomes.append(outcome)
+                observer.done(outcome)
+        stopped = executor.stopping or any(o.status == "interrupted" for o in outcomes)
+    return Ended(outcomes, skipped, stopped)
+
+
+def cost_key(case: Case) -> str:
+    """Return what a case's duration depends on: all but its seed and the row's name."""
+    return json.dumps([case.data, case.model, case.train, case.evaluate], sort_keys=True)
+
+
+def estimate(
+    jobs: Sequence[Job], executor: Any, at_once: int, fetched: bool, observer: Observer
+) -> list[Cost | None]:
+    """Return the cost of each job, without stages that are trained already or by an earlier job.
+
+    A few steps of each kind of case are timed on the spot, where its data are on this machine.
+    Errors are told now, since an evaluation may come after days of training.
+
+    Args:
+        jobs: in the order of the run.
+        executor: where they will run.
+        at_once: number of workers.
+        fetched: whether all obtainable data were fetched; then a case without data costs nothing.
+        observer: told of progress and of trial steps that fail.
+    """
+    kinds: dict[str, int] = {}
+    for number, job in enumerate(jobs):
+        if cost_key(job.case) not in kinds and is_here(job.case.data):
+            kinds[cost_key(job.case)] = number
+    questions: list[tuple[Literal["probe", "stage_files"], int]] = [
+        ("probe", number) for number in kinds.values()
+    ]
+    questions += [("stage_files", n) for n, job in enumerate(jobs) if cost_key(job.case) in kinds]
+    costs: dict[str, Cost | None] = {}
+    stages: list[list[tuple[str, bool] | None]] = [[] for _ in jobs]
+    observer.timing(0, len(questions))
+    asked = [(kind, jobs[number]) for kind, number in questions]
+    for finished, done in enumerate(executor.map("hwbench.runner.cost:foresee", asked), 1):
+        kind, number = questions[done.index]
+        case = jobs[number].case
+        if done.error is not None:
+            observer.trial_failed(case, done.error.splitlines()[-1])
+        elif kind == "probe":
+            costs[cost_key(case)] = done.outcome
+        else:
+            stages[number] = done.outcome or []
+        observer.timing(finished, len(questions))
+    if fetched:
+        for job in jobs:
+            if cost_key(job.case) not in kinds:
+                costs[cost_key(job.case)] = Cost((0.0,) * len(job.case.train), 0.0)
+    return net_costs([costs.get(cost_key(job.case)) for job in jobs], stages, at_once)

@@ -1,0 +1,234 @@
+"""Which cases a run consists of, and what a run would do with each of them."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from hwbench import executors, pipeline
+from hwbench.build import BuildError, allow_plugins
+from hwbench.datasets import files
+from hwbench.runner.machine import cache_folder, pick_device
+from hwbench.sources import fingerprint
+from hwbench.spec import (
+    PROFILES,
+    Block,
+    Case,
+    Profile,
+    Spec,
+    SpecError,
+    cases,
+    did_you_mean,
+)
+from hwbench.store import Result, Store, check_writable
+
+BANNER = (
+    "SMOKE RUN ON STAND-IN DATA: the data sets could not be had, so every number here comes from "
+    "8x8 digits and a few steps of training. It shows that the machinery works and says nothing "
+    "about the published results."
+)
+Coordinates = Mapping[str, Any]  # the wanted value of each coordinate, or a list of values
+
+
+@dataclass
+class Settings:
+    """What a run is asked to do; with `dry_run` nothing is written, nor downloaded."""
+
+    profile: str = "auto"
+    rows: Sequence[Coordinates] | None = None
+    seeds: int | None = None
+    device: str = "auto"
+    jobs: int | None = None
+    threads: int = 1
+    executor: str = "local"
+    results: Path = field(default_factory=lambda: Path("results"))
+    plugins: Sequence[str] = ()
+    retry_failed: bool = False
+    dry_run: bool = False
+
+    def check(self) -> None:
+        """Refuse what cannot work, before any work or output.
+
+        Raises:
+            UserError: an unknown profile, device, executor or plugin, or a folder that cannot be
+                written.
+        """
+        if self.profile not in ("auto", *PROFILES):
+            raise SpecError(f"no profile {self.profile!r}{did_you_mean(self.profile, PROFILES)}")
+        pick_device(self.device)
+        executors.make(self.executor, 1, self.threads)  # it may need a package that is not here
+        allow_plugins(self.plugins)
+        if not self.dry_run:
+            Store(self.results).check_writable()
+            check_writable(cache_folder(), "the cache folder ($HWBENCH_CACHE)")
+
+    @property
+    def jobs_at_once(self) -> int:
+        """Return how many cases run at a time: one on a GPU, else one per core of this process."""
+        if self.jobs is not None:
+            return self.jobs
+        if pick_device(self.device).type == "cuda":
+            return 1
+        if hasattr(os, "sched_getaffinity"):
+            return max(1, len(os.sched_getaffinity(0)))
+        return os.cpu_count() or 1
+
+
+@dataclass
+class Plan:
+    """Which cases run, at which profile, and under which banner."""
+
+    profile: Profile
+    cases: list[Case]
+    banner: str | None = None
+
+
+def check_rows(wanted: Iterable[Coordinates], specs: Sequence[Spec]) -> None:
+    """Refuse coordinates that no row of the specs has.
+
+    Raises:
+        SpecError: no row matches; the message has the nearest coordinate.
+    """
+    names = {k for s in specs for row in s.rows for k in row.at}
+    for asked in wanted:
+        pairs = {k: v if isinstance(v, list) else [v] for k, v in asked.items()}
+        text = ",".join(f"{k}={'|'.join(map(str, values))}" for k, values in pairs.items())
+        for key, values in pairs.items():
+            if key not in names:
+                hint = did_you_mean(key, sorted(names))
+                raise SpecError(f"rows {text!r}: no coordinate {key!r}{hint}")
+            known = {str(row.at[key]) for s in specs for row in s.rows if key in row.at}
+            for value in map(str, values):
+                if value not in known:
+                    hint = did_you_mean(value, sorted(known))
+                    raise SpecError(f"rows {text!r}: no row has {key} {value!r}{hint}")
+        if not any(row.matches(pairs) for s in specs for row in s.rows):
+            raise SpecError(f"rows {text!r}: no row has these coordinates together")
+
+
+def make_plan(specs: Sequence[Spec], settings: Settings) -> Plan:
+    """Resolve `auto`, the rows and stand-ins into cases.
+
+    Raises:
+        SpecError: no row of the profile is wanted.
+    """
+    wanted = None if settings.rows is None else list(settings.rows)
+    check_rows(wanted or [], specs)
+    known: dict[str, bool] = {}
+
+    def available(block: dict[str, Any]) -> bool:
+        key = json.dumps(block, sort_keys=True)
+        if key not in known:
+            known[key] = have(block, download=not settings.dry_run)
+        return known[key]
+
+    def cases_at(profile: Profile) -> list[Case]:
+        found = []
+        for s in specs:
+            rows = wanted and [w for w in wanted if any(r.matches(w) for r in s.rows)]
+            if rows != []:
+                found += cases(s, profile, rows, settings.seeds, available)
+        return found
+
+    named = next((p for p in PROFILES if p == settings.profile), None)
+    on_gpu = pick_device(settings.device).type == "cuda"
+    profile: Profile = named or ("full" if on_gpu else "quick")
+    planned = cases_at(profile)
+    if wanted and not planned:
+        raise SpecError(f"profile {profile} leaves these rows out; name another profile")
+    if named is None and planned and not any(available(case.data) for case in planned):
+        return Plan("smoke", cases_at("smoke"), BANNER)
+    return Plan(profile, planned)
+
+
+@dataclass(frozen=True)
+class State:
+    """What is stored of a case.
+
+    Attributes:
+        kind: `done` by today's code, `changed` (done by other code), `failed`, `missing` (its data
+            were), `stale` (results of an earlier form of the spec) or `new`.
+        detail: the reason of a failure, or what the spec has changed since.
+    """
+
+    kind: Literal["done", "changed", "failed", "missing", "stale", "new"]
+    detail: str = ""
+
+    def runs(self, retry_failed: bool = False) -> bool:
+        """Return whether a run would run the case."""
+        return self.kind in ("missing", "stale", "new") or (self.kind == "failed" and retry_failed)
+
+
+def state(case: Case, store: Store, earlier: Sequence[Result] = ()) -> State:
+    """Return what is stored of a case; `earlier` are results of its row, profile and seed."""
+    result = store.read(case)
+    if result is not None:
+        return State("done" if result.fingerprint == fingerprint(case) else "changed")
+    failure = store.read_failure(case)
+    if failure is not None:
+        return State(failure.kind, failure.reason)
+    return State("stale", changes(earlier[0].case, case)) if earlier else State("new")
+
+
+def states(cases: Sequence[Case], store: Store) -> list[State]:
+    """Return the state of each case, stale results of its row, profile and seed included."""
+    earlier: defaultdict[tuple[str, str, str, int], list[Result]] = defaultdict(list)
+    for name in dict.fromkeys(case.spec for case in cases):
+        for result in store.results(name)[0]:
+            earlier[_slot(result.case)].append(result)
+    return [state(case, store, earlier[_slot(case)]) for case in cases]
+
+
+def _slot(case: Case) -> tuple[str, str, str, int]:
+    return case.spec, case.row, case.profile, case.seed
+
+
+def todo(cases: Sequence[Case], store: Store, retry_failed: bool) -> tuple[list[Case], list[Case]]:
+    """Return the cases to run, and those that failed earlier and are skipped."""
+    found = [(case, state(case, store)) for case in cases]
+    run = [case for case, at in found if at.runs(retry_failed)]
+    return run, [case for case, at in found if at.kind == "failed" and not retry_failed]
+
+
+def changes(old: Case, new: Case) -> str:
+    """Return which parts differ between two cases, as 'train.0.epochs 500 -> 5'."""
+
+    def flat(value: Any, path: str = "") -> dict[str, Any]:
+        if isinstance(value, dict):
+            return {
+                k2: v2
+                for k, v in value.items()
+                for k2, v2 in flat(v, f"{path}.{k}" if path else str(k)).items()
+            }
+        if isinstance(value, list):
+            return {
+                k2: v2 for i, v in enumerate(value) for k2, v2 in flat(v, f"{path}.{i}").items()
+            }
+        return {path: value}
+
+    a, b = (flat(c.model_dump(include={"data", "model", "train", "evaluate"})) for c in (old, new))
+    found = [
+        f"{k} {a.get(k, 'absent')} -> {b.get(k, 'absent')}"
+        for k in sorted(a.keys() | b.keys())
+        if a.get(k) != b.get(k)
+    ]
+    return "; ".join(found[:4]) + (" …" if len(found) > 4 else "")
+
+
+def have(block: Block, download: bool = True) -> bool:
+    """Return whether a data block's files are here or obtainable; fetches them if `download`."""
+    try:
+        names = pipeline.dataset_of(block).files
+    except BuildError:
+        return False
+    return files.available(names) if download else files.obtainable(names)
+
+
+def is_here(block: Block) -> bool:
+    """Return whether a data block's files are on this machine."""
+    return files.available(pipeline.dataset_of(block).files, download=False)
