@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
+    from hwbench.runner.campaign import Observer
     from hwbench.spec import Spec
     from hwbench.store import Result
 
@@ -27,11 +28,11 @@ def load(name: str, benchmarks: str | Path | None = None) -> Spec:
     Raises:
         hwbench.spec.SpecError: unknown, or wrong (every mistake with its line).
     """
-    from hwbench import cli, spec
+    from hwbench.spec import load as load_
+    from hwbench.spec import locate
+    from hwbench.spec.files import benchmarks_folder
 
-    return spec.load(
-        spec.locate(name, cli.benchmarks_folder(Path(benchmarks) if benchmarks else None))
-    )
+    return load_(locate(name, benchmarks_folder(Path(benchmarks) if benchmarks else None)))
 
 
 def run(
@@ -42,6 +43,7 @@ def run(
     device: str = "auto",
     jobs: int | None = None,
     results: str | Path = "results",
+    observer: Observer | None = None,
 ) -> list[Result]:
     """Run what is not on file of a spec, and return the results of all its cases.
 
@@ -53,29 +55,41 @@ def run(
         device: auto, cpu, cuda, …
         jobs: cases at a time.
         results: folder of results.
+        observer: told what happens meanwhile; by default nobody is.
 
     Raises:
         hwbench.spec.UserError: an argument is wrong, or a folder cannot be written.
         RuntimeError: a case failed, or its data could not be had.
         KeyboardInterrupt: the run was stopped; the same call goes on from there.
     """
-    from hwbench import build, cli
+    from hwbench.build import plugins
+    from hwbench.check import check
+    from hwbench.runner.campaign import Observer, run_plan
+    from hwbench.runner.plan import Settings, make_plan
+    from hwbench.spec.files import benchmarks_folder, load_specs
     from hwbench.store import Store
 
     if rows is not None and not rows:
         return []
-    wanted = [",".join(f"{k}={v}" for k, v in row.items()) for row in rows or []]
-    settings = cli.Settings(profile, wanted or None, seeds, device, jobs, results=Path(results))
-    settings.plugins = build.plugins()
+    settings = Settings(
+        profile=profile,
+        rows=rows,
+        seeds=seeds,
+        device=device,
+        jobs=jobs,
+        results=Path(results),
+        plugins=plugins(),
+    )
     settings.check()
-    specs = cli.load_specs([name], cli.benchmarks_folder())
-    plan = cli.make_plan(specs, settings)
-    outcomes, left, stopped = cli.run_plan(plan, specs, settings)
-    if stopped:
+    plan = make_plan(load_specs([name], benchmarks_folder(), check), settings)
+    ended = run_plan(plan, settings, observer or Observer())
+    if ended.stopped:
         raise KeyboardInterrupt
     store = Store(Path(results))
-    bad = [f"{o.case.label}: {o.message}" for o in outcomes if o.status in ("failed", "missing")]
-    bad += [f"{case.label}: failed before" for case in left]
+    bad = [
+        f"{o.case.label}: {o.message}" for o in ended.outcomes if o.status in ("failed", "missing")
+    ]
+    bad += [f"{case.label}: failed before" for case in ended.skipped]
     if bad:
         raise RuntimeError("\n".join(bad))
     return [result for case in plan.cases if (result := store.read(case)) is not None]

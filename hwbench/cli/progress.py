@@ -12,7 +12,8 @@ from rich.live import Live
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from hwbench.runner import Cost, Job, Outcome
+    from hwbench.runner.cost import Cost
+    from hwbench.runner.job import Job, Outcome
 
 QUIET_EVERY = 60.0  # seconds between lines where nobody watches a terminal
 

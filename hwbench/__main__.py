@@ -1,0 +1,6 @@
+"""`python -m hwbench`: the command line."""
+
+from hwbench.cli.main import main
+
+if __name__ == "__main__":
+    main()

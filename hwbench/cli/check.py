@@ -1,0 +1,41 @@
+"""hwbench check."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from hwbench.cli import console
+from hwbench.cli.console import count
+from hwbench.cli.options import BenchmarksOption, Names, PluginOption
+
+
+def check(
+    files: Names = None,
+    schema: Annotated[
+        bool, typer.Option("--schema", help="Print the JSON Schema of a spec file, for editors.")
+    ] = False,
+    benchmarks: BenchmarksOption = None,
+    plugin: PluginOption = None,
+) -> None:
+    """Validate specs and build every row's model, without training.
+
+    Examples: [bold]hwbench check[/], [bold]hwbench check my/table.yaml[/]
+    """
+    from hwbench.spec.files import json_schema
+
+    if schema:
+        console.out.print_json(json.dumps(json_schema()))
+        return
+    from hwbench.build import allow_plugins
+    from hwbench.check import check as check_blocks
+    from hwbench.spec.files import benchmarks_folder, load_specs
+
+    allow_plugins(plugin or [])
+    specs = load_specs(files, benchmarks_folder(benchmarks), check_blocks)
+    for s in specs:
+        console.out.print(
+            f"{s.id}: {count(len(s.rows), 'row')}, {count(len(s.claims), 'claim')}: fine"
+        )

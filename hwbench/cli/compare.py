@@ -1,0 +1,113 @@
+"""hwbench compare."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from hwbench.cli import console
+from hwbench.cli.console import DONE, VERDICT
+from hwbench.cli.options import (
+    RESULTS,
+    AgainstOption,
+    BenchmarksOption,
+    JsonOption,
+    Needed,
+    PluginOption,
+    RequireOption,
+    ResultsOption,
+    ShownProfile,
+    profile_named,
+    verdicts_named,
+)
+
+
+def compare(
+    names: Needed,
+    profile: ShownProfile = None,
+    against: AgainstOption = None,
+    results: ResultsOption = RESULTS,
+    benchmarks: BenchmarksOption = None,
+    plugin: PluginOption = None,
+    require: RequireOption = None,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Refuse results whose code has changed since.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Verdicts and claims in the terminal.
+
+    Examples: [bold]hwbench compare table1[/], [bold]hwbench compare table1 --against mine.yaml[/],
+    [bold]hwbench compare table1 --require agrees,better[/]
+    """
+    from hwbench.report.formats.json import to_json
+    from hwbench.report.formats.terminal import print_comparison
+    from hwbench.spec.files import benchmarks_folder
+
+    if plugin:
+        from hwbench.build import allow_plugins
+
+        allow_plugins(plugin)
+    verdicts = verdicts_named(require)
+    found = comparisons(names, profile, results, benchmarks_folder(benchmarks), against)
+    if as_json:
+        console.out.print_json(json.dumps([to_json(c) for c in found]))
+    else:
+        for c in found:
+            print_comparison(console.out, c)
+    code = judge(found, verdicts, strict)
+    if code:
+        raise typer.Exit(code)
+
+
+def comparisons(
+    names: Sequence[str] | None,
+    profile: str | None,
+    results: Path,
+    folder: Path,
+    against: Path | None = None,
+) -> list[Any]:
+    """Compare specs with what is on file."""
+    from hwbench.sources import fingerprint
+    from hwbench.spec.files import load_specs
+    from hwbench.store import Store
+    from hwbench.verdict.table import compare as compare_spec
+
+    store = Store(results)
+    mine = load_specs([str(against)], folder)[0] if against else None
+    chosen = profile_named(profile)
+    specs = load_specs(names, folder)
+    return [
+        compare_spec(s, store, profile=chosen, against=mine, fingerprint=fingerprint) for s in specs
+    ]
+
+
+def judge(found: Sequence[Any], wanted: set[str], strict: bool = False) -> int:
+    """Return 1 where a required verdict or an unchanged code is not met, printing which."""
+    code = DONE
+    for c in found:
+        for row in c.rows:
+            name = f"{c.spec.id} {'/'.join(map(str, row.row.at.values()))}"
+            if wanted and row.verdict not in wanted:
+                console.err.print(
+                    f"{name}: {row.verdict}, required {' or '.join(sorted(wanted))}", style="red"
+                )
+                code = VERDICT
+            if strict and any("code changed" in flag for flag in row.flags):
+                console.err.print(f"{name}: its code has changed since it ran", style="red")
+                code = VERDICT
+        for claim in c.claims:
+            old = dict.fromkeys(name for part in claim.parts for name in part.changed)
+            if strict and old:
+                rows = ", ".join(old)
+                console.err.print(
+                    f"{c.spec.id} {claim.claim.id}: the code has changed since {rows} ran",
+                    style="red",
+                    markup=False,
+                )
+                code = VERDICT
+    return code

@@ -1,0 +1,73 @@
+"""hwbench data."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import typer
+
+from hwbench.cli import console
+from hwbench.cli.console import DONE, FAILED, VERDICT
+from hwbench.cli.options import JsonOption, Words
+
+app = typer.Typer(
+    help="Data files: what is known, what is here, what can be fetched.", no_args_is_help=True
+)
+
+
+def print_files(records: Sequence[Any], as_json: bool) -> None:
+    """Print where each file lies and whether it is what it should be."""
+    from rich.table import Table
+
+    if as_json:
+        console.out.print_json(json.dumps([r.as_dict() for r in records]))
+        return
+    table = Table("file", "state", box=None, header_style="bold")
+    table.add_column("where, or from where", overflow="fold")  # a path that is cut is of no use
+    styles = {"corrupt": "red", "absent": "yellow", "verified": "green"}
+    for r in records:
+        where = str(r.path) if r.path else next(iter(r.file.addresses), "local only")
+        table.add_row(
+            r.file.name, r.state, f"{where} {r.detail}".rstrip(), style=styles.get(r.state)
+        )
+    console.out.print(table)
+
+
+@app.command("list")
+def data_list(words: Words = None, as_json: JsonOption = False) -> None:
+    """What is known of each file, and where it lies."""
+    from hwbench.datasets import files
+
+    print_files(files.listing(words or []), as_json)
+
+
+@app.command("verify")
+def data_verify(words: Words = None, as_json: JsonOption = False) -> None:
+    """Take each file's checksum; exit 1 if one is not what it should be."""
+    from hwbench.datasets import files
+
+    records = files.verify(words or [])
+    print_files(records, as_json)
+    if any(r.state == "corrupt" for r in records):
+        raise typer.Exit(VERDICT)
+
+
+@app.command("fetch")
+def data_fetch(words: Words = None) -> None:
+    """Download what is not on this machine; exit 4 if something cannot be had.
+
+    Example: [bold]hwbench data fetch mnist binarized_mnist[/]
+    """
+    from hwbench.datasets import files
+    from hwbench.protocols import DataMissing
+
+    code = DONE
+    for name in files.select(words or []):
+        try:
+            console.out.print(f"{name}: {files.fetch(name)}", markup=False)
+        except DataMissing as error:
+            console.err.print(str(error), style="red", markup=False)
+            code = FAILED
+    raise typer.Exit(code)

@@ -1,0 +1,58 @@
+"""hwbench report."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from hwbench.cli import console
+from hwbench.cli.compare import comparisons
+from hwbench.cli.options import (
+    REPORTS,
+    RESULTS,
+    AgainstOption,
+    BenchmarksOption,
+    FormatOption,
+    Names,
+    ReportsOption,
+    ResultsOption,
+    ShownProfile,
+    formats_named,
+)
+
+
+def report(
+    names: Names = None,
+    profile: ShownProfile = None,
+    formats: FormatOption = "html,pdf",
+    results: ResultsOption = RESULTS,
+    reports: ReportsOption = REPORTS,
+    benchmarks: BenchmarksOption = None,
+    against: AgainstOption = None,
+) -> None:
+    """Write the report of specs as HTML and PDF.
+
+    Examples: [bold]hwbench report[/], [bold]hwbench report table1 --format html[/]
+    """
+    from hwbench.spec.files import benchmarks_folder
+    from hwbench.store import check_writable
+
+    kinds = formats_named(formats)
+    check_writable(reports, "the reports folder")
+    folder = benchmarks_folder(benchmarks)
+    found = comparisons(names, profile, results, folder, against)
+    write_report(found, results, reports, kinds, folder)
+
+
+def write_report(
+    found: Sequence[Any], results: Path, reports: Path, formats: Sequence[str], folder: Path
+) -> None:
+    """Render and say where."""
+    from hwbench.report import render
+    from hwbench.spec import display_path, read_yaml
+    from hwbench.store import Store
+
+    papers = read_yaml(folder / "papers.yaml")[0] if (folder / "papers.yaml").is_file() else None
+    for path in render(list(found), Store(results), reports, formats, papers):
+        console.err.print(f"wrote {display_path(path)}", markup=False)

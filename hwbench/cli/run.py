@@ -1,0 +1,101 @@
+"""hwbench run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import typer
+
+from hwbench.cli import console
+from hwbench.cli.console import DONE, FAILED, INTERRUPTED
+from hwbench.cli.options import (
+    RESULTS,
+    BenchmarksOption,
+    DeviceOption,
+    DryOption,
+    ExecutorOption,
+    JobsOption,
+    Needed,
+    PluginOption,
+    ProfileOption,
+    ResultsOption,
+    RetryOption,
+    RowsOption,
+    SeedsOption,
+    ThreadsOption,
+    rows_named,
+)
+
+if TYPE_CHECKING:
+    from hwbench.runner.campaign import Ended
+    from hwbench.runner.plan import Plan, Settings
+    from hwbench.spec import Spec
+
+
+def run(
+    names: Needed,
+    profile: ProfileOption = "auto",
+    rows: RowsOption = None,
+    seeds: SeedsOption = None,
+    device: DeviceOption = "auto",
+    executor: ExecutorOption = "local",
+    jobs: JobsOption = None,
+    threads: ThreadsOption = 1,
+    results: ResultsOption = RESULTS,
+    benchmarks: BenchmarksOption = None,
+    plugin: PluginOption = None,
+    retry_failed: RetryOption = False,
+    dry_run: DryOption = False,
+) -> None:
+    """Run the cases of specs that are not on file yet.
+
+    Examples: [bold]hwbench run table1 --profile quick[/],
+    [bold]hwbench run iwaer/table1 --rows data=MNIST,method=IWAER --seeds 1[/]
+    """
+    from hwbench.check import check
+    from hwbench.runner.plan import Settings, make_plan
+    from hwbench.spec.files import benchmarks_folder, load_specs
+
+    settings = Settings(
+        profile=profile,
+        rows=rows_named(rows),
+        seeds=seeds,
+        device=device,
+        jobs=jobs,
+        threads=threads,
+        executor=executor,
+        results=results,
+        plugins=plugin or [],
+        retry_failed=retry_failed,
+        dry_run=dry_run,
+    )
+    settings.check()
+    specs = load_specs(names, benchmarks_folder(benchmarks), check)
+    ended = carry_out(make_plan(specs, settings), specs, settings)
+    raise typer.Exit(end_of_run(ended))
+
+
+def carry_out(plan: Plan, specs: Sequence[Spec], settings: Settings) -> Ended:
+    """Run a plan, with what happens shown on standard error."""
+    from hwbench.cli.watch import Watcher
+    from hwbench.runner.campaign import run_plan
+
+    return run_plan(plan, settings, Watcher(specs, settings))
+
+
+def end_of_run(ended: Ended) -> int:
+    """Print warnings and what went wrong, and return the exit code."""
+    err = console.err
+    for outcome in ended.outcomes:
+        for text in outcome.warnings:
+            err.print(f"warning: {outcome.case.label}: {text}", style="yellow", markup=False)
+    bad = [o for o in ended.outcomes if o.status in ("failed", "missing")]
+    for outcome in bad:
+        err.print(
+            f"{outcome.status}: {outcome.case.label}: {outcome.message}", style="red", markup=False
+        )
+    if ended.stopped:
+        err.print("stopped; the same command goes on from here", style="yellow")
+        return INTERRUPTED
+    return FAILED if bad or ended.skipped else DONE

@@ -1,0 +1,75 @@
+"""hwbench why."""
+
+from __future__ import annotations
+
+import json
+
+from hwbench.cli import console
+from hwbench.cli.options import (
+    RESULTS,
+    BenchmarksOption,
+    JsonOption,
+    Needed,
+    PluginOption,
+    ProfileOption,
+    ResultsOption,
+    RowsOption,
+    SeedsOption,
+    rows_named,
+)
+
+WORDS = {  # what is stored of a case, and what a run would do
+    "done": ("on file", "do nothing"),
+    "changed": ("on file, but its code has changed since", "do nothing"),
+    "failed": ("failed: {}", "do nothing without --retry-failed"),
+    "missing": ("missing: {}", "try again"),
+    "stale": ("stale: the spec has changed ({})", "run it"),
+    "new": ("not run yet", "run it"),
+}
+
+
+def why(
+    names: Needed,
+    profile: ProfileOption = "auto",
+    rows: RowsOption = None,
+    seeds: SeedsOption = None,
+    results: ResultsOption = RESULTS,
+    benchmarks: BenchmarksOption = None,
+    plugin: PluginOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """For each case: on file, stale, missing or failed, and what a run would do."""
+    from hwbench.check import check
+    from hwbench.runner.plan import Settings, make_plan, states
+    from hwbench.spec.files import benchmarks_folder, load_specs
+    from hwbench.store import Store
+
+    settings = Settings(
+        profile=profile,
+        rows=rows_named(rows),
+        seeds=seeds,
+        executor="inline",
+        results=results,
+        plugins=plugin or [],
+        dry_run=True,
+    )
+    settings.check()
+    specs = load_specs(names, benchmarks_folder(benchmarks), check)
+    plan = make_plan(specs, settings)
+    lines = []
+    for case, state in zip(plan.cases, states(plan.cases, Store(results)), strict=True):
+        text, action = WORDS[state.kind]
+        said = text.format(state.detail)
+        line = {"case": case.label, "profile": case.profile, "state": said, "run would": action}
+        lines.append(line)
+    if as_json:
+        console.out.print_json(json.dumps(lines))
+        return
+    if plan.banner:
+        console.err.print(plan.banner, style="bold red")
+    for line in lines:
+        console.out.print(
+            f"{line['case']} ({line['profile']}): {line['state']}; a run would {line['run would']}",
+            markup=False,
+            soft_wrap=True,
+        )
