@@ -1,58 +1,22 @@
-"""'vae.VAE' + arguments -> object: the only place where names become code.
-
-Also says which source files decide a case's numbers, without importing them.
-"""
+"""'vae.VAE' + arguments -> object: the only place where names become code."""
 
 from __future__ import annotations
 
-import ast
 import functools
-import hashlib
-import importlib
 import importlib.util
 import inspect
 import json
-import math
 import typing
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from fnmatch import fnmatchcase
-from importlib.machinery import PathFinder
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
 
 from pydantic import Field, PydanticSchemaGenerationError, TypeAdapter, ValidationError
+from torch import optim
 
-from hwbench.spec import (
-    PROFILES,
-    UNKNOWN,
-    Block,
-    Case,
-    FitStage,
-    Located,
-    Path_,
-    Problem,
-    Row,
-    Spec,
-    Stage,
-    UserError,
-    did_you_mean,
-    dotted,
-    resolve,
-    runs_at,
-    validation_problems,
-)
+from hwbench import protocols
+from hwbench.sources import PACKAGE, SHELVES
+from hwbench.spec import Block, Path_, UserError, did_you_mean
 
-PACKAGE = Path(__file__).parent
-SHELVES = {
-    "data": "datasets",
-    "model": "models",
-    "rule": "rules",
-    "fit": "rules",
-    "optimizer": "optimizers",
-    "evaluate": "evaluators",
-    "validate": "evaluators",
-}
 BASES = {
     "data": "Dataset",
     "model": "Model",
@@ -62,7 +26,6 @@ BASES = {
     "validate": "Evaluator",
 }
 CONTEXT = ("visible", "classes", "shape")  # what a constructor may ask of the runner by naming it
-
 Rate = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Amount = Annotated[float, Field(ge=0)]
@@ -86,7 +49,6 @@ _NOT_DRIVEN = {
     "Muon": "it takes matrices only, and models have biases",
     "Optimizer": "it is the base of the others",
 }
-
 _plugins: set[str] = set()
 
 
@@ -108,11 +70,14 @@ def allow_plugins(modules: Sequence[str]) -> None:
         try:
             importlib.import_module(module)
         except Exception as error:  # whatever its code raises
-            raise BuildError(f"plugin {module!r} cannot be imported: {_told(error)}") from None
+            raise BuildError(
+                f"plugin {module!r} cannot be imported: {import_failure(error)}"
+            ) from None
         _plugins.add(module)
 
 
-def _told(error: Exception) -> str:
+def import_failure(error: Exception) -> str:
+    """Return why a package could not be imported."""
     return str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
 
 
@@ -126,7 +91,6 @@ def _shelf_modules(kind: str) -> list[str]:
 
 
 def _classes(module: Any, kind: str) -> list[str]:
-    protocols = importlib.import_module("hwbench.protocols")
     base = getattr(protocols, BASES[kind]) if kind in BASES else object
     return [
         name
@@ -157,7 +121,6 @@ def find_class(kind: str, use: str) -> type:
     shelf_name = SHELVES[kind]
     module_name, _, class_name = use.rpartition(".")
     if kind == "optimizer" and not module_name:
-        optim = importlib.import_module("torch.optim")
         known = [n for n in dir(optim) if n[0].isupper() and n not in _NOT_DRIVEN]
         if class_name in known:
             return typing.cast(type, getattr(optim, class_name))
@@ -178,7 +141,7 @@ def find_class(kind: str, use: str) -> type:
         try:
             found = getattr(importlib.import_module(module_name), class_name, None)
         except Exception as error:
-            raise BuildError(f"{use!r} cannot be imported: {_told(error)}") from None
+            raise BuildError(f"{use!r} cannot be imported: {import_failure(error)}") from None
         if isinstance(found, type):
             return found
         raise BuildError(f"{module_name} has no class {class_name!r}")
@@ -301,10 +264,10 @@ def arguments(cls: type, block: Block) -> dict[str, Any]:
     return values
 
 
-def _said(use: str, error: Exception) -> str:
+def construction_error(use: str, error: Exception) -> str:
     """Return what a class says is wrong, with the error's kind where it was not meant for people.
 
-    >>> _said("rbm.RBM", ValueError("RBM: hidden must be at least 1 (found 0)"))
+    >>> construction_error("rbm.RBM", ValueError("RBM: hidden must be at least 1 (found 0)"))
     'rbm.RBM: hidden must be at least 1 (found 0)'
     """
     if not isinstance(error, ValueError):
@@ -327,410 +290,4 @@ def make(kind: str, block: Block, **context: Any) -> Any:
     try:
         return cls(**wanted, **own)
     except Exception as error:  # whatever it is, the block is what made it happen
-        raise BuildError(_said(use, error)) from error
-
-
-# --- checking a whole spec ------------------------------------------------------------------------
-
-
-def _check_block(kind: str, block: Any, path: Path_) -> Iterator[tuple[Path_, str]]:
-    if not isinstance(block, Mapping):
-        yield path, f"expected a mapping with `use` (found {block!r})"
-        return
-    if not isinstance(block.get("use"), str):
-        yield path, "needs `use`, the name of a class"
-        return
-    try:
-        cls = find_class(kind, block["use"])
-    except BuildError as error:
-        yield (*path, *error.path), str(error)
-        return
-    arguments = {k: v for k, v in block.items() if k != "use"}
-    for wrong in check_arguments(cls, arguments):
-        yield (*path, *wrong.path), str(wrong)
-
-
-def _listed(blocks: Located, key: str) -> list[tuple[Path_, Any]]:
-    """Return what stands under a key, which may be one thing or a list, each with its place."""
-    value = blocks.get(key) or []
-    return (
-        [((key, i), v) for i, v in enumerate(value)]
-        if isinstance(value, list)
-        else [((key,), value)]
-    )
-
-
-def _parts(blocks: Located) -> Iterator[tuple[str, Path_, Any]]:
-    """Yield each block of a row with its kind and place; what the row lacks is left out."""
-    for kind in ("data", "model", "fit"):
-        if blocks.get(kind):
-            yield kind, (kind,), blocks[kind]
-    for path, stage in _listed(blocks, "train"):
-        for kind in ("rule", "fit", "optimizer", "validate"):
-            if isinstance(stage, Mapping) and isinstance(stage.get(kind), Mapping):
-                yield kind, (*path, kind), stage[kind]
-    for path, block in _listed(blocks, "evaluate"):
-        yield "evaluate", path, block
-
-
-@dataclass
-class _Checked:
-    """A row at a profile: its mistakes, and the names its numbers will have (None: not known)."""
-
-    row: Row
-    mistakes: list[tuple[Path_, str]]
-    metrics: set[str] | None = None
-    curves: set[str] | None = None
-    images: set[str] | None = None
-
-
-def _check_row(row: Row, blocks: Located) -> _Checked:
-    """Check each block by itself, then build what can be built and see that it fits together."""
-    out = _Checked(row, [])
-    for path, stage in _listed(blocks, "train"):
-        kind_of_stage = FitStage if isinstance(stage, Mapping) and "fit" in stage else Stage
-        try:
-            kind_of_stage.model_validate(stage)
-        except ValidationError as error:
-            for problem in validation_problems(error, "", blocks, kind_of_stage):
-                out.mistakes.append(((*path, *problem.field.split(".")), problem.message))
-    sound = []
-    for kind, path, block in _parts(blocks):
-        mistakes = list(_check_block(kind, block, path))
-        out.mistakes += mistakes
-        if not mistakes and kind != "optimizer":
-            sound.append((kind, path, block))
-    made: dict[Path_, tuple[str, Any]] = {}
-    context: dict[str, Any] = {}
-    torch = importlib.import_module("torch")  # only here: compare and report do without it
-    for kind, path, block in sound:  # the data come first, then the model
-        if kind == "model" and not context:
-            continue
-        try:
-            with torch.device("meta" if kind == "model" else "cpu"):
-                made[path] = (kind, make(kind, block, **context))
-        except BuildError as error:
-            out.mistakes.append(((*path, *error.path), str(error)))
-            continue
-        if kind == "data":
-            data = made[path][1]
-            visible = math.prod(data.shape)
-            context = {"visible": visible, "classes": data.classes, "shape": data.shape}
-    if ("model",) in made:
-        out.mistakes += _check_together(made, blocks)
-    if len(made) == sum(kind != "optimizer" for kind, _, _ in _parts(blocks)):
-        out.metrics, out.curves = _names(made.values())
-        out.images = {name for _, user in made.values() for name in getattr(user, "images", ())}
-    return out
-
-
-def _check_together(
-    made: Mapping[Path_, tuple[str, Any]], blocks: Located
-) -> Iterator[tuple[Path_, str]]:
-    """Yield which rules, fits and evaluators cannot work with the model."""
-    model = made[("model",)][1]
-    pretrained = getattr(model, "pretrained", False)
-    no_validation = getattr(made[("data",)][1], "validation", None) == 0
-    rules_seen = 0
-    last = ""  # stage
-    for path, (kind, user) in made.items():
-        if kind in ("data", "model"):
-            continue
-        wanted = user.trains()
-        block = functools.reduce(lambda here, step: here[step], path, typing.cast(Any, blocks))
-        use = block["use"]
-        if not isinstance(model, wanted):
-            message = f"{use} works on a {wanted.__name__}; {blocks['model']['use']} is none"
-            yield (*path, "use"), message
-        elif kind == "rule":
-            try:
-                user.check(model)
-            except Exception as error:
-                yield path, _said(use, error)
-        elif kind == "fit" and pretrained and rules_seen == 0:
-            message = (
-                f"{use} fine-tunes what stages with a rule have learned; none stands before it"
-            )
-            yield path, message
-        elif kind == "fit" and pretrained and last == "fit":
-            message = (
-                f"{use} starts from what stages with a rule have learned: the fit before it would "
-                "be lost"
-            )
-            yield path, message
-        elif kind == "evaluate" and pretrained and hasattr(wanted, "pretrained") and last == "rule":
-            message = (
-                f"{use} measures the net of {blocks['model']['use']}, which only a `fit` after the "
-                "last stage with a rule puts in its place; the last stage is no fit"
-            )
-            yield (*path, "use"), message
-        if kind == "fit" and block.get("patience") and no_validation:
-            message = f"{use} waits for validation points, of which the data set keeps none"
-            yield (*path, "patience"), message
-        rules_seen += kind == "rule"
-        last = kind if kind in ("rule", "fit") else last
-
-
-def _names(made: Iterable[tuple[str, Any]]) -> tuple[set[str] | None, set[str] | None]:
-    """Return patterns of the metrics and curves of a result; None where a class declares none."""
-    metrics: set[str] = set()
-    curves: set[str] = set()
-    open_metrics = open_curves = False
-    for kind, user in made:
-        if kind == "rule":
-            curves.add("train/objective")
-        elif kind == "fit":
-            curves |= set(user.curves)
-            open_curves |= not user.curves
-        elif kind == "validate":
-            curves |= {f"validation/{name}" for name in user.metrics[:1]}
-            open_curves |= not user.metrics
-        elif kind == "evaluate":
-            metrics |= set(user.metrics)
-            curves |= set(user.curves)
-            open_metrics |= not user.metrics
-            open_curves |= not user.metrics
-    return None if open_metrics else metrics, None if open_curves else curves
-
-
-def check(spec: Spec) -> list[Problem]:
-    """Return every mistake in a spec's names and arguments, at every profile; builds each model."""
-    found: dict[tuple[int, str, str], Problem] = {}
-
-    def note(line: int, field: str, message: str, where: str = "") -> None:
-        found.setdefault((line, field, message), Problem(spec.file, line, where + field, message))
-
-    for profile in PROFILES:
-        rows = []
-        for row in spec.rows:
-            if not runs_at(spec, row, profile) and profile != "full":
-                continue
-            blocks = resolve(spec, row, profile)
-            rows.append(_check_row(row, blocks))
-            where = f"row {'/'.join(map(str, row.at.values()))}, "
-            for path, message in rows[-1].mistakes:
-                note(blocks.line_at(path), ".".join(map(str, path)), message, where)
-            for name in {n for names in (blocks.get("stand_ins") or {}).values() for n in names}:
-                try:
-                    find_class("data", name)
-                except BuildError as error:
-                    note(blocks.line_at(("stand_ins",)), "stand_ins", str(error))
-        for path, message in _check_names(spec, rows):
-            note(spec.document.line_at(path), dotted(path), message)
-    return list(found.values())
-
-
-def _check_names(spec: Spec, rows: Sequence[_Checked]) -> Iterator[tuple[Path_, str]]:
-    """Yield metrics, curves and images asked for that no evaluator of the rows concerned gives."""
-
-    def ask(
-        path: Path_, name: str | None, what: str, concerned: Sequence[_Checked]
-    ) -> Iterator[tuple[Path_, str]]:
-        given = [getattr(row, f"{what}s") for row in concerned]
-        known = sorted(set().union(*(names for names in given if names is not None)))
-        if not name or name == UNKNOWN or not given or None in given:
-            return
-        if not any(fnmatchcase(name, pattern) for pattern in known):
-            yield path, f"no {what} {name!r}{did_you_mean(name, known)}"
-
-    for row in rows:
-        yield from ask(("metric",), spec.metric, "metric", [row])
-        for name in row.row.also or {}:
-            yield from ask(("rows", spec.rows.index(row.row), "also", name), name, "metric", [row])
-    for i, claim in enumerate(spec.claims):
-        concerned = [r for r in rows if r.row.matches(claim.where)]
-        yield from ask(("claims", i, "metric"), claim.metric, "metric", concerned)
-    for i, figure in enumerate(spec.figures):
-        concerned = [r for r in rows if r.row.matches(figure.where)]
-        yield from ask(("figures", i, "metric"), figure.metric, "metric", concerned)
-        yield from ask(("figures", i, "curve"), figure.curve, "curve", concerned)
-        for j, name in enumerate(figure.images or []):
-            yield from ask(("figures", i, "images", j), name, "image", concerned)
-
-
-# --- sources --------------------------------------------------------------------------------------
-
-_INTERFACES = (  # they decide no numbers; the contents of data files are checked by their hashes
-    "hwbench",
-    "hwbench.build",
-    "hwbench.datasets.files",
-    "hwbench.spec",
-    "hwbench.store",
-)
-_PROTOCOLS = "hwbench.protocols"
-
-
-@dataclass(frozen=True)
-class _Source:
-    """A source file: its digest, what it imports, and its top-level definitions with theirs.
-
-    Attributes:
-        imports: (module, name) of each import from hwbench or from the file's own package.
-        definitions: by name: digest, and the other definitions of the file that it names.
-    """
-
-    digest: str
-    imports: tuple[tuple[str, str], ...]
-    definitions: dict[str, tuple[str, frozenset[str]]]
-
-
-@functools.cache
-def _read(path: Path, module: str) -> _Source:
-    package = module if path.stem == "__init__" else module.rpartition(".")[0]
-    return _parse(path.read_text(encoding="utf-8"), package)
-
-
-@functools.cache
-def _parse(text: str, package: str) -> _Source:
-    tree = ast.parse(text)
-    nodes: dict[str, ast.stmt] = {}
-    for node in tree.body:
-        if isinstance(node, ast.ClassDef | ast.FunctionDef):
-            nodes[node.name] = node
-        elif isinstance(node, ast.Assign):
-            nodes |= {t.id: node for t in node.targets if isinstance(t, ast.Name)}
-        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
-            nodes[node.target.id] = node
-    definitions = {}
-    for name, node in nodes.items():
-        named = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
-        definitions[name] = (_digest(node), frozenset(named & nodes.keys()))
-    return _Source(_digest(tree), tuple(_imports(tree, package)), definitions)
-
-
-def _imports(tree: ast.Module, package: str) -> Iterator[tuple[str, str]]:
-    for node in ast.walk(tree):
-        found: list[tuple[str, str]] = []
-        if isinstance(node, ast.ImportFrom):
-            above = package.split(".")[: len(package.split(".")) - node.level + 1]
-            parts = [*(above if node.level else []), *filter(None, [node.module])]
-            found = [(".".join(parts), alias.name) for alias in node.names]
-        elif isinstance(node, ast.Import):
-            found = [(alias.name, "*") for alias in node.names]
-        yield from (
-            (module, name)
-            for module, name in found
-            if module.split(".")[0] in ("hwbench", package.split(".")[0])
-        )
-
-
-def _shape_of(node: Any) -> Any:
-    """Return an AST as lists without positions and docstrings: the same in every Python."""
-    if isinstance(node, ast.AST):
-        body = getattr(node, "body", None)
-        fields = dict(ast.iter_fields(node))
-        if (
-            isinstance(body, list)
-            and body
-            and isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
-        ):
-            first = body[0]
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                fields["body"] = body[1:]
-        return [
-            type(node).__name__,
-            [[k, _shape_of(v)] for k, v in fields.items() if v not in (None, [])],
-        ]
-    return [_shape_of(n) for n in node] if isinstance(node, list) else repr(node)
-
-
-def _digest(node: ast.AST) -> str:
-    return hashlib.sha256(repr(_shape_of(node)).encode()).hexdigest()
-
-
-def _file_of(module: str) -> Path | None:
-    """Return a module's source file, without importing it or the packages it lies in."""
-    root, *rest = module.split(".")
-    if root == "hwbench":
-        path = PACKAGE.joinpath(*rest)
-        return next(filter(Path.is_file, (path.with_suffix(".py"), path / "__init__.py")), None)
-    try:
-        found = importlib.util.find_spec(root) if root else None
-    except (ImportError, ValueError):
-        return None
-    for i in range(len(rest)):
-        if found is None:
-            return None
-        name = ".".join([root, *rest[: i + 1]])
-        found = PathFinder.find_spec(name, found.submodule_search_locations or [])
-    origin = Path(found.origin) if found and found.origin else None
-    return origin if origin and origin.suffix == ".py" else None
-
-
-def _uses(value: Any, kind: str) -> Iterator[tuple[str, str]]:
-    """Yield what every `use` names, also those within other blocks, and the key of its block."""
-    if isinstance(value, Mapping):
-        if isinstance(value.get("use"), str):
-            yield value["use"], kind
-        for key, inner in value.items():
-            yield from _uses(inner, str(key))
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _uses(inner, kind)
-
-
-def _modules_of(use: str, kind: str) -> list[str]:
-    """Return the modules that may hold a class; a key that is no shelf's may mean any of them."""
-    module, _, name = use.rpartition(".")
-    shelves = [SHELVES[kind]] if kind in SHELVES else sorted(set(SHELVES.values()))
-    own = []
-    for candidate in (f"hwbench.{shelf}.{module}" for shelf in shelves if module):
-        path = _file_of(candidate)
-        if path is not None and name in _read(path, candidate).definitions:
-            own.append(candidate)
-    return own or [module]
-
-
-def _reached(case: Case) -> tuple[dict[str, Path], set[str]]:
-    """Return the sources that decide a case's numbers, by module, and the protocols they name."""
-    content = case.model_dump(include={"data", "model", "train", "evaluate"})
-    todo = [module for use, kind in _uses(content, "") for module in _modules_of(use, kind)]
-    todo.append("hwbench.pipeline")
-    found: dict[str, Path] = {}
-    protocols: set[str] = set()
-    while todo:
-        module = todo.pop()
-        path = _file_of(module)
-        if path is None or module in found or module in _INTERFACES:
-            continue
-        found[module] = path
-        for source, name in _read(path, module).imports:
-            if source == _PROTOCOLS:
-                protocols.add(name)
-            elif f"{source}.{name}" == _PROTOCOLS:
-                protocols.add("*")
-            else:
-                todo += [source, f"{source}.{name}"]
-    return found, protocols
-
-
-def sources(case: Case) -> list[Path]:
-    """Return the sources that decide a case's numbers: what its blocks name and these import.
-
-    Of the protocols only the classes that these import count; see `fingerprint`.
-    """
-    return sorted(_reached(case)[0].values())
-
-
-def fingerprint(case: Case) -> str:
-    """Return a hash of the code that decides a case's numbers, whatever its comments.
-
-    It covers the files of `sources`, and of protocols.py the definitions that these import by name
-    with those that they name in turn, so that a new protocol leaves it as it is.
-    """
-    found, names = _reached(case)
-    parts = [f"{module}:{_read(path, module).digest}" for module, path in sorted(found.items())]
-    known = _read(PACKAGE / "protocols.py", _PROTOCOLS).definitions
-    todo = list(known if "*" in names else names & known.keys())
-    reached: set[str] = set()
-    while todo:
-        name = todo.pop()
-        if name not in reached:
-            reached.add(name)
-            todo += known[name][1]
-    parts += [f"{_PROTOCOLS}.{name}:{known[name][0]}" for name in sorted(reached)]
-    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+        raise BuildError(construction_error(use, error)) from error

@@ -1,0 +1,109 @@
+"""Models that name the class of a point."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from jaxtyping import Float, Integer
+from torch import Tensor, nn
+
+from hwbench.protocols.data import Split
+from hwbench.protocols.models import Model
+
+
+class Classifier(Model):
+    """A model that names the class of a point.
+
+    Attributes:
+        classes: how many classes there are.
+        net: from what `prepare` returns to the logits of the classes; fine-tuning trains it.
+        pretrained: whether the net starts from what earlier stages of training have learned.
+    """
+
+    classes: int
+    net: nn.Module
+    pretrained: bool = False
+
+    def prepare(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b f"]:
+        """Return the input of the net, detached: x, and what else is computed from it once."""
+        return x
+
+    def start(self) -> None:
+        """Put into the net what earlier stages have learned; by default nothing."""
+
+    def logits(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b c"]:
+        """Return the logits of the classes."""
+        out: Tensor = self.net(self.prepare(x))
+        return out
+
+
+class Network(Classifier):
+    """A classifier whose net has parameters, so that back-propagation can train it."""
+
+
+class NeighbourClassifier(Classifier):
+    """A classifier that keeps labelled points and lets the nearest of them vote; it has no net."""
+
+    @abstractmethod
+    def keep(self, split: Split, k: int) -> None:
+        """Keep the points of a split, of which k vote."""
+
+    @abstractmethod
+    def neighbours(self, x: Float[Tensor, "b d"], k: int) -> Integer[Tensor, "b k"]:
+        """Return the numbers of the k nearest kept points, the nearest first."""
+
+    @abstractmethod
+    def vote(self, neighbours: Integer[Tensor, "b k"]) -> Float[Tensor, "b c"]:
+        """Return the logits of the classes when these points vote."""
+
+
+class KernelClassifier(Classifier):
+    """A classifier by sums of kernels around support vectors, for each pair of classes; no net.
+
+    Attributes:
+        counts: [P], how many support vectors each class that was met has.
+    """
+
+    counts: Tensor
+
+    @abstractmethod
+    def keep(
+        self,
+        vectors: Float[Tensor, "s d"],
+        counts: Integer[Tensor, "p"],
+        coefficients: Float[Tensor, "o s"],
+        intercepts: Float[Tensor, "q"],
+        present: Integer[Tensor, "p"],
+        gamma: float,
+    ) -> None:
+        """Keep what fitting has found; numbers are float64 (LIBSVM's layout).
+
+        Args:
+            vectors: support vectors, class by class.
+            counts: how many each class has.
+            coefficients: of each vector against each other class, O = P − 1, in their order.
+            intercepts: of each pair of classes, Q = P (P − 1) / 2.
+            present: the numbers of the classes that were met, rising.
+            gamma: of the kernel.
+        """
+
+
+def labels_of(split: Split, classes: int) -> Integer[Tensor, "n"]:
+    """Return the labels of a split.
+
+    Raises:
+        ValueError: there are none, not one for each point, or some that are no class number.
+    """
+    labels = split.labels
+    if labels is None:
+        raise ValueError(f"a classifier needs labels; this {type(split).__name__} has none")
+    if len(labels) != len(split):
+        raise ValueError(
+            f"{len(labels)} labels for the {len(split)} points of the {type(split).__name__}"
+        )
+    if len(labels) and not 0 <= int(labels.min()) <= int(labels.max()) < classes:
+        raise ValueError(
+            f"labels are class numbers from 0 to {classes - 1}; the {type(split).__name__} has "
+            f"{int(labels.min())} to {int(labels.max())}"
+        )
+    return labels

@@ -1,0 +1,228 @@
+"""Which source files decide a case's numbers, found without importing them."""
+
+from __future__ import annotations
+
+import ast
+import functools
+import hashlib
+import importlib.util
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.machinery import PathFinder
+from pathlib import Path
+from typing import Any
+
+from hwbench.spec import Case
+
+PACKAGE = Path(__file__).parent
+SHELVES = {
+    "data": "datasets",
+    "model": "models",
+    "rule": "rules",
+    "fit": "rules",
+    "optimizer": "optimizers",
+    "evaluate": "evaluators",
+    "validate": "evaluators",
+}
+# These, and what lies below them, decide no numbers; data files are checked by their hashes.
+_INTERFACES = (
+    "hwbench.build",
+    "hwbench.datasets.files",
+    "hwbench.spec",
+    "hwbench.store",
+)
+_PROTOCOLS = "hwbench.protocols"
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A source file: its digest, what it imports, and its top-level definitions with theirs.
+
+    Attributes:
+        imports: (module, name) of each import from hwbench or from the file's own package.
+        definitions: by name: digest, and what it names.
+    """
+
+    digest: str
+    imports: tuple[tuple[str, str], ...]
+    definitions: dict[str, tuple[str, frozenset[str]]]
+
+
+@functools.cache
+def read_source(path: Path, module: str) -> _Source:
+    """Return a source file as digests and imports; `module` is its dotted name."""
+    package = module if path.stem == "__init__" else module.rpartition(".")[0]
+    return _parse(path.read_text(encoding="utf-8"), package)
+
+
+@functools.cache
+def _parse(text: str, package: str) -> _Source:
+    tree = ast.parse(text)
+    nodes: dict[str, ast.stmt] = {}
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef | ast.FunctionDef):
+            nodes[node.name] = node
+        elif isinstance(node, ast.Assign):
+            nodes |= {t.id: node for t in node.targets if isinstance(t, ast.Name)}
+        elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
+            nodes[node.target.id] = node
+    definitions = {}
+    for name, node in nodes.items():
+        named = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
+        definitions[name] = (_digest(node), frozenset(named))
+    return _Source(_digest(tree), tuple(_imports(tree, package)), definitions)
+
+
+def _imports(tree: ast.Module, package: str) -> Iterator[tuple[str, str]]:
+    for node in ast.walk(tree):
+        found: list[tuple[str, str]] = []
+        if isinstance(node, ast.ImportFrom):
+            above = package.split(".")[: len(package.split(".")) - node.level + 1]
+            parts = [*(above if node.level else []), *filter(None, [node.module])]
+            found = [(".".join(parts), alias.name) for alias in node.names]
+        elif isinstance(node, ast.Import):
+            found = [(alias.name, "*") for alias in node.names]
+        yield from (
+            (module, name)
+            for module, name in found
+            if module.split(".")[0] in ("hwbench", package.split(".")[0])
+        )
+
+
+def _shape_of(node: Any) -> Any:
+    """Return an AST as lists without positions and docstrings: the same in every Python."""
+    if isinstance(node, ast.AST):
+        body = getattr(node, "body", None)
+        fields = dict(ast.iter_fields(node))
+        if (
+            isinstance(body, list)
+            and body
+            and isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+        ):
+            first = body[0]
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
+                fields["body"] = body[1:]
+        return [
+            type(node).__name__,
+            [[k, _shape_of(v)] for k, v in fields.items() if v not in (None, [])],
+        ]
+    return [_shape_of(n) for n in node] if isinstance(node, list) else repr(node)
+
+
+def _digest(node: ast.AST) -> str:
+    return hashlib.sha256(repr(_shape_of(node)).encode()).hexdigest()
+
+
+def _file_of(module: str) -> Path | None:
+    """Return a module's source file, without importing it or the packages it lies in."""
+    root, *rest = module.split(".")
+    if root == "hwbench":
+        path = PACKAGE.joinpath(*rest)
+        return next(filter(Path.is_file, (path.with_suffix(".py"), path / "__init__.py")), None)
+    try:
+        found = importlib.util.find_spec(root) if root else None
+    except (ImportError, ValueError):
+        return None
+    for i in range(len(rest)):
+        if found is None:
+            return None
+        name = ".".join([root, *rest[: i + 1]])
+        found = PathFinder.find_spec(name, found.submodule_search_locations or [])
+    origin = Path(found.origin) if found and found.origin else None
+    return origin if origin and origin.suffix == ".py" else None
+
+
+def _uses(value: Any, kind: str) -> Iterator[tuple[str, str]]:
+    """Yield what every `use` names, also those within other blocks, and the key of its block."""
+    if isinstance(value, Mapping):
+        if isinstance(value.get("use"), str):
+            yield value["use"], kind
+        for key, inner in value.items():
+            yield from _uses(inner, str(key))
+    elif isinstance(value, list):
+        for inner in value:
+            yield from _uses(inner, kind)
+
+
+def _modules_of(use: str, kind: str) -> list[str]:
+    """Return the modules that may hold a class; a key that is no shelf's may mean any of them."""
+    module, _, name = use.rpartition(".")
+    shelves = [SHELVES[kind]] if kind in SHELVES else sorted(set(SHELVES.values()))
+    own = []
+    for candidate in (f"hwbench.{shelf}.{module}" for shelf in shelves if module):
+        path = _file_of(candidate)
+        if path is not None and name in read_source(path, candidate).definitions:
+            own.append(candidate)
+    return own or [module]
+
+
+def _reached(case: Case) -> tuple[dict[str, Path], set[str]]:
+    """Return the sources that decide a case's numbers, by module, and the protocols they name."""
+    content = case.model_dump(include={"data", "model", "train", "evaluate"})
+    todo = [module for use, kind in _uses(content, "") for module in _modules_of(use, kind)]
+    todo.append("hwbench.pipeline")
+    found: dict[str, Path] = {}
+    protocols: set[str] = set()
+    while todo:
+        module = todo.pop()
+        path = _file_of(module)
+        if path is None or module in found or _is_interface(module):
+            continue
+        found[module] = path
+        for source, name in read_source(path, module).imports:
+            if source == _PROTOCOLS:
+                protocols.add(name)
+            elif f"{source}.{name}" == _PROTOCOLS:
+                protocols.add("*")
+            else:
+                todo += [source, f"{source}.{name}"]
+    return found, protocols
+
+
+def _is_interface(module: str) -> bool:
+    return module == "hwbench" or any(
+        module == name or module.startswith(f"{name}.") for name in _INTERFACES
+    )
+
+
+def _protocols() -> dict[str, tuple[str, frozenset[str]]]:
+    """Return the definitions of all files of the package of protocols."""
+    found: dict[str, tuple[str, frozenset[str]]] = {}
+    for path in sorted((PACKAGE / "protocols").glob("*.py")):
+        found |= read_source(path, f"{_PROTOCOLS}.{path.stem}").definitions
+    return found
+
+
+def sources(case: Case) -> list[Path]:
+    """Return the sources that decide a case's numbers: what its blocks name and these import.
+
+    Of the protocols only the classes that these import count; see `fingerprint`.
+    """
+    return sorted(_reached(case)[0].values())
+
+
+def fingerprint(case: Case) -> str:
+    """Return a hash of the code that decides a case's numbers, whatever its comments.
+
+    It covers the files of `sources`, and of the protocols the definitions that these import by name
+    with those that they name in turn, so that a new protocol leaves it as it is, and so does moving
+    one to another file of the package.
+    """
+    found, names = _reached(case)
+    parts = [
+        f"{module}:{read_source(path, module).digest}" for module, path in sorted(found.items())
+    ]
+    known = _protocols()
+    todo = list(known if "*" in names else names & known.keys())
+    reached: set[str] = set()
+    while todo:
+        name = todo.pop()
+        if name not in reached:
+            reached.add(name)
+            todo += known[name][1] & known.keys()
+    parts += [f"{_PROTOCOLS}.{name}:{known[name][0]}" for name in sorted(reached)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -1,0 +1,176 @@
+"""A spec's rows resolved into cases, each with the hash of its content."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from hwbench.spec.document import Located, merge, plain
+from hwbench.spec.model import (
+    Block,
+    Blocks,
+    Coordinates,
+    Profile,
+    Row,
+    Spec,
+    SpecId,
+    Strict,
+    row_name,
+)
+
+
+class Case(Strict):
+    """A row at a profile and a seed, fully resolved: all that its outcome depends on."""
+
+    spec: SpecId
+    at: Coordinates
+    profile: Profile
+    seed: Annotated[int, Field(ge=0)]
+    data: Block
+    model: Block
+    train: list[Block]
+    evaluate: list[Block]
+    stands_in_for: str | None = None
+
+    @property
+    def key(self) -> str:
+        """Return the sha256 of what decides the numbers: not the spec's name, nor its prose."""
+        content = self.model_dump(include={"seed", "data", "model", "train", "evaluate"})
+        return hashlib.sha256(
+            json.dumps(content, sort_keys=True, ensure_ascii=False).encode()
+        ).hexdigest()
+
+    @property
+    def pixels(self) -> str | None:
+        """Return how points are presented; grey ones that are drawn to be measured are dynamic."""
+        pixels: str | None = self.data.get("pixels")
+        drawn = any(block.get("draw") for block in self.evaluate)
+        return "dynamic" if pixels == "grey" and drawn else pixels
+
+    @property
+    def row(self) -> str:
+        """Return the row's file-safe name."""
+        return row_name(self.at)
+
+    @property
+    def label(self) -> str:
+        """Return a name for people: 'iwaer/table1 MNIST/IWAE seed 0'."""
+        return f"{self.spec} {'/'.join(map(str, self.at.values()))} seed {self.seed}"
+
+    @property
+    def path(self) -> Path:
+        """Return the result's path below the results folder."""
+        paper, table = self.spec.split("/")
+        return (
+            Path(paper) / table / self.row / f"{self.profile}-seed{self.seed}-{self.key[:8]}.json"
+        )
+
+
+def resolve(spec: Spec, row: Row, profile: Profile) -> Located:
+    """Return the row's blocks at a profile: defaults < row < profile < the row's own profile.
+
+    Works on the document as read, so that each value keeps the line it came from.
+    """
+    document: Located = spec.document
+    raw_row = document["rows"][spec.rows.index(row)]
+    keys = set(Blocks.model_fields) | {"stand_ins"}
+    layers = [
+        document.get("defaults"),
+        raw_row,
+        (document.get("profiles") or {}).get(profile),
+        (raw_row.get("profiles") or {}).get(profile),
+    ]
+    out = Located(line=raw_row.line)
+    for depth, layer in enumerate(layers):
+        if layer:
+            part = Located({k: v for k, v in layer.items() if k in keys}, line=layer.line)
+            part.lines = layer.lines
+            out = merge(
+                out, part, same_stages=depth > 1
+            )  # a profile shortens stages; it does not add any
+    return out
+
+
+def opts_out(row: Row, profile: Profile) -> bool:
+    """Say whether a row has `null` for this profile."""
+    own = row.profiles or {}
+    return profile in own and own[profile] is None
+
+
+def runs_at(spec: Spec, row: Row, profile: Profile) -> bool:
+    """Say whether the profile runs this row: it may keep some, and a row may opt out (`null`)."""
+    if opts_out(row, profile):
+        return False
+    chosen = spec.profiles.get(profile)
+    own = (row.profiles or {}).get(profile)
+    return (
+        own is not None
+        or chosen is None
+        or not chosen.rows
+        or any(row.matches(w) for w in chosen.rows)
+    )
+
+
+def variants(spec: Spec, row: Row, profile: Profile, seed: int) -> list[Case]:
+    """Return the case of a row and seed for each data set that may serve it, preferred first."""
+    blocks = plain(resolve(spec, row, profile))
+    data = blocks.get("data") or {}
+    wanted = data.get("use", "")
+    train = blocks.get("train") or []
+    evaluate = blocks.get("evaluate") or []
+    stages = train if isinstance(train, list) else [train]
+    if blocks.get("fit"):
+        stages = [{"fit": blocks["fit"]}]
+    return [
+        Case(
+            spec=spec.id,
+            at=dict(row.at),
+            profile=profile,
+            seed=seed,
+            data={**data, "use": use},
+            model=blocks.get("model") or {},
+            train=stages,
+            evaluate=evaluate if isinstance(evaluate, list) else [evaluate],
+            stands_in_for=None if use == wanted else wanted,
+        )
+        for use in (blocks.get("stand_ins") or {}).get(str(wanted), [wanted])
+    ]
+
+
+def seeds_of(spec: Spec, row: Row, profile: Profile) -> int:
+    """Return how many seeds the row has at a profile."""
+    return int(resolve(spec, row, profile).get("seeds") or 1)
+
+
+def cases(
+    spec: Spec,
+    profile: Profile,
+    rows: Sequence[Mapping[str, Any]] | None = None,
+    seeds: int | None = None,
+    have: Callable[[Block], bool] = lambda data: True,
+) -> list[Case]:
+    """Return all cases of a spec at a profile, seed by seed so that every row has a number early.
+
+    Args:
+        spec: the table.
+        profile: how much of the protocol.
+        rows: coordinates of the rows wanted, among those that the profile keeps. Where it keeps
+            none of them, rows that the profile merely does not choose; never one that opts out.
+        seeds: number of seeds instead of the spec's.
+        have: says whether a data block can be had; the first stand-in for which it does is used.
+    """
+    wanted = spec.select(rows)
+    chosen = [row for row in wanted if runs_at(spec, row, profile)]
+    if rows and not chosen:
+        chosen = [row for row in wanted if not opts_out(row, profile)]
+    out: list[tuple[int, Case]] = []
+    for row in chosen:
+        for seed in range(seeds or seeds_of(spec, row, profile)):
+            options = variants(spec, row, profile, seed)
+            out.append((seed, next((case for case in options if have(case.data)), options[0])))
+    return [case for _, case in sorted(out, key=lambda pair: pair[0])]

@@ -1,0 +1,214 @@
+"""What the types of a spec cannot check: references between its parts, and complete rows."""
+
+from __future__ import annotations
+
+import copy
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from hwbench.spec.case import resolve
+from hwbench.spec.document import Located, plain
+from hwbench.spec.model import Spec
+from hwbench.spec.problems import Path_, Problem, did_you_mean, dotted
+
+
+def fields_at(model: type[BaseModel], path: Path_) -> list[str]:
+    """Return the names allowed beside the key at the end of `path`, for 'did you mean'."""
+    here: Any = model
+    for step in path[:-1]:
+        if isinstance(here, type) and issubclass(here, BaseModel) and step in here.model_fields:
+            here = _inner_model(here.model_fields[str(step)].annotation)
+    if not (isinstance(here, type) and issubclass(here, BaseModel)):
+        return []
+    return [field.alias or name for name, field in here.model_fields.items() if not field.exclude]
+
+
+def _inner_model(annotation: Any) -> Any:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in getattr(annotation, "__args__", ()):
+        found = _inner_model(inner)
+        if found is not None:
+            return found
+    return None
+
+
+_BRANCH = re.compile(r"[\[(]|^(str|int|float|bool|list|dict)$")
+
+
+def _path(item: Any) -> Path_:
+    """Return where in the document a mistake stands; pydantic's path also names union branches."""
+    return tuple(p for p in item["loc"] if not (isinstance(p, str) and _BRANCH.search(p)))
+
+
+def validation_problems(
+    error: ValidationError, file: str, document: Located, model: type[BaseModel], prefix: Path_ = ()
+) -> list[Problem]:
+    """Turn pydantic's errors into Problems with file and line, one for each place.
+
+    Args:
+        error: what pydantic found.
+        file: the document's name, for people.
+        document: the document as read, which knows its lines.
+        model: what its value at `prefix` was checked against.
+        prefix: where that value stands.
+    """
+    found: dict[tuple[int, str], list[str]] = {}
+    for item in error.errors():
+        path = _path(item)
+        message = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
+        if item["type"] == "extra_forbidden":
+            message = f"unknown key{did_you_mean(str(path[-1]), fields_at(model, path))}"
+        elif item["type"] == "missing":
+            message = "is missing"
+        place = (document.line_at((*prefix, *path)), dotted((*prefix, *path)))
+        messages = found.setdefault(place, [])
+        if item["type"] not in ("extra_forbidden", "missing"):
+            ending = f" (found {_short(item['input'])})"
+            if messages and messages[-1].endswith(ending):  # another branch of the same union
+                first = messages.pop().removesuffix(ending)
+                message = f"{first}, or {message.removeprefix('should be ')}"
+            message += ending
+        messages.append(message)
+    return [
+        Problem(file, line, field, "; ".join(dict.fromkeys(m)))
+        for (line, field), m in found.items()
+    ]
+
+
+def _short(value: Any) -> str:
+    text = repr(plain(value))
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def reference_problems(spec: Spec, document: Located, file: str) -> Iterator[Problem]:
+    """Yield coordinates and names that do not fit together: of rows, claims, profiles, layout."""
+
+    def problem(path: Path_, message: str) -> Problem:
+        return Problem(file, document.line_at(path), dotted(path), message)
+
+    first = spec.rows[0].at
+    coordinates: dict[str, list[str]] = {key: [] for key in first}
+    names: dict[str, int] = {}
+    for i, row in enumerate(spec.rows):
+        at: Path_ = ("rows", i, "at")
+        if row.name in names:
+            yield problem(
+                at, f"same coordinates as rows[{names[row.name]}] (as a file name: {row.name})"
+            )
+        names.setdefault(row.name, i)
+        if len(row.name) > 150:
+            yield problem(
+                at, f"too long to name a folder ({len(row.name)} characters, at most 150)"
+            )
+        if list(row.at) != list(first):
+            yield problem(
+                at, f"every row has the same coordinates in the same order: {', '.join(first)}"
+            )
+        for key, value in row.at.items():
+            coordinates.setdefault(key, []).append(str(value))
+
+    def named(key: str | None, path: Path_) -> Iterator[Problem]:
+        if key and key not in coordinates:
+            yield problem(path, f"no coordinate {key!r}{did_you_mean(key, list(coordinates))}")
+
+    def check(where: Mapping[str, Any], path: Path_) -> Iterator[Problem]:
+        for key, value in where.items():
+            if key not in coordinates:
+                yield from named(key, (*path, key))
+                continue
+            known = sorted(set(coordinates[key]))
+            for v in value if isinstance(value, list) else [value]:
+                if str(v) not in known:
+                    yield problem(
+                        (*path, key), f"no row has {key} {str(v)!r}{did_you_mean(str(v), known)}"
+                    )
+
+    ids: dict[str, int] = {}
+    for i, claim in enumerate(spec.claims):
+        if claim.id in ids:
+            yield problem(
+                ("claims", i, "id"), f"{claim.id!r} is the id of claims[{ids[claim.id]}], too"
+            )
+        ids.setdefault(claim.id, i)
+        yield from check(claim.where, ("claims", i, "where"))
+        for key, values in (claim.order or {}).items():
+            yield from check({key: values}, ("claims", i, "order"))
+            if len(set(map(str, values))) < len(values):
+                yield problem(("claims", i, "order", key), "a value stands twice")
+        for kind, sides in (("gap", ("better", "worse")), ("within", ("a", "b"))):
+            test = getattr(claim, kind)
+            for side in sides if test else ():
+                yield from check(getattr(test, side), ("claims", i, kind, side))
+    for profile, blocks in spec.profiles.items():
+        for i, where in enumerate(blocks.rows or []):
+            yield from check(where, ("profiles", profile, "rows", i))
+    if spec.calibrate:
+        yield from check(spec.calibrate.by, ("calibrate", "by"))
+        yield from named(spec.calibrate.coordinate, ("calibrate", "coordinate"))
+    for key in [spec.show.index] if isinstance(spec.show.index, str) else spec.show.index:
+        yield from named(key, ("show", "index"))
+    yield from named(spec.show.columns, ("show", "columns"))
+    yield from named(spec.show.split, ("show", "split"))
+    for i, figure in enumerate(spec.figures):
+        yield from check(figure.where, ("figures", i, "where"))
+        yield from named(figure.series, ("figures", i, "series"))
+        yield from named(figure.x if figure.kind == "rows" else None, ("figures", i, "x"))
+
+
+def completeness(spec: Spec, document: Located, file: str) -> Iterator[Problem]:
+    """Yield what a row lacks once the defaults are laid under it."""
+    for i, row in enumerate(spec.rows):
+        line = document.line_at(("rows", i))
+        if spec.judged(row) is not None and spec.margin(row) is None:
+            yield Problem(
+                file,
+                line,
+                f"rows[{i}].margin",
+                "a published number needs a margin here or in defaults",
+            )
+        blocks = resolve(spec, row, "full")
+        for missing in [k for k in ("data", "model", "evaluate") if not blocks.get(k)]:
+            yield Problem(file, line, f"rows[{i}].{missing}", "neither the row nor defaults say it")
+        if bool(blocks.get("train")) == bool(blocks.get("fit")):
+            yield Problem(
+                file, line, f"rows[{i}].train", "give either train or fit, here or in defaults"
+            )
+
+
+UNKNOWN = "?"  # stands for a name that was refused, so that nobody looks for it
+_HARMLESS: dict[str, Any] = {
+    "id": "x/x", "title": "", "source": "", "metric": UNKNOWN, "better": "higher",
+    "show": {"index": []},
+}  # fmt: skip
+
+
+def salvage(document: Located, error: ValidationError, file: str) -> tuple[Spec, Located] | None:
+    """Return a spec without the values refused, to find other mistakes in, if it can stand."""
+    out = copy.deepcopy(document)
+    for item in error.errors():
+        match _path(item):
+            case ("claims", int(i), *_):
+                out["claims"][i] = {
+                    "id": f"claims[{i}]",
+                    "text": "",
+                    "gap": {"better": {}, "worse": {}},
+                }
+            case ("figures", int(i), *_):
+                out["figures"][i] = {"title": "", "kind": "curve", "curve": UNKNOWN}
+            case ("rows", int(i), str(key), *_) if key != "at":
+                out["rows"][i].pop(key, None)
+            case ("defaults" | "profiles" as part, str(key), *_):
+                out[part].pop(key, None)
+            case (str(key), *_) if key in _HARMLESS:
+                out[key] = _HARMLESS[key]
+            case (str(key), *_) if key != "rows":
+                out.pop(key, None)
+    out |= {"file": file, "document": out}
+    try:
+        return Spec.model_validate(out), out
+    except ValidationError:
+        return None

@@ -1,0 +1,186 @@
+"""Spec files: find, parse and load them, and their JSON Schema."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from hwbench.spec.checks import (
+    completeness,
+    fields_at,
+    reference_problems,
+    salvage,
+    validation_problems,
+)
+from hwbench.spec.document import Located, merge, read_yaml
+from hwbench.spec.model import PROFILES, ProfileBlocks, Spec
+from hwbench.spec.problems import Problem, SpecError, did_you_mean, display_path
+
+
+def benchmarks_folder(named: Path | None = None) -> Path:
+    """Return the folder of specs: the one named, ./benchmarks, or the one beside the package."""
+    if named is not None:
+        if not named.is_dir():
+            raise SpecError(f"--benchmarks {named}: no such folder")
+        return named
+    here = Path("benchmarks")
+    return here if here.is_dir() else Path(__file__).parents[2] / "benchmarks"
+
+
+def load_specs(
+    names: Sequence[str] | None,
+    folder: Path,
+    check: Callable[[Spec], list[Problem]] = lambda spec: [],
+) -> list[Spec]:
+    """Load specs by name (all for none), reporting every mistake of every file at once.
+
+    Args:
+        names: ids, aliases, table names or paths.
+        folder: of specs.
+        check: what else to check of each, as `check.check`, which imports the shelves and torch.
+
+    Raises:
+        SpecError: a name is unknown or a file is wrong.
+    """
+    paths = [locate(name, folder) for name in names] if names else list(find(folder).values())
+    if not paths:
+        raise SpecError(f"{display_path(folder)} holds no spec files")
+    specs: list[Spec] = []
+    problems: list[Problem] = []
+    for path in dict.fromkeys(paths):
+        found, _, mistakes = parse(path)
+        problems += mistakes
+        if found is not None:
+            specs.append(found)
+            problems += check(found)
+    if problems:
+        raise SpecError(problems)
+    return specs
+
+
+def _shared_profiles(path: Path) -> tuple[Located, list[Problem]]:
+    """Read the profiles that all specs of a folder share; what is wrong in them is left out."""
+    profiles, problems = read_yaml(path)
+    file = display_path(path)
+    kept = Located(line=profiles.line)
+    kept.lines = profiles.lines
+    for name, blocks in profiles.items():
+        if name not in PROFILES:
+            message = f"unknown profile{did_you_mean(name, PROFILES)}"
+            problems.append(Problem(file, profiles.lines[name], name, message))
+            continue
+        try:
+            ProfileBlocks.model_validate(blocks)
+            kept[name] = blocks
+        except ValidationError as error:
+            problems += validation_problems(error, file, profiles, ProfileBlocks, (name,))
+    return kept, problems
+
+
+def parse(path: Path) -> tuple[Spec | None, Located, list[Problem]]:
+    """Read one spec file; returns the Spec, the document, and every mistake.
+
+    Where there are mistakes the Spec is what stands without the values refused, to find others in;
+    None where nothing does.
+    """
+    document, problems = read_yaml(path)
+    file = display_path(path)
+    for own in ("file", "document"):  # fields of ours, not keys of a file
+        if own in document:
+            message = f"unknown key{did_you_mean(own, fields_at(Spec, (own,)))}"
+            problems.append(Problem(file, document.lines[own], own, message))
+            del document[own]
+    merged = Located(document, line=document.line)
+    merged.lines = dict(document.lines)
+    folder = path.parent.resolve()  # a file means the same from every working folder
+    shared = folder.parent / "profiles.yaml"
+    if shared.is_file():
+        base, more = _shared_profiles(shared)
+        problems += more
+        own_profiles = document.get("profiles")
+        if own_profiles is None or isinstance(own_profiles, Mapping):
+            merged["profiles"] = merge(base, own_profiles or Located())
+        expected = f"{folder.name}/{path.stem}"
+        if isinstance(document.get("id"), str) and document["id"] != expected:
+            message = f"should be {expected!r}, as the file is named (found {document['id']!r})"
+            problems.append(Problem(file, document.line_at(("id",)), "id", message))
+    try:
+        spec = Spec.model_validate({**merged, "file": file, "document": merged})
+    except ValidationError as error:
+        problems += validation_problems(error, file, merged, Spec)
+        rest = salvage(merged, error, file)
+        if rest is None:
+            return None, document, problems
+        problems += reference_problems(*rest, file)
+        return rest[0], document, problems
+    problems += reference_problems(spec, merged, file)
+    problems += completeness(spec, merged, file)
+    return spec, merged, problems
+
+
+def load(path: Path) -> Spec:
+    """Read one spec file.
+
+    Raises:
+        SpecError: lists every mistake of the file at once, each with its line.
+    """
+    spec, _, problems = parse(path)
+    if problems or spec is None:
+        raise SpecError(problems)
+    return spec
+
+
+def find(folder: Path) -> dict[str, Path]:
+    """Return the spec files of a benchmarks folder, by id (`<paper>/<table>`)."""
+    return {f"{p.parent.name}/{p.stem}": p for p in sorted(folder.glob("*/*.yaml"))}
+
+
+def locate(name: str, folder: Path) -> Path:
+    """Return the file of a spec named by id, alias, table name or path.
+
+    Raises:
+        SpecError: unknown (with the nearest name) or ambiguous (with the candidates).
+    """
+    if name.endswith((".yaml", ".yml")):
+        path = Path(name)
+        if not path.is_file():
+            raise SpecError(f"{name}: no such spec file")
+        return path
+    known = find(folder)
+    if name in known:
+        return known[name]
+    aliases: dict[str, list[str]] = {}
+    for spec_id, path in known.items():
+        aliases.setdefault(spec_id.split("/")[1], []).append(spec_id)
+        try:
+            document, _ = read_yaml(path)
+        except SpecError:
+            continue
+        for alias in document.get("aliases") or []:
+            if spec_id not in aliases.setdefault(str(alias), []):
+                aliases[str(alias)].append(spec_id)
+    found = aliases.get(name, [])
+    if len(found) == 1:
+        return known[found[0]]
+    if found:
+        raise SpecError(f"{name!r} is ambiguous: {', '.join(found)}")
+    if not known:
+        raise SpecError(f"no spec {name!r}: {display_path(folder)} holds no spec files")
+    raise SpecError(f"no spec {name!r}{did_you_mean(name, [*known, *aliases])}")
+
+
+def json_schema() -> dict[str, Any]:
+    """Return the JSON Schema of a spec file, for editors."""
+    schema = Spec.model_json_schema()
+    for hidden in ("file", "document"):
+        schema["properties"].pop(hidden, None)
+    for name in ("Row", "Gap"):  # in a file, a published number is what is printed
+        for field in ("published", "source"):
+            if field in schema["$defs"][name]["properties"]:
+                schema["$defs"][name]["properties"][field] = {
+                    "anyOf": [{"type": "string"}, {"type": "number"}]
+                }
+    return schema

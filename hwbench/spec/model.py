@@ -1,0 +1,357 @@
+"""The typed spec: rows, claims, figures and what was published."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+Scalar = str | int | float | bool
+Profile = Literal["smoke", "quick", "full"]
+PROFILES: tuple[Profile, ...] = ("smoke", "quick", "full")
+
+
+class Strict(BaseModel):
+    """Unknown keys are errors, values are not coerced, objects do not change."""
+
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+
+
+class Published(Strict):
+    """A number as printed, with its uncertainty if one is, and half a unit of its last digit."""
+
+    text: str
+    value: float
+    error: float | None = None
+    rounding: float = 0.0
+
+    @classmethod
+    def parse(cls, text: str | int | float) -> Published:
+        """Parse '-95.182 ± 0.022', '≈85.5' or '12.0'.
+
+        >>> Published.parse("-95.182 ± 0.022").error
+        0.022
+        >>> Published.parse("85.5").rounding
+        0.05
+        """
+        words = str(text).strip()
+        number = r"[-+−]?\d+(?:\.(\d+))?(?:[eE]([-+]?\d+))?"
+        match = re.fullmatch(rf"[≈~]?\s*({number})\s*(?:(?:±|\+/-|\+-)\s*({number}))?", words)
+        if match is None:
+            raise ValueError(
+                f"{words!r} is not a number, nor a number ± its uncertainty (like -95.182 ± 0.022)"
+            )
+        value, decimals, exponent, error = (
+            match.group(1),
+            match.group(2) or "",
+            match.group(3) or "0",
+            match.group(4),
+        )
+        rounding = float(f"0.5e{int(exponent) - len(decimals)}")
+        error_value = float(error.replace("−", "-")) if error else None
+        if error_value is not None and error_value < 0:
+            raise ValueError(f"{words!r}: an uncertainty cannot be negative")
+        return cls(
+            text=words, value=float(value.replace("−", "-")), error=error_value, rounding=rounding
+        )
+
+
+class Schedule(Strict):
+    """How rates change within a stage.
+
+    `lr` and `momentum` map an epoch to the value from that epoch on; `anneal` scales the learning
+    rate linearly from 1 at the start of the stage to this factor at its end.
+    """
+
+    lr: dict[Annotated[str, Field(pattern=r"^\d+$")], Annotated[float, Field(gt=0)]] | None = None
+    momentum: (
+        dict[Annotated[str, Field(pattern=r"^\d+$")], Annotated[float, Field(ge=0, lt=1)]] | None
+    ) = None
+    anneal: Annotated[float, Field(ge=0, le=1)] | None = None
+
+
+class Stop(Strict):
+    """Early stopping: `patience` epochs without a better value, once `at_least` are done."""
+
+    patience: Annotated[int, Field(ge=1)]
+    at_least: Annotated[int, Field(ge=0)] = 0
+    keep: Literal["last", "best"] = "last"
+
+
+class Stage(Strict):
+    """One stage of training: a rule, an optimizer, and how long."""
+
+    rule: dict[str, Any]
+    optimizer: dict[str, Any] = {"use": "Adam"}
+    batch_size: Annotated[int, Field(ge=1)] = 100
+    epochs: Annotated[int, Field(ge=1)] | None = None
+    steps: Annotated[int, Field(ge=1)] | None = None
+    schedule: Schedule | None = None
+    validate_: Annotated[dict[str, Any] | None, Field(alias="validate")] = None
+    validate_every: Annotated[int, Field(ge=1)] = 1
+    stop: Stop | None = None
+    clip_gradient: Annotated[float, Field(gt=0)] | None = None
+
+    @model_validator(mode="after")
+    def _length(self) -> Stage:
+        if (self.epochs is None) == (self.steps is None):
+            raise ValueError("give exactly one of epochs and steps")
+        if self.stop is not None and self.validate_ is None:
+            raise ValueError("stop needs validate, the evaluator whose number it watches")
+        return self
+
+
+class FitStage(Strict):
+    """A stage in which the model is fitted whole, after stages that trained it by a rule."""
+
+    fit: dict[str, Any]
+
+
+SpecId = Annotated[
+    str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*/[a-z0-9]+(-[a-z0-9]+)*$")
+]  # also a path of two parts
+Coordinates = dict[str, Scalar]
+Block = dict[str, Any]  # {use: NAME, argument: value, ...}
+
+
+class Blocks(Strict):
+    """The four blocks that say what is run; rows and profiles may give any part of them."""
+
+    data: Block | None = None
+    model: Block | None = None
+    train: Block | list[Block] | None = None
+    fit: Block | None = None
+    evaluate: Block | list[Block] | None = None
+    seeds: Annotated[int, Field(ge=1, le=1000)] | None = None
+
+
+class ProfileBlocks(Blocks):
+    """What a profile changes.
+
+    `rows` keeps the rows matching any of the given coordinates; `stand_ins` names, for a data
+    set, the data
+    sets to use in its place, in order of preference: the first that can be had is taken.
+    """
+
+    rows: list[dict[str, Scalar | list[Scalar]]] | None = None
+    stand_ins: dict[str, list[str]] | None = None
+
+
+class Defaults(Blocks):
+    """Blocks and judgement settings that hold for every row that says nothing else.
+
+    `margin` is the equivalence margin; `trials` is the number of runs whose mean was published,
+    if it is known.
+    """
+
+    margin: Annotated[float, Field(gt=0)] | None = None
+    trials: Annotated[int, Field(ge=1)] | None = None
+    known: Literal["document", "code", "memory"] = "document"
+    confidence: Literal["high", "medium", "low"] = "high"
+    judge_against: Literal["document", "source"] = "document"
+
+
+class Row(Blocks):
+    """One number of the table: where it stands, what runs, what was published."""
+
+    at: Annotated[Coordinates, Field(min_length=1)]
+    published: Published | None = None
+    source: Published | None = None
+    also: dict[str, float] | None = None
+    margin: Annotated[float, Field(gt=0)] | None = None
+    trials: Annotated[int, Field(ge=1)] | None = None
+    known: Literal["document", "code", "memory"] | None = None
+    confidence: Literal["high", "medium", "low"] | None = None
+    judge_against: Literal["document", "source"] | None = None
+    incomparable: str | None = None
+    note: str | None = None
+    profiles: dict[Profile, ProfileBlocks | None] | None = None
+
+    @field_validator("published", "source", mode="before")
+    @classmethod
+    def _parse(cls, text: Any) -> Any:
+        return Published.parse(text) if isinstance(text, str | int | float) else text
+
+    @property
+    def name(self) -> str:
+        """Return the coordinates as one file-safe word, as 'MNIST-fixed-IWAE'."""
+        return row_name(self.at)
+
+    def matches(self, wanted: Mapping[str, Any]) -> bool:
+        """Say whether every coordinate in `wanted` (a value, or a list of values) fits this row."""
+        return all(
+            key in self.at
+            and str(self.at[key])
+            in [str(v) for v in (value if isinstance(value, list) else [value])]
+            for key, value in wanted.items()
+        )
+
+
+def row_name(at: Mapping[str, Scalar]) -> str:
+    """Return coordinates as one file-safe word; nothing in it can leave a folder."""
+    return "-".join(
+        re.sub(r"[^A-Za-z0-9_+.=]+", "_", str(v)).strip(".") or "_" for v in at.values()
+    )
+
+
+class Gap(Strict):
+    """The difference better − worse, in the metric's direction, between two groups of rows."""
+
+    better: Coordinates
+    worse: Coordinates
+    at_least: float = 0.0
+    published: Published | None = None
+
+    @field_validator("published", mode="before")
+    @classmethod
+    def _parse(cls, text: Any) -> Any:
+        return Published.parse(text) if isinstance(text, str | int | float) else text
+
+
+class Within(Strict):
+    """The two groups of rows differ by at most `tolerance`."""
+
+    a: Coordinates
+    b: Coordinates
+    tolerance: Annotated[float, Field(gt=0)]
+
+
+class Claim(Strict):
+    """A statement of the document that measurements can uphold or refute; it has one kind of test.
+
+    `order` lists values of one coordinate, best first. Coordinates that a claim does not name are
+    held equal: it is judged once for each of their combinations among the rows that `where`
+    keeps.
+    """
+
+    id: str
+    text: str
+    where: dict[str, Scalar | list[Scalar]] = {}
+    metric: str | None = None
+    better: Literal["higher", "lower"] | None = None
+    order: dict[str, Annotated[list[Scalar], Field(min_length=2)]] | None = None
+    gap: Gap | None = None
+    within: Within | None = None
+
+    @model_validator(mode="after")
+    def _one_kind(self) -> Claim:
+        if sum(kind is not None for kind in (self.order, self.gap, self.within)) != 1:
+            raise ValueError("a claim has exactly one of order, gap, within")
+        if self.order is not None and len(self.order) != 1:
+            raise ValueError("order names exactly one coordinate")
+        return self
+
+
+class Calibrate(Strict):
+    """A coordinate that the paper leaves open, and the rows whose nearness to print chooses it.
+
+    For each combination of the other coordinates, the rows `by` compete: the one measured nearest
+    to its published number chooses, if it is within `tolerance`. It gets the verdict
+    `calibrated`; rows with another value of the coordinate are `incomparable`. Where none is near
+    enough, all are `incomparable` and only claims are judged.
+    """
+
+    coordinate: str
+    by: Coordinates
+    tolerance: Annotated[float, Field(gt=0)]
+
+
+class Show(Strict):
+    """How the table is laid out: coordinates down, one across, one (`split`) in tables apart."""
+
+    index: str | list[str]
+    columns: str | None = None
+    split: str | None = None
+
+
+class Figure(Strict):
+    """A plot: a curve of each result, one coordinate against the metric, or images of the rows.
+
+    `negate` draws minus the curve, as where a table prints NLL and the curve is a log-likelihood.
+    """
+
+    title: str
+    kind: Literal["curve", "rows", "images"]
+    images: Annotated[list[str], Field(min_length=1)] | None = None
+    curve: str | None = None
+    negate: bool = False
+    x: str | None = None
+    series: str | None = None
+    metric: str | None = None
+    x_label: str | None = None
+    y_label: str | None = None
+    log_x: bool = False
+    log_y: bool = False
+    where: dict[str, Scalar | list[Scalar]] = {}
+
+    @model_validator(mode="after")
+    def _complete(self) -> Figure:
+        if self.kind == "curve" and not self.curve:
+            raise ValueError("a figure of kind `curve` names its `curve`")
+        if self.kind == "rows" and not self.x:
+            raise ValueError("a figure of kind `rows` names the coordinate `x`")
+        if self.kind == "rows" and self.negate:
+            raise ValueError("`negate` turns a curve round; a figure of kind `rows` has none")
+        if self.kind == "images" and not self.images:
+            raise ValueError("a figure of kind `images` names its `images`")
+        plain = {"title", "kind", "images", "where"}
+        for name in sorted(self.model_fields_set - plain) if self.kind == "images" else ():
+            raise ValueError(f"a figure of kind `images` has no `{name}`")
+        if self.kind != "images" and self.images:
+            raise ValueError(f"a figure of kind `{self.kind}` has no `images`")
+        return self
+
+
+class Spec(Strict):
+    """One table or figure of a paper: what was printed, and what it takes to run it."""
+
+    id: SpecId
+    title: str
+    source: str
+    aliases: list[str] = []
+    metric: str
+    better: Literal["higher", "lower"]
+    unit: str = "nats"
+    about: str = ""
+    assumptions: list[str] = []
+    defaults: Defaults = Defaults()
+    rows: Annotated[list[Row], Field(min_length=1)]
+    claims: list[Claim] = []
+    calibrate: Calibrate | None = None
+    profiles: dict[Profile, ProfileBlocks] = {}
+    show: Show
+    figures: list[Figure] = []
+    file: str = Field(default="", exclude=True)
+    document: Any = Field(default=None, exclude=True, repr=False)
+
+    @property
+    def paper(self) -> str:
+        """Return the folder part of the id."""
+        return self.id.split("/")[0]
+
+    def select(self, wanted: Sequence[Mapping[str, Any]] | None) -> list[Row]:
+        """Return the rows matching any of the given coordinates; all rows for None."""
+        return [row for row in self.rows if not wanted or any(row.matches(w) for w in wanted)]
+
+    def judged(self, row: Row) -> Published | None:
+        """Return the number that decides the row's verdict: the document's or its source's."""
+        against = row.judge_against or self.defaults.judge_against
+        return (row.source or row.published) if against == "source" else row.published
+
+    def margin(self, row: Row) -> float | None:
+        """Return the row's equivalence margin, in units of the metric."""
+        return row.margin or self.defaults.margin
+
+    def trials(self, row: Row) -> int | None:
+        """Return how many runs the published number is the mean of, None if that is not known."""
+        return row.trials or self.defaults.trials
+
+    def known(self, row: Row) -> str:
+        """Return how the published number is known: document, code or memory."""
+        return row.known or self.defaults.known
+
+    def confidence(self, row: Row) -> str:
+        """Return how sure a number from memory is: high, medium or low."""
+        return row.confidence or self.defaults.confidence

@@ -1,0 +1,62 @@
+"""What is wrong with a spec: errors with file, line and field, and the nearest allowed name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+Path_ = tuple[str | int, ...]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake in a file: where it stands, what is wrong, and what would be right."""
+
+    file: str
+    line: int
+    field: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.file}:{self.line}: {self.field}: {self.message}"
+
+
+class UserError(ValueError):
+    """What the user gave is wrong or cannot be used; the command line exits with 2."""
+
+
+class SpecError(UserError):
+    """A file, name or argument the user gave is wrong; `problems` lists every mistake found."""
+
+    def __init__(self, problems: Sequence[Problem] | str) -> None:
+        self.problems = [] if isinstance(problems, str) else list(problems)
+        super().__init__(problems if isinstance(problems, str) else "\n".join(map(str, problems)))
+
+
+def did_you_mean(name: str, known: Sequence[str]) -> str:
+    """Return '; did you mean X?' or '; allowed: …', to end an error message."""
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.55)
+    if close:
+        return f"; did you mean {close[0]}?"
+    return f"; allowed: {', '.join(sorted(known))}" if known else ""
+
+
+def display_path(path: Path) -> str:
+    """Return `path` relative to the working folder where that is shorter."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)
+
+
+def dotted(path: Path_) -> str:
+    """Return the place of a value for people.
+
+    >>> dotted(("rows", 0, "at"))
+    'rows[0].at'
+    """
+    return (
+        "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in path).lstrip(".") or "(file)"
+    )
