@@ -11,18 +11,19 @@ import pytest
 from rich.console import Console
 
 import hwbench
-from hwbench import cli
-from hwbench.progress import Display, clock, describe, phases
-from hwbench.runner import Cost, Job, Outcome
+from hwbench import executors
+from hwbench.cli.progress import Display, clock, describe, phases
+from hwbench.runner.cost import Cost
+from hwbench.runner.job import Job, Outcome
 from hwbench.spec import SpecError, cases
 
 
 @pytest.fixture
 def inline(monkeypatch):
     """Cases run in this process."""
-    make = cli.make_executor
+    make = executors.make
     monkeypatch.setattr(
-        cli, "make_executor", lambda name, jobs, threads: make("inline", jobs, threads)
+        executors, "make", lambda name, jobs, threads: make("inline", jobs, threads)
     )
 
 

@@ -6,9 +6,11 @@ import pytest
 import torch
 import yaml
 
-from hwbench import build, cli
-from hwbench.build import BuildError, check_arguments, find_class, fingerprint, make, sources
+from hwbench.build import RATES, BuildError, arguments, check_arguments, find_class, make, shelf
+from hwbench.check import check
+from hwbench.sources import PACKAGE, fingerprint, read_source, sources
 from hwbench.spec import SpecError, cases
+from hwbench.spec.files import load_specs
 
 
 @pytest.mark.parametrize(
@@ -37,7 +39,7 @@ def test_names_on_shelves_and_in_torch():
 
 def test_every_shelf_lists_concrete_classes_of_its_kind():
     for kind in ("model", "rule", "evaluate", "data"):
-        found = build.shelf(kind)
+        found = shelf(kind)
         assert found
         assert all(
             name == f"{cls.__module__.split('.')[-1]}.{cls.__name__}" for name, cls in found.items()
@@ -64,7 +66,7 @@ def test_a_whole_number_is_a_float_where_one_is_asked():
     """beartype would refuse an int there."""
     from hwbench.optimizers.burda import BurdaAdam
 
-    found = build.arguments(BurdaAdam, {"use": "burda.BurdaAdam", "gradient_scale": 20})
+    found = arguments(BurdaAdam, {"use": "burda.BurdaAdam", "gradient_scale": 20})
     assert found == {"gradient_scale": 20.0}
     assert isinstance(found["gradient_scale"], float)
     assert make("rule", {"use": "bounds.IWAE", "k": 3}).k == 3
@@ -72,7 +74,7 @@ def test_a_whole_number_is_a_float_where_one_is_asked():
 
 def test_arguments_that_do_not_fit_are_refused():
     with pytest.raises(BuildError, match="greater than 0"):
-        build.arguments(find_class("optimizer", "burda.BurdaAdam"), {"gradient_scale": -1})
+        arguments(find_class("optimizer", "burda.BurdaAdam"), {"gradient_scale": -1})
 
 
 def test_context_is_given_only_to_those_who_ask():
@@ -105,7 +107,7 @@ def test_whatever_a_constructor_raises_is_a_build_error(monkeypatch, error):
         def __init__(self, k: int) -> None:
             raise error
 
-    monkeypatch.setattr(build, "find_class", lambda kind, use: Broken)
+    monkeypatch.setattr("hwbench.build.find_class", lambda kind, use: Broken)
     with pytest.raises(BuildError) as caught:
         make("rule", {"use": "broken.Broken", "k": 3})
     assert str(caught.value) == f"broken.Broken: {type(error).__name__}: {error}"
@@ -117,7 +119,7 @@ def test_whatever_a_constructor_raises_is_a_problem_with_its_line(folder):
 
     path = folder / "benchmarks" / "tiny" / "table.yaml"
     path.write_text(path.read_text().replace("LogLikelihood, k: 16", "LogLikelihood, curve: []"))
-    found = build.check(load(path))
+    found = check(load(path))
     assert {problem.field for problem in found} == {"row IWAE, evaluate.use"}
     (problem,) = found
     assert problem.message.startswith("importance.LogLikelihood: IndexError: ")
@@ -132,7 +134,7 @@ def test_whatever_a_rule_s_check_raises_is_a_problem_with_its_line(folder, monke
         raise AttributeError("no such thing")
 
     monkeypatch.setattr(ELBO, "check", broken)
-    (problem,) = build.check(load(folder / "benchmarks" / "tiny" / "table.yaml"))
+    (problem,) = check(load(folder / "benchmarks" / "tiny" / "table.yaml"))
     assert problem.message == "bounds.ELBO: AttributeError: no such thing"
     assert problem.field == "row VAE, train.rule"
 
@@ -148,25 +150,25 @@ def test_sources_are_those_of_the_blocks_and_their_imports(spec):
         "learner.py",
         "numerics.py",
     } <= names
-    assert not {"cli.py", "runner.py", "store.py", "rbm.py"} & names
+    assert not {"build.py", "case.py", "store.py", "rbm.py"} & names
 
 
 @pytest.fixture
 def package(tmp_path, monkeypatch):
     """A copy of hwbench that a test may edit: `edit(file, old, new)` returns nothing."""
     copy = tmp_path / "hwbench"
-    shutil.copytree(build.PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(build, "PACKAGE", copy)
+    shutil.copytree(PACKAGE, copy, ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr("hwbench.sources.PACKAGE", copy)
 
     def edit(file, old, new):
         path = copy / file
         text = path.read_text()
         assert old in text
         path.write_text(text.replace(old, new, 1))
-        build._read.cache_clear()
+        read_source.cache_clear()
 
     yield edit
-    build._read.cache_clear()
+    read_source.cache_clear()
 
 
 def test_a_fingerprint_follows_code_but_not_comments(spec, package):
@@ -181,26 +183,32 @@ def test_a_fingerprint_follows_code_but_not_comments(spec, package):
 
 
 @pytest.mark.parametrize(
-    ("old", "new"),
+    ("file", "old", "new"),
     [
-        ("x = x / self.scale", "x = x * self.scale"),  # Split, by way of TrainSplit
-        ("loss: Tensor = self(model, x)", "loss: Tensor = 2 * self(model, x)"),  # Rule
-        ("HeldOut = ValidationSplit | TestSplit", "HeldOut = TestSplit"),  # of evaluators
+        ("data", "x = x / self.scale", "x = x * self.scale"),  # Split, by way of TrainSplit
+        ("rules", "loss: Tensor = self(model, x)", "loss: Tensor = 2 * self(model, x)"),  # Rule
+        ("data", "HeldOut = ValidationSplit | TestSplit", "HeldOut = TestSplit"),  # of evaluators
     ],
 )
-def test_a_fingerprint_follows_the_protocols_that_the_case_uses(spec, package, old, new):
+def test_a_fingerprint_follows_the_protocols_that_the_case_uses(spec, package, file, old, new):
     case = cases(spec, "full")[0]
     before = fingerprint(case)
-    package("protocols.py", old, new)
+    package(f"protocols/{file}.py", old, new)
     assert fingerprint(case) != before
 
 
 def test_a_fingerprint_is_the_same_beside_other_protocols(spec, package):
     case = cases(spec, "full")[0]
     before = fingerprint(case)
-    package("protocols.py", "class Mixture(", "class Novel(Model):\n    a = 1\n\n\nclass Mixture(")
-    package("protocols.py", "difference.backward()", "(2 * difference).backward()")  # of an RBM
-    package("protocols.py", "Points to learn from.", "Another docstring.")
+    package(
+        "protocols/models.py",
+        "class Mixture(",
+        "class Novel(Model):\n    a = 1\n\n\nclass Mixture(",
+    )
+    package(
+        "protocols/boltzmann.py", "difference.backward()", "(2 * difference).backward()"
+    )  # of an RBM
+    package("protocols/data.py", "Points to learn from.", "Another docstring.")
     assert fingerprint(case) == before
 
 
@@ -226,7 +234,7 @@ def test_a_class_under_a_key_of_its_own_is_found_by_its_name(spec):
     case = cases(spec, "full")[0]
     nested = {"use": "importance.Bound", "others": [{"use": "temporal.FrameLogLikelihood"}]}
     case = case.model_copy(update={"evaluate": [nested]})
-    found = {str(p.relative_to(build.PACKAGE)) for p in sources(case)}
+    found = {str(p.relative_to(PACKAGE)) for p in sources(case)}
     assert "evaluators/temporal.py" in found
     assert "models/temporal.py" not in found
 
@@ -264,7 +272,7 @@ def test_a_rule_and_a_model_that_do_not_fit_are_told(folder):
         "model: {use: mixture.BernoulliMixture, components: 3}",
     )
     path.write_text(text)
-    problems = build.check(load(path))
+    problems = check(load(path))
     assert any("IWAE works on a HelmholtzMachine" in p.message for p in problems)
     assert all(p.line > 0 for p in problems)
 
@@ -278,7 +286,7 @@ def test_a_rule_may_refuse_a_model_of_the_right_protocol(folder, monkeypatch):
         raise ValueError(f"{type(model).__name__} is not to its taste")
 
     monkeypatch.setattr(ELBO, "check", refuse)
-    (problem,) = build.check(load(folder / "benchmarks" / "tiny" / "table.yaml"))
+    (problem,) = check(load(folder / "benchmarks" / "tiny" / "table.yaml"))
     assert problem.message == "bounds.ELBO: VAE is not to its taste"
     assert problem.field == "row VAE, train.rule"
     assert "VAE" in (folder / problem.file).read_text().splitlines()[problem.line - 1]
@@ -330,7 +338,7 @@ def test_a_fit_may_follow_stages_and_fine_tuning_must(folder, old, new, message)
 
     path = folder / "benchmarks" / "tiny" / "net.yaml"
     path.write_text(MACHINE.replace(old, new))
-    problems = [p.message for p in build.check(load(path))]
+    problems = [p.message for p in check(load(path))]
     assert problems == [] if message is None else any(message in p for p in problems)
 
 
@@ -340,11 +348,11 @@ def test_patience_needs_points_to_wait_by(folder):
     path = folder / "benchmarks" / "tiny" / "net.yaml"
     text = MACHINE.replace("pixels: grey", "pixels: grey, validation: 0")
     path.write_text(text.replace("epochs: 1}}\nshow", "epochs: 1, patience: 2}}\nshow"))
-    (problem,) = build.check(load(path))
+    (problem,) = check(load(path))
     assert "waits for validation points, of which the data set keeps none" in problem.message
     assert problem.field.endswith("train.1.fit.patience")
     path.write_text(text)
-    assert build.check(load(path)) == []
+    assert check(load(path)) == []
 
 
 def problems_after(folder, *changes):
@@ -356,7 +364,7 @@ def problems_after(folder, *changes):
         text = text.replace(old, new, 1)
     path.write_text(text)
     try:
-        cli.load_specs(["tiny"], folder / "benchmarks")
+        load_specs(["tiny"], folder / "benchmarks", check)
     except SpecError as error:
         return error.problems
     return []
@@ -468,7 +476,7 @@ def test_an_optimizer_that_makes_sense(folder, optimizer):
     assert problems_after(folder, (ADAM, f"optimizer: {optimizer}")) == []
     block = yaml.safe_load(optimizer.replace("1e-", "1.0e-"))
     cls = find_class("optimizer", block["use"])
-    own = {k: v for k, v in build.arguments(cls, block).items() if k not in build.RATES}
+    own = {k: v for k, v in arguments(cls, block).items() if k not in RATES}
     cls([torch.nn.Parameter(torch.zeros(2))], **own)
 
 

@@ -8,23 +8,26 @@ import time
 
 import pytest
 
-from hwbench import cli, pipeline
+from hwbench import pipeline
+from hwbench.cli import console
+from hwbench.cli.console import Messages
+from hwbench.cli.main import main
 from hwbench.store import Store
 
 
 def run(*arguments):
     """Run the command line in this process; returns its exit code."""
     with pytest.raises(SystemExit) as ended:
-        cli.main([str(a) for a in arguments])
+        main([str(a) for a in arguments])
     return ended.value.code
 
 
 @pytest.fixture(autouse=True)
 def wide(monkeypatch):
-    for console in (cli.out, cli.err):
-        monkeypatch.setattr(console, "_width", 400)
-    monkeypatch.setattr(cli, "out", cli.Console(highlight=False, width=400))
-    monkeypatch.setattr(cli, "err", cli.Messages(width=400))
+    for stream in (console.out, console.err):
+        monkeypatch.setattr(stream, "_width", 400)
+    monkeypatch.setattr(console, "out", console.Console(highlight=False, width=400))
+    monkeypatch.setattr(console, "err", Messages(width=400))
 
 
 @pytest.fixture
@@ -104,7 +107,7 @@ def test_a_run_ends_with_the_warnings_of_its_results(folder, monkeypatch, capsys
 )
 def test_wrong_arguments(folder, capsys, monkeypatch, arguments, message):
     before = files(folder)
-    monkeypatch.setattr(cli, "run_plan", lambda *a: pytest.fail("something ran"))
+    monkeypatch.setattr("hwbench.runner.campaign.run_plan", lambda *a: pytest.fail("something ran"))
     assert run(*arguments) == 2
     printed = capsys.readouterr()
     assert message in printed.err
@@ -208,7 +211,7 @@ def test_unwritable_reports_are_told_before_anything_runs(folder, capsys):
 
 def test_a_message_is_one_line_where_nobody_watches(folder, capsys, monkeypatch):
     """However narrow the terminal would be: an editor or grep finds file, line and message."""
-    monkeypatch.setattr(cli, "err", cli.Messages(width=40))
+    monkeypatch.setattr(console, "err", Messages(width=40))
     edit(folder, "use: bounds.IWAE, k: 2", "use: bounds.IWAE, k: 2, samples: 5, draws: 7")
     assert run("check", "tiny") == 2
     lines = capsys.readouterr().err.splitlines()
@@ -258,7 +261,7 @@ def test_a_plugin_that_does_not_work_is_one_message(folder, capsys, monkeypatch)
 
 
 def test_an_error_of_our_own_is_not_taken_for_a_verdict(folder, capsys, monkeypatch):
-    monkeypatch.setattr(cli, "comparisons", lambda *a: 1 / 0)
+    monkeypatch.setattr("hwbench.cli.compare.comparisons", lambda *a: 1 / 0)
     assert run("compare", "tiny") == 4
     assert "ZeroDivisionError" in capsys.readouterr().err
 
@@ -516,7 +519,7 @@ def test_version_and_help():
 def test_ctrl_c_leaves_everything_resumable(folder):
     """A real process, a real SIGINT: exit 3, its state saved, and no result half written."""
     edit(folder, "epochs: 3", "epochs: 1000000")
-    command = [sys.executable, "-m", "hwbench.cli", "run", "tiny", "--profile", "full"]
+    command = [sys.executable, "-m", "hwbench", "run", "tiny", "--profile", "full"]
     process = subprocess.Popen(
         [*command, "--seeds", "1", "--jobs", "1"], stderr=subprocess.PIPE, text=True, cwd=folder
     )

@@ -9,10 +9,22 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hwbench import compare as cp
-from hwbench.compare import ClaimOutcome, Comparison, Estimate, RowOutcome, compare
 from hwbench.spec import Case, Claim, Spec, SpecError, load, variants
 from hwbench.store import Failure, Result, Store, StoredMetric
+from hwbench.verdict.claim import Draft, conclude, settle
+from hwbench.verdict.evidence import OnFile
+from hwbench.verdict.outcome import ClaimOutcome, ClaimPart, Comparison, RowOutcome
+from hwbench.verdict.row import position
+from hwbench.verdict.spread import foreseen
+from hwbench.verdict.statistics import (
+    Estimate,
+    Interval,
+    holm,
+    mcnemar,
+    prediction,
+    smallest_difference,
+)
+from hwbench.verdict.table import compare
 
 # --- building specs and results -------------------------------------------------------------------
 
@@ -107,36 +119,34 @@ TWO = "{at: {m: A}, published: -90.00}\n{at: {m: B}, published: -91.50}"
 
 def test_interval_without_a_printed_error_is_that_of_one_more_run():
     """measured − published of one run with our spread: t(n − 1) s √(1 + 1/n)."""
-    estimate = cp.prediction(0.3, sd=0.2, n=5)
+    estimate = prediction(0.3, sd=0.2, n=5)
     half = stats.t.ppf(0.95, 4) * 0.2 * math.sqrt(1 + 1 / 5)
     assert estimate.df == pytest.approx(4)
     interval = estimate.interval()
     assert (interval.low, interval.high) == pytest.approx((0.3 - half, 0.3 + half))
-    assert cp.smallest_difference(0.2, 5) == pytest.approx(half)
+    assert smallest_difference(0.2, 5) == pytest.approx(half)
 
 
 def test_interval_with_a_printed_error_combines_variances():
     """s²/n + e² + r²/3, with the degrees of freedom of Welch and Satterthwaite."""
     s, n, e, r = 0.2, 5, 0.05, 0.005
     own, total = s**2 / n, s**2 / n + e**2 + r**2 / 3
-    known = cp.prediction(0.0, s, n, e, r)
+    known = prediction(0.0, s, n, e, r)
     assert known.se == pytest.approx(math.sqrt(total))
     assert known.df == pytest.approx(total**2 / (own**2 / 4))
-    trials = cp.prediction(0.0, s, n, e, r, trials=5)
+    trials = prediction(0.0, s, n, e, r, trials=5)
     assert trials.df == pytest.approx(total**2 / (own**2 / 4 + e**4 / 4))
-    assert cp.smallest_difference(s, n, e, r) == pytest.approx(
-        stats.t.ppf(0.95, known.df) * known.se
-    )
-    assert cp.smallest_difference(s, n, e, r, trials=5) > cp.smallest_difference(s, n, e, r)
+    assert smallest_difference(s, n, e, r) == pytest.approx(stats.t.ppf(0.95, known.df) * known.se)
+    assert smallest_difference(s, n, e, r, trials=5) > smallest_difference(s, n, e, r)
 
 
 def test_a_published_mean_over_trials_scatters_less():
-    assert cp.prediction(0.0, 0.2, 5, trials=4).se == pytest.approx(0.2 * math.sqrt(1 / 5 + 1 / 4))
+    assert prediction(0.0, 0.2, 5, trials=4).se == pytest.approx(0.2 * math.sqrt(1 / 5 + 1 / 4))
 
 
 def test_one_trial_gives_its_printed_error_no_degrees_of_freedom():
     """A printed error of a single run is over test points; it is taken as known."""
-    assert cp.prediction(0.0, 0.0, 5, 0.1, trials=1).df == math.inf
+    assert prediction(0.0, 0.0, 5, 0.1, trials=1).df == math.inf
 
 
 def test_a_plan_foresees_what_its_verdicts_will_tell(tmp_path):
@@ -146,20 +156,18 @@ def test_a_plan_foresees_what_its_verdicts_will_tell(tmp_path):
 
     def plan(seeds, profile="full"):
         cases = [bench.case(0, seed, profile) for seed in seeds]
-        on_file = cp.OnFile(bench.spec, bench.store, lambda case: "now")
-        return cp.foreseen(on_file, bench.spec.rows[0], cases)
+        on_file = OnFile(bench.spec, bench.store, lambda case: "now")
+        return foreseen(on_file, bench.spec.rows[0], cases)
 
-    assert plan([3, 4]) == pytest.approx(cp.smallest_difference(0.2, 5, 0.1, 0.05, trials=3))
-    assert plan([3, 4]) != pytest.approx(cp.smallest_difference(0.2, 5, 0.1, 0.05))
-    assert plan([0, 1], "quick") == pytest.approx(
-        cp.smallest_difference(0.2, 2, 0.1, 0.05, trials=3)
-    )
+    assert plan([3, 4]) == pytest.approx(smallest_difference(0.2, 5, 0.1, 0.05, trials=3))
+    assert plan([3, 4]) != pytest.approx(smallest_difference(0.2, 5, 0.1, 0.05))
+    assert plan([0, 1], "quick") == pytest.approx(smallest_difference(0.2, 2, 0.1, 0.05, trials=3))
     assert plan([0], "quick") is None
     bench.put(0, [-90.2], seeds=[3])
     bench.put(0, [-90.2], seeds=[4])
     found = bench.row()
     assert found.sd is not None
-    expected = cp.smallest_difference(found.sd, 5, 0.1, 0.05, trials=3)
+    expected = smallest_difference(found.sd, 5, 0.1, 0.05, trials=3)
     assert plan([4]) == pytest.approx(expected) == pytest.approx(found.smallest)
 
 
@@ -167,31 +175,31 @@ def test_a_plan_learns_nothing_from_other_code_other_data_or_an_older_spec(tmp_p
     bench = Bench(tmp_path, ONE)
 
     def plan(profile="quick"):
-        on_file = cp.OnFile(bench.spec, bench.store, lambda case: "now")
+        on_file = OnFile(bench.spec, bench.store, lambda case: "now")
         cases = [bench.case(0, seed, profile) for seed in (3, 4)]
-        return cp.foreseen(on_file, bench.spec.rows[0], cases)
+        return foreseen(on_file, bench.spec.rows[0], cases)
 
     bench.put(0, spread(-90, 9.0, 3), fingerprint="before")
     assert plan() is None
     bench.put(0, spread(-90, 0.5, 3), "quick", variant=1)  # on the stand-in
     assert plan() is None
     bench.put(0, spread(-90, 0.5, 3), "quick")
-    expected = cp.smallest_difference(0.5, 5, rounding=0.05)
+    expected = smallest_difference(0.5, 5, rounding=0.05)
     assert plan() == pytest.approx(expected)
     older = bench.spec
     bench.spec = make_spec(tmp_path, ONE.replace("}, p", "}, train: {epochs: 7}, p"))
     assert bench.spec != older
     bench.put(0, spread(-90, 0.1, 3))
-    assert plan("full") == pytest.approx(cp.smallest_difference(0.1, 5, rounding=0.05))
+    assert plan("full") == pytest.approx(smallest_difference(0.1, 5, rounding=0.05))
     bench.spec = older
     assert plan() == pytest.approx(expected)  # those with 7 epochs are stale
 
 
 def test_limits_of_the_smallest_difference():
-    assert cp.smallest_difference(0.2, 1) == math.inf
-    assert cp.smallest_difference(0.0, 5) == 0.0
-    assert cp.smallest_difference(0.0, 5, 0.1) == pytest.approx(0.1 * stats.norm.ppf(0.95))
-    many = [cp.smallest_difference(0.2, n, 0.0) for n in (2, 3, 5, 10, 100)]
+    assert smallest_difference(0.2, 1) == math.inf
+    assert smallest_difference(0.0, 5) == 0.0
+    assert smallest_difference(0.0, 5, 0.1) == pytest.approx(0.1 * stats.norm.ppf(0.95))
+    many = [smallest_difference(0.2, n, 0.0) for n in (2, 3, 5, 10, 100)]
     assert many == sorted(many, reverse=True)
 
 
@@ -201,7 +209,7 @@ def test_coverage_against_a_single_published_run_is_exact(n):
     """The interval covers the true difference in 90 % of 200 000 repetitions (5 sigma)."""
     repeats, rng = 200_000, np.random.default_rng(n)
     ours, print_ = rng.normal(0.0, 0.3, (repeats, n)), rng.normal(0.0, 0.3, repeats)
-    half = np.array([cp.smallest_difference(1.0, n)]) * ours.std(1, ddof=1)
+    half = np.array([smallest_difference(1.0, n)]) * ours.std(1, ddof=1)
     covered = np.abs(ours.mean(1) - print_) <= half
     assert abs(covered.mean() - 0.9) < 5 * math.sqrt(0.9 * 0.1 / repeats)
 
@@ -213,7 +221,7 @@ def _covered(n: int, ratio: float, trials: int, repeats: int, rng: np.random.Gen
     own, error = ours.var(1, ddof=1) / n, theirs.var(1, ddof=1) / trials
     df = (own + error) ** 2 / (own**2 / (n - 1) + error**2 / (trials - 1))
     half = stats.t.ppf(0.95, df) * np.sqrt(own + error)
-    first = cp.prediction(0.0, ours[0].std(ddof=1), n, math.sqrt(error[0]), trials=trials)
+    first = prediction(0.0, ours[0].std(ddof=1), n, math.sqrt(error[0]), trials=trials)
     assert first.half_width() == pytest.approx(half[0])  # the vectorised form is the library's
     return float((np.abs(ours.mean(1) - theirs.mean(1)) <= half).mean())
 
@@ -236,10 +244,10 @@ def test_at_the_margin_neither_agreement_nor_difference_is_claimed_too_often(tmp
     repeats, n, sd = 5_000, 5, 0.05
     spec, rng = make_spec(tmp_path, ONE), np.random.default_rng(1)
     ours, print_ = rng.normal(edge, sd, (repeats, n)), rng.normal(0.0, sd, repeats)
-    unit = cp.smallest_difference(1.0, n)
+    unit = smallest_difference(1.0, n)
     halves = unit * ours.std(1, ddof=1)
     words = [
-        cp._position(spec, Estimate(d, h / stats.norm.ppf(0.95), math.inf), 0.5)[0]
+        position(spec, Estimate(d, h / stats.norm.ppf(0.95), math.inf), 0.5)[0]
         for d, h in zip(ours.mean(1) - print_, halves, strict=True)
     ]
     limit = 0.05 + 5 * math.sqrt(0.05 * 0.95 / repeats)
@@ -252,17 +260,17 @@ def test_at_the_margin_neither_agreement_nor_difference_is_claimed_too_often(tmp
 
 def test_holm_by_hand():
     """0.005, 0.01, 0.03, 0.04 times 4, 3, 2, 1 is 0.02, 0.03, 0.06, 0.04; the last follows up."""
-    assert cp.holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
-    assert cp.holm([]) == []
-    assert cp.holm([0.02]) == [0.02]
-    assert cp.holm([0.6, 0.9]) == [1.0, 1.0]
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([]) == []
+    assert holm([0.02]) == [0.02]
+    assert holm([0.6, 0.9]) == [1.0, 1.0]
 
 
 @pytest.mark.statistical
 def test_holm_keeps_the_family_wise_error():
     """Of families without effect at most 5 % have a rejection, and nearly as many do (5 sigma)."""
     repeats, rng = 5_000, np.random.default_rng(2)
-    wrong = np.mean([min(cp.holm(p)) < 0.05 for p in rng.uniform(size=(repeats, 6)).tolist()])
+    wrong = np.mean([min(holm(p)) < 0.05 for p in rng.uniform(size=(repeats, 6)).tolist()])
     expected = 1 - (1 - 0.05 / 6) ** 6
     assert abs(wrong - expected) < 5 * math.sqrt(expected * (1 - expected) / repeats)
     assert expected < 0.05
@@ -272,9 +280,9 @@ def test_mcnemar_by_hand():
     """8 points only a has right and 2 only b: P(X ≥ 8), X ~ Bin(10, ½), is (45 + 10 + 1)/1024."""
     a = np.array([True] * 8 + [False] * 2 + [True] * 50 + [False] * 7)
     b = np.array([False] * 8 + [True] * 2 + [True] * 50 + [False] * 7)
-    assert cp.mcnemar(a, b) == (8, 2, pytest.approx(56 / 1024))
-    assert cp.mcnemar(b, a) == (2, 8, pytest.approx(1 - 11 / 1024))
-    assert cp.mcnemar(a, a) == (0, 0, 1.0)
+    assert mcnemar(a, b) == (8, 2, pytest.approx(56 / 1024))
+    assert mcnemar(b, a) == (2, 8, pytest.approx(1 - 11 / 1024))
+    assert mcnemar(a, a) == (0, 0, 1.0)
 
 
 def test_one_sided_p_values_are_the_ends_of_the_interval():
@@ -286,7 +294,7 @@ def test_one_sided_p_values_are_the_ends_of_the_interval():
     exact = Estimate(1.0, 0.0, 4.0)
     assert [exact.p_above(0.9), exact.p_above(1.0)] == [0.0, 1.0]
     assert [exact.p_below(1.0), exact.p_below(1.1)] == [1.0, 0.0]
-    assert exact.interval() == cp.Interval(1.0, 1.0)
+    assert exact.interval() == Interval(1.0, 1.0)
 
 
 # --- rows -----------------------------------------------------------------------------------------
@@ -327,7 +335,7 @@ def test_verdicts_of_full_rows(tmp_path, mean, sd, better, verdict):
 def test_a_printed_error_and_its_trials_count(tmp_path):
     bench = Bench(tmp_path, "{at: {m: A}, published: -90.000 ± 0.100, trials: 5}")
     bench.put(0, spread(-90.0, 0.1))
-    expected = cp.prediction(0.0, 0.1, 5, 0.1, 0.0005, trials=5)
+    expected = prediction(0.0, 0.1, 5, 0.1, 0.0005, trials=5)
     assert bench.row().smallest == pytest.approx(expected.half_width())
 
 
@@ -340,14 +348,13 @@ def test_published_dynamic_pixels_add_the_draw(tmp_path):
     row = bench.row()
     draw = arrays.var(axis=0, ddof=1).mean() / 400
     assert row.sd is not None
-    expected = cp.prediction(0.0, row.sd, 5, 0.01, 0.0005, draw=draw)
+    expected = prediction(0.0, row.sd, 5, 0.01, 0.0005, draw=draw)
     assert row.smallest == pytest.approx(expected.half_width())
-    assert row.smallest > cp.smallest_difference(row.sd, 5, 0.01, 0.0005)
+    assert row.smallest > smallest_difference(row.sd, 5, 0.01, 0.0005)
 
-    on_file = cp.OnFile(bench.spec, bench.store, lambda case: "now")
+    on_file = OnFile(bench.spec, bench.store, lambda case: "now")
     plan = [bench.case(0, seed) for seed in range(5)]
-    foreseen = cp.foreseen(on_file, bench.spec.rows[0], plan)
-    assert foreseen == pytest.approx(row.smallest)
+    assert foreseen(on_file, bench.spec.rows[0], plan) == pytest.approx(row.smallest)
     mine = Bench(tmp_path, "{at: {m: Mine}, data: {pixels: dynamic}}", spec_id="me/mine")
     mine.put(0, arrays.mean(1).tolist(), arrays={"log_px": arrays})
     _, printed = bench.compare(against=mine.spec).claims[0].parts
@@ -624,7 +631,7 @@ def test_a_number_may_be_as_much_worse_as_log_z_is_in_doubt(tmp_path, metric, be
         [],
         *[found[0].flags] * 2,
     ]
-    half = cp.smallest_difference(0.05, 5, rounding=0.05)
+    half = smallest_difference(0.05, 5, rounding=0.05)
     assert found[0].interval is not None
     ends = sorted(sign * end for end in (found[0].interval.low, found[0].interval.high))
     assert ends == pytest.approx([-3.0 - half, half])
@@ -853,10 +860,10 @@ def test_a_gap_of_at_least(tmp_path):
 
 
 def test_what_is_undecided_tells_the_side_it_leans_to():
-    part = cp.ClaimPart({}, "undecided", -1.67, None, None, "t", "quick", "2 over 1")
-    (against,) = cp.settle([cp.Draft(part, 0.93, 0.07)])
+    part = ClaimPart({}, "undecided", -1.67, None, None, "t", "quick", "2 over 1")
+    (against,) = settle([Draft(part, 0.93, 0.07)])
     assert against.reason == "2 over 1 (p = 0.07 for the opposite, too little to tell)"
-    (towards,) = cp.settle([cp.Draft(part, 0.07, 0.93)])
+    (towards,) = settle([Draft(part, 0.07, 0.93)])
     assert towards.reason == "2 over 1 (p = 0.07, too little to tell)"
     assert (against.verdict, towards.verdict) == ("undecided", "undecided")
 
@@ -983,7 +990,7 @@ def test_all_parts_of_a_table_are_one_family(tmp_path):
     ]
     parts = [part for claim in bench.compare().claims for part in claim.parts]
     assert [part.at for part in parts] == [{"data": "X"}, {"data": "Y"}] * 2
-    assert [part.p for part in parts] == pytest.approx(cp.holm(raw))
+    assert [part.p for part in parts] == pytest.approx(holm(raw))
     assert [part.p for part in parts] != pytest.approx(raw)
 
 
@@ -991,8 +998,8 @@ def test_the_verdict_on_a_claim_sums_up_its_parts():
     claim = Claim(id="C", text="t", order={"m": ["A", "B"]})
 
     def outcome(*verdicts):
-        parts = [cp.ClaimPart({}, v, None, None, None, "", None, v) for v in verdicts]
-        return cp.conclude(claim, parts)
+        parts = [ClaimPart({}, v, None, None, None, "", None, v) for v in verdicts]
+        return conclude(claim, parts)
 
     assert outcome("holds", "fails", "missing", "undecided").verdict == "fails"
     assert outcome("holds", "undecided", "missing").verdict == "undecided"
@@ -1288,7 +1295,7 @@ def test_a_method_of_ones_own_is_set_against_the_best(tmp_path):
     assert measured.effect == pytest.approx(0.5)
     assert printed.at == {"against": "best published: X/A"}
     assert printed.effect == pytest.approx(1.5)
-    estimate = cp.prediction(1.5, float(ours.std(ddof=1)), 5, None, 0.005)
+    estimate = prediction(1.5, float(ours.std(ddof=1)), 5, None, 0.005)
     assert printed.interval is not None
     assert printed.interval.low == pytest.approx(estimate.interval().low)
     assert (measured.verdict, printed.verdict, on_x.verdict) == ("holds", "holds", "holds")

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hwbench import build, spec
+from hwbench import spec
+from hwbench.check import check
 from hwbench.datasets import files
 
 ROOT = Path(__file__).parent.parent
@@ -74,12 +75,12 @@ def test_examples_are_checked_like_the_code(tree):
 
 
 def test_the_table_passes_check(tree):
-    done = call(tree, "-m", "hwbench.cli", "check", "demo/coins")
+    done = call(tree, "-m", "hwbench", "check", "demo/coins")
     assert done.returncode == 0, done.stderr
 
 
 def test_the_table_runs_and_reaches_the_entropy_of_the_coins(tree):
-    done = call(tree, "-m", "hwbench.cli", "run", "demo/coins", "--profile", "smoke", "--jobs", "1")
+    done = call(tree, "-m", "hwbench", "run", "demo/coins", "--profile", "smoke", "--jobs", "1")
     assert done.returncode == 0, done.stderr
     found = {row: [] for row in ("clean", "flipped")}
     for path in (tree / "results").glob("demo/coins/*/*.json"):
@@ -120,7 +121,7 @@ def test_the_example_of_the_format_passes_check(tmp_path):
     path.parent.mkdir()
     path.write_text(example, encoding="utf-8")
     loaded = spec.load(path)
-    assert build.check(loaded) == []
+    assert check(loaded) == []
     assert len(spec.cases(loaded, "smoke")) == 4
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hwbench import build, cli, gate
+from hwbench.cli.main import main
 from hwbench.gate import (
     BEYOND,
     LEVEL,
@@ -19,6 +19,7 @@ from hwbench.gate import (
     Baseline,
     BaselineRow,
     chance,
+    current,
     judge_row,
     judge_spec,
     rounding_of,
@@ -26,6 +27,7 @@ from hwbench.gate import (
 )
 from hwbench.models.vae import VAE
 from hwbench.protocols import Inferred
+from hwbench.sources import PACKAGE
 from hwbench.spec import variants
 from hwbench.store import Result, Store, StoredMetric
 
@@ -217,7 +219,7 @@ def test_rows_of_the_same_content_are_kept_apart(spec, folder):
         case = variants(both, row, "smoke", 0)[0]
         metrics = {"log_likelihood": StoredMetric(value=-5.0)}
         store.write(Result(case=case, key=case.key, fingerprint="", metrics=metrics))
-    assert set(gate.current(both, store, "smoke")) == {"IWAE", "twin"}
+    assert set(current(both, store, "smoke")) == {"IWAE", "twin"}
 
 
 # --- real code ------------------------------------------------------------------------------------
@@ -227,7 +229,7 @@ OTHER_KERNELS = {"ATEN_CPU_CAPABILITY": "default", "MKL_CBWR": "COMPATIBLE"}
 
 def run(*arguments):
     with pytest.raises(SystemExit) as ended:
-        cli.main([str(a) for a in arguments])
+        main([str(a) for a in arguments])
     return ended.value.code
 
 
@@ -242,13 +244,13 @@ def train(results, seeds, cache, monkeypatch):
 def taken(folder, monkeypatch):
     """A baseline of three seeds, two of them also under other kernels."""
     train("here", 3, folder / "cache-here", monkeypatch)
-    command = [sys.executable, "-m", "hwbench.cli", "run", "tiny", "--profile", "smoke"]
+    command = [sys.executable, "-m", "hwbench", "run", "tiny", "--profile", "smoke"]
     command += ["--seeds", "2", "--results", "there", "--device", "cpu", "--executor", "inline"]
     environment = {
         **os.environ,
         **OTHER_KERNELS,
         "HWBENCH_CACHE": str(folder / "cache-there"),
-        "PYTHONPATH": str(build.PACKAGE.parent),  # this code, not another that is installed
+        "PYTHONPATH": str(PACKAGE.parent),  # this code, not another that is installed
     }
     subprocess.run(command, env=environment, check=True, cwd=folder)
     options = ["--baseline", "base", "--update", "--results", "here", "--elsewhere", "there"]

@@ -19,8 +19,20 @@ import torch
 from rich.console import Console
 from torch.overrides import TorchFunctionMode
 
-from hwbench import build, learner, pipeline, products, progress, runner
+from hwbench import executors, learner, pipeline, products
+from hwbench.build import BuildError
+from hwbench.cli import progress
 from hwbench.protocols import DataMissing, Interrupted
+from hwbench.runner import result as result_
+from hwbench.runner.campaign import Observer, estimate
+from hwbench.runner.cost import Cost, net_costs, probe
+from hwbench.runner.job import Job, run_folder
+from hwbench.runner.machine import cache_folder, peak_memory, pick_device, reset_peak_memory
+from hwbench.runner.plan import todo
+from hwbench.runner.result import run_case
+from hwbench.runner.stages import stage_file, stage_files
+from hwbench.runner.work import work
+from hwbench.sources import fingerprint
 from hwbench.spec import cases
 from hwbench.store import Store
 
@@ -39,18 +51,18 @@ def never():
 @pytest.fixture
 def job(folder, spec):
     case = cases(spec, "full")[0]
-    return runner.Job(case, folder / "results", folder / "cache", "cpu")
+    return Job(case, folder / "results", folder / "cache", "cpu")
 
 
 def test_a_case_becomes_a_result_that_can_be_redone(job):
-    outcome = runner.work(job, quiet, never)
+    outcome = work(job, quiet, never)
     assert outcome.status == "done"
     store = Store(job.results)
     result = store.read(job.case)
     assert result.key == job.case.key
     assert result.metrics["log_likelihood"].value == outcome.metrics["log_likelihood"]
     assert result.metrics["log_likelihood"].k == 16
-    assert result.fingerprint == build.fingerprint(job.case)
+    assert result.fingerprint == fingerprint(job.case)
     assert result.steps == 60
     assert set(result.seconds) == {"train", "evaluate"}
     assert {"device", "threads", "torch", "python"} <= set(result.machine)
@@ -66,37 +78,37 @@ def test_a_case_becomes_a_result_that_can_be_redone(job):
 
 def test_the_data_files_that_were_read_are_in_the_result(job, monkeypatch):
     """A set that comes from a table or from a copy of it says from which."""
-    assert runner.work(job, quiet, never).status == "done"
+    assert work(job, quiet, never).status == "done"
     assert Store(job.results).read(job.case).files == []
     monkeypatch.setattr("hwbench.datasets.synthetic.Bars.files", ("bars/copy.npz",))
     again = dataclasses.replace(job, results=job.results / "again")
-    assert runner.work(again, quiet, never).status == "done"
+    assert work(again, quiet, never).status == "done"
     assert Store(again.results).read(job.case).files == ["bars/copy.npz"]
 
 
 def test_a_case_on_file_is_not_run_again(job):
-    runner.work(job, quiet, never)
+    work(job, quiet, never)
     before = Store(job.results).path(job.case).read_bytes()
-    assert runner.work(job, quiet, never).status == "on file"
+    assert work(job, quiet, never).status == "on file"
     assert Store(job.results).path(job.case).read_bytes() == before
 
 
 def test_another_run_of_the_same_case_gives_the_same_numbers(job, folder):
-    again = runner.Job(job.case, folder / "elsewhere", folder / "other-cache", "cpu")
-    a, b = runner.work(job, quiet, never), runner.work(again, quiet, never)
+    again = Job(job.case, folder / "elsewhere", folder / "other-cache", "cpu")
+    a, b = work(job, quiet, never), work(again, quiet, never)
     assert a.metrics == b.metrics
 
 
 @pytest.mark.parametrize("stop_after", [1, 2, 3, 4])
 def test_interrupted_anywhere_and_resumed_gives_the_same_result(job, folder, stop_after):
     """Stopped in training or evaluation; the second call has the numbers of an unbroken run."""
-    whole = runner.Job(job.case, folder / "whole", folder / "whole-cache", "cpu")
-    expected = runner.work(whole, quiet, never).metrics
+    whole = Job(job.case, folder / "whole", folder / "whole-cache", "cpu")
+    expected = work(whole, quiet, never).metrics
     news = []
-    outcome = runner.work(job, news.append, lambda: len(news) >= stop_after)
+    outcome = work(job, news.append, lambda: len(news) >= stop_after)
     assert outcome.status == "interrupted"
     assert Store(job.results).read(job.case) is None
-    assert runner.work(job, quiet, never).metrics == expected
+    assert work(job, quiet, never).metrics == expected
 
 
 def test_an_interrupted_evaluation_counts_its_time(job):
@@ -106,11 +118,11 @@ def test_an_interrupted_evaluation_counts_its_time(job):
     def begun():
         return any("evaluate" in item for item in news)
 
-    assert runner.work(job, news.append, begun).status == "interrupted"
-    file = runner.run_folder(job) / "evaluate-seconds"
+    assert work(job, news.append, begun).status == "interrupted"
+    file = run_folder(job) / "evaluate-seconds"
     assert 0 < float(file.read_text()) < 60
     file.write_text("1000.0")
-    assert runner.work(job, quiet, never).status == "done"
+    assert work(job, quiet, never).status == "done"
     assert 1000 < Store(job.results).read(job.case).seconds["evaluate"] < 1060
     assert not file.exists()
 
@@ -126,22 +138,22 @@ def killed(job, after):
         if len(news) == after:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    runner.work(job, report, never)
+    work(job, report, never)
 
 
 @pytest.mark.parametrize("after", [2, 3, 5])
 def test_a_killed_run_goes_on_from_its_last_save(job, folder, after):
     """SIGKILL in training or evaluation loses nothing but what came since the last save."""
-    whole = runner.Job(job.case, folder / "whole", folder / "whole-cache", "cpu")
-    expected = runner.work(whole, quiet, never).metrics
+    whole = Job(job.case, folder / "whole", folder / "whole-cache", "cpu")
+    expected = work(whole, quiet, never).metrics
     process = PROCESSES.Process(target=killed, args=(job, after))
     process.start()
     process.join(120)
     assert process.exitcode == -signal.SIGKILL
     assert Store(job.results).read(job.case) is None
-    assert list(runner.run_folder(job).glob("*"))
+    assert list(run_folder(job).glob("*"))
     news = []
-    assert runner.work(job, news.append, never).metrics == expected
+    assert work(job, news.append, never).metrics == expected
     assert [item for item in news if "resumed" in item] == [{"resumed": True}] == news[:1]
     assert Store(job.results).read(job.case).resumed == 1
 
@@ -162,9 +174,9 @@ def test_peak_memory_is_the_case_s_own():
     with mmap.mmap(-1, size) as large:  # what malloc frees may stay with the process
         for page in range(0, size, mmap.PAGESIZE):
             large[page] = 1
-    before = runner._peak_memory()
-    runner._forget_peak_memory()
-    after = runner._peak_memory()
+    before = peak_memory()
+    reset_peak_memory()
+    after = peak_memory()
     if not Path("/proc/self/clear_refs").exists():
         pytest.skip("only Linux can forget a peak")
     assert after < before - 32
@@ -177,14 +189,14 @@ def test_weights_that_share_memory_are_stored(job, monkeypatch):
         return built
 
     monkeypatch.setattr(pipeline, "construct", tied)
-    assert runner.work(job, quiet, never).status == "done"
+    assert work(job, quiet, never).status == "done"
 
 
 def test_a_batch_job_of_slurm_is_one_process_here(job, monkeypatch):
     """Lightning refuses `--ntasks` without `--ntasks-per-node` where it takes it for its own."""
     for name, value in (("SLURM_NTASKS", "4"), ("SLURM_JOB_NAME", "train")):
         monkeypatch.setenv(name, value)
-    assert runner.work(job, quiet, never).status == "done"
+    assert work(job, quiet, never).status == "done"
 
 
 def test_the_cache_folder_is_the_same_from_everywhere(monkeypatch, tmp_path):
@@ -192,22 +204,22 @@ def test_the_cache_folder_is_the_same_from_everywhere(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     for named in ("~/there", "there"):
         monkeypatch.setenv("HWBENCH_CACHE", named)
-        assert runner.cache_folder() == tmp_path / "there"
+        assert cache_folder() == tmp_path / "there"
 
 
 def test_checkpoints_go_once_the_result_is_stored(job):
-    runner.work(job, quiet, never)
-    assert [p.name for p in runner.run_folder(job).iterdir()] == ["model.safetensors"]
+    work(job, quiet, never)
+    assert [p.name for p in run_folder(job).iterdir()] == ["model.safetensors"]
 
 
 def failing(job, **changes):
-    return runner.Job(job.case.model_copy(update=changes), job.results, job.cache, "cpu")
+    return Job(job.case.model_copy(update=changes), job.results, job.cache, "cpu")
 
 
 def test_a_failure_is_on_file_with_its_reason_and_traceback(job):
     stage = {**job.case.train[0], "optimizer": {"use": "SGD", "lr": 1e30}}
     bad = failing(job, train=[stage])
-    outcome = runner.work(bad, quiet, never)
+    outcome = work(bad, quiet, never)
     assert outcome.status == "failed"
     assert "at step" in outcome.message
     failure = Store(job.results).read_failure(bad.case)
@@ -224,7 +236,7 @@ def test_a_fit_that_diverges_is_a_failure(job, lr):
         train=[{"fit": {"use": "supervised.Backpropagation", "epochs": 2, "lr": lr}}],
         evaluate=[{"use": "classification.ErrorRate"}],
     )
-    outcome = runner.work(bad, quiet, never)
+    outcome = work(bad, quiet, never)
     assert outcome.status == "failed"
     assert "it has diverged" in outcome.message
     assert Store(job.results).read(bad.case) is None
@@ -233,10 +245,10 @@ def test_a_fit_that_diverges_is_a_failure(job, lr):
 def test_failed_cases_are_left_alone_unless_asked(job):
     stage = {**job.case.train[0], "optimizer": {"use": "SGD", "lr": 1e30}}
     bad = failing(job, train=[stage])
-    runner.work(bad, quiet, never)
+    work(bad, quiet, never)
     store = Store(job.results)
-    assert runner.todo([bad.case], store, retry_failed=False) == ([], [bad.case])
-    assert runner.todo([bad.case], store, retry_failed=True) == ([bad.case], [])
+    assert todo([bad.case], store, retry_failed=False) == ([], [bad.case])
+    assert todo([bad.case], store, retry_failed=True) == ([bad.case], [])
 
 
 def test_missing_data_is_a_verdict_that_is_tried_again(job, monkeypatch):
@@ -244,13 +256,13 @@ def test_missing_data_is_a_verdict_that_is_tried_again(job, monkeypatch):
         raise DataMissing("no such file; put it there")
 
     monkeypatch.setattr("hwbench.datasets.synthetic.Bars.load", gone)
-    outcome = runner.work(job, quiet, never)
+    outcome = work(job, quiet, never)
     assert (outcome.status, outcome.message) == ("missing", "no such file; put it there")
     store = Store(job.results)
     assert store.read_failure(job.case).kind == "missing"
-    assert runner.todo([job.case], store, retry_failed=False) == ([job.case], [])
+    assert todo([job.case], store, retry_failed=False) == ([job.case], [])
     monkeypatch.undo()
-    assert runner.work(job, quiet, never).status == "done"
+    assert work(job, quiet, never).status == "done"
     assert store.read_failure(job.case) is None
 
 
@@ -260,7 +272,7 @@ def test_a_likelihood_beyond_all_bounds_is_a_failure(job, monkeypatch):
 
     absurd = Evaluation(metrics={"log_likelihood": Metric(-1e6)})
     monkeypatch.setattr(LogLikelihood, "__call__", lambda *a, **k: absurd)
-    outcome = runner.work(job, quiet, never)
+    outcome = work(job, quiet, never)
     assert outcome.status == "failed"
     assert "10 times worse than a fair coin" in outcome.message
 
@@ -271,14 +283,12 @@ def test_a_second_process_waits_and_finds_the_result(job):
     (job.cache / "locks").mkdir(parents=True)
     news = []
     with lock:
-        thread = threading.Thread(
-            target=lambda: outcomes.append(runner.work(job, news.append, never))
-        )
+        thread = threading.Thread(target=lambda: outcomes.append(work(job, news.append, never)))
         outcomes = []
         thread.start()
         time.sleep(1.5)
         assert any("waiting" in n for n in news)
-        result, arrays = runner.run_case(job, quiet, never)
+        result, arrays = run_case(job, quiet, never)
         Store(job.results).write(result, arrays)
     thread.join(30)
     assert outcomes[0].status == "on file"
@@ -292,11 +302,11 @@ def test_two_processes_on_one_case_write_one_result(job):
 
 
 def run_in_process(job):
-    return runner.work(job, quiet, never).status
+    return work(job, quiet, never).status
 
 
 def test_probe_times_steps_and_points(job):
-    cost = runner.probe(job, quiet, never)
+    cost = probe(job, quiet, never)
     assert cost.train > 0
     assert cost.evaluate > 0
     assert cost.total == cost.train + cost.evaluate
@@ -321,7 +331,7 @@ def test_probe_knows_that_later_steps_may_take_longer(job, monkeypatch):
         train=[stage],
         evaluate=[{"use": "ais.AIS", "chains": 2, "schedule": [[0, 1, 2]]}],
     )
-    assert 50 <= runner.probe(grown, quiet, never).train < 100
+    assert 50 <= probe(grown, quiet, never).train < 100
     assert begun == [1] * 3 + [9] * 2
 
 
@@ -334,10 +344,10 @@ def test_probe_counts_validations(job, monkeypatch):
         time.sleep(0.2)
 
     monkeypatch.setattr("hwbench.evaluators.importance.Bound.__call__", slow)
-    monkeypatch.setattr(runner, "_pace", lambda learner, x: 0.0)
+    monkeypatch.setattr("hwbench.runner.cost._pace", lambda learner, x: 0.0)
     (stage,) = job.case.train
     case = job.case.model_copy(update={"train": [stage | {"epochs": 5, "validate_every": 2}]})
-    assert 0.6 <= runner.probe(dataclasses.replace(job, case=case), quiet, never).train < 0.8
+    assert 0.6 <= probe(dataclasses.replace(job, case=case), quiet, never).train < 0.8
     validation = pipeline.construct(case, torch.device("cpu")).splits.validation
     assert seen == [(len(validation), False)]
 
@@ -353,8 +363,8 @@ def test_probe_sees_the_beginning_of_a_long_evaluation(job, monkeypatch):
             progress((step + 1) / 1000)
 
     monkeypatch.setattr("hwbench.evaluators.importance.LogLikelihood.__call__", slow)
-    monkeypatch.setattr(runner, "TIMED", 0.05)
-    cost = runner.probe(job, quiet, never)
+    monkeypatch.setattr("hwbench.runner.cost.TIMED", 0.05)
+    cost = probe(job, quiet, never)
     assert len(steps) <= 7  # the pace is that after the first report
     assert 10 <= cost.evaluate < 60
 
@@ -367,8 +377,8 @@ def test_probe_does_not_take_what_comes_once_for_the_pace_of_an_evaluation(job, 
             time.sleep(0.002)
 
     monkeypatch.setattr("hwbench.evaluators.importance.LogLikelihood.__call__", prepared)
-    monkeypatch.setattr(runner, "TIMED", 0.3)
-    assert 2 <= runner.probe(job, quiet, never).evaluate < 50  # by its first second: 500
+    monkeypatch.setattr("hwbench.runner.cost.TIMED", 0.3)
+    assert 2 <= probe(job, quiet, never).evaluate < 50  # by its first second: 500
 
 
 def test_a_fit_cannot_be_timed_and_its_progress_is_shown_all_the_same(job, monkeypatch):
@@ -378,8 +388,8 @@ def test_a_fit_cannot_be_timed_and_its_progress_is_shown_all_the_same(job, monke
         train=[{"fit": {"use": "em.EM", "iterations": 2}}],
         evaluate=[{"use": "exact.ExactLogLikelihood"}],
     )
-    assert runner.work(fitted, quiet, never).status == "done"
-    assert runner.probe(fitted, quiet, never) is None
+    assert work(fitted, quiet, never).status == "done"
+    assert probe(fitted, quiet, never) is None
     console = Console(file=io.StringIO(), width=200)
     monkeypatch.setattr(progress, "QUIET_EVERY", 0.0)
     with progress.Display(console, [fitted], [None]) as display:
@@ -390,7 +400,7 @@ def test_a_fit_cannot_be_timed_and_its_progress_is_shown_all_the_same(job, monke
 
 
 def test_probe_ends_when_told_to(job):
-    assert runner.probe(job, quiet, lambda: True) is None
+    assert probe(job, quiet, lambda: True) is None
 
 
 def test_stages_run_one_after_the_other(folder, job):
@@ -398,7 +408,7 @@ def test_stages_run_one_after_the_other(folder, job):
     two = failing(
         job, train=[stage, {**stage, "rule": {"use": "bounds.ELBO", "k": 1}, "epochs": 2}]
     )
-    result, _ = runner.run_case(two, quiet, never)
+    result, _ = run_case(two, quiet, never)
     assert result.steps == 100
     epochs = result.curves["train/objective"].x
     assert epochs == [1, 2, 3, 4, 5]
@@ -410,11 +420,11 @@ def test_stages_resume_where_they_were(folder, job, stop_after):
     two = failing(
         job, train=[stage, {**stage, "rule": {"use": "bounds.ELBO", "k": 1}, "epochs": 2}]
     )
-    whole = runner.Job(two.case, folder / "w", folder / "wc", "cpu")
-    expected = runner.work(whole, quiet, never).metrics
+    whole = Job(two.case, folder / "w", folder / "wc", "cpu")
+    expected = work(whole, quiet, never).metrics
     news = []
-    assert runner.work(two, news.append, lambda: len(news) >= stop_after).status == "interrupted"
-    assert runner.work(two, quiet, never).metrics == expected
+    assert work(two, news.append, lambda: len(news) >= stop_after).status == "interrupted"
+    assert work(two, quiet, never).metrics == expected
 
 
 STAGES = [
@@ -438,11 +448,11 @@ def trained(job, stages, **changes):
 def test_stages_that_another_case_has_trained_are_not_trained_again(folder, job, begun):
     """A case that begins like one before, or is measured otherwise, has the same numbers."""
     alone = dataclasses.replace(trained(job, STAGES), cache=folder / "alone")
-    expected = runner.work(alone, quiet, never).metrics
-    assert runner.work(trained(job, begun, evaluate=[]), quiet, never).status == "done"
+    expected = work(alone, quiet, never).metrics
+    assert work(trained(job, begun, evaluate=[]), quiet, never).status == "done"
     news = []
     again = dataclasses.replace(trained(job, STAGES), results=folder / "again")
-    assert runner.work(again, news.append, never).metrics == expected
+    assert work(again, news.append, never).metrics == expected
     assert {item["stage"] for item in news if "stage" in item} == set(range(len(begun), 3))
     assert Store(again.results).read(again.case).steps == 180  # all that the numbers rest on
 
@@ -464,10 +474,10 @@ def test_bfloat16_goes_by_way_of_float32_where_the_cpu_has_none(
     stage = {"rule": rule, "optimizer": {"use": "SGD", "lr": 0.01}, "batch_size": 50, "epochs": 1}
     low = trained(job, [stage], model={"use": "dbm.DBM", "layers": [4, 3]}, evaluate=[])
     wanted = {"entered"} if precision == "bfloat16" and not native else set()
-    assert runner.probe(low, quiet, never).train > 0
+    assert probe(low, quiet, never).train > 0
     assert seen == wanted
     seen.clear()
-    assert runner.work(low, quiet, never).status == "done"
+    assert work(low, quiet, never).status == "done"
     assert seen == wanted
     assert ("bfloat16" in Store(low.results).read(low.case).machine) is bool(wanted)
 
@@ -481,31 +491,31 @@ def test_bfloat16_goes_by_way_of_float32_where_the_cpu_has_none(
     ],
 )
 def test_stages_of_other_seeds_data_and_models_are_not_borrowed(job, changes):
-    runner.work(trained(job, STAGES[:1]), quiet, never)
+    work(trained(job, STAGES[:1]), quiet, never)
     news = []
-    runner.work(trained(job, STAGES[:2], **changes), news.append, never)
+    work(trained(job, STAGES[:2], **changes), news.append, never)
     assert {item["stage"] for item in news if "stage" in item} == {0, 1}
 
 
 @pytest.mark.parametrize("changed", ["machine", "sources", "files"])
 def test_stages_of_other_machines_code_and_files_are_not_borrowed(changed, job, monkeypatch):
-    before = runner.stage_file(job, 1)
-    assert runner.stage_file(job, 1) == before
+    before = stage_file(job, 1)
+    assert stage_file(job, 1) == before
     if changed == "machine":
-        monkeypatch.setattr(runner, "machine", lambda device: {"torch": "another"})
+        monkeypatch.setattr("hwbench.runner.stages.machine", lambda device: {"torch": "another"})
     elif changed == "sources":
-        monkeypatch.setattr(build, "fingerprint", lambda case: "another")
+        monkeypatch.setattr("hwbench.runner.stages.fingerprint", lambda case: "another")
     else:
         monkeypatch.setattr("hwbench.datasets.synthetic.Bars.files", ("bars/copy.npz",))
-    assert runner.stage_file(job, 1) != before
+    assert stage_file(job, 1) != before
 
 
 def test_what_is_lent_is_the_end_of_a_stage_however_often_a_run_saves(job, monkeypatch):
     monkeypatch.setattr(learner.Checkpoint, "due", property(lambda self: True))
     job = trained(job, STAGES[:2])
-    assert runner.work(job, quiet, never).status == "done"
+    assert work(job, quiet, never).status == "done"
     for stages in (1, 2):
-        saved = learner.Checkpoint(runner.stage_file(job, stages)).load()[0]
+        saved = learner.Checkpoint(stage_file(job, stages)).load()[0]
         assert (saved.stage, saved.step, saved.steps_total) == (stages, 0, 60 * stages)
 
 
@@ -518,9 +528,9 @@ def test_what_is_fitted_whole_is_not_lent_but_the_stages_before_it_are(job):
         model={"use": "finetuned.FineTunedDBM", "layers": [4, 3]},
         evaluate=[{"use": "classification.ErrorRate"}],
     )
-    assert runner.work(job, quiet, never).status == "done"
-    assert runner.stage_file(job, 1).exists()
-    assert not runner.stage_file(job, 2).exists()
+    assert work(job, quiet, never).status == "done"
+    assert stage_file(job, 1).exists()
+    assert not stage_file(job, 2).exists()
 
 
 def test_a_run_does_not_fail_where_nothing_can_be_lent(job, monkeypatch):
@@ -528,7 +538,7 @@ def test_a_run_does_not_fail_where_nothing_can_be_lent(job, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(Path, "hardlink_to", full)
-    assert runner.work(trained(job, STAGES[:2]), quiet, never).status == "done"
+    assert work(trained(job, STAGES[:2]), quiet, never).status == "done"
     assert not list(job.cache.glob("stages/*"))
 
 
@@ -541,42 +551,38 @@ def test_an_estimate_counts_a_stage_once_and_not_where_it_is_on_file(job):
         trained(job, [*STAGES[:2], {"fit": {"use": "em.EM"}}]),
         trained(job, STAGES),
     ]
-    full = [runner.Cost((1.0, 2.0, 4.0)[: len(j.case.train)], 8.0) for j in jobs]
-    full[3] = runner.Cost((1.0, 2.0, None), 8.0)
-    left = [runner.stage_files(j, quiet, never) for j in jobs]
-    found = runner.net_costs([*full[:4], None], left, at_once=1)
+    full = [Cost((1.0, 2.0, 4.0)[: len(j.case.train)], 8.0) for j in jobs]
+    full[3] = Cost((1.0, 2.0, None), 8.0)
+    left = [stage_files(j, quiet, never) for j in jobs]
+    found = net_costs([*full[:4], None], left, at_once=1)
     assert [c.stages for c in found[:4]] == [(1.0,), (0, 2.0), (1.0, 2.0, 4.0), (0, 0, None)]
     assert [c.evaluate for c in found[:4]] == [8.0] * 4
     assert found[4] is None
-    side_by_side = runner.net_costs(full, left, at_once=2)  # the second begins with the first
+    side_by_side = net_costs(full, left, at_once=2)  # the second begins with the first
     assert [c.stages for c in side_by_side[:2]] == [(1.0,), (1.0, 2.0)]
     assert [c.stages for c in side_by_side[3:]] == [(0, 0, None), (0, 0, 4.0)]
-    runner.work(jobs[1], quiet, never)
-    left = [runner.stage_files(j, quiet, never) for j in jobs[:2]]
-    found = runner.net_costs(full[:2], left, at_once=2)
+    work(jobs[1], quiet, never)
+    left = [stage_files(j, quiet, never) for j in jobs[:2]]
+    found = net_costs(full[:2], left, at_once=2)
     assert [c.stages for c in found] == [(0.0,), (0.0, 0.0)]
 
 
 def test_an_estimate_knows_the_stages_of_workers_with_other_threads(job):
     """Their names hold the number of threads; the process that plans has its own."""
-    from hwbench import cli
 
     jobs = [trained(job, STAGES[:1]), trained(job, STAGES[:2])]
-    executor = cli.make_executor("local", 1, torch.get_num_threads() + 1)
-    assert [done.outcome.status for done in executor.map("hwbench.runner:work", jobs[:1])] == [
+    executor = executors.make("local", 1, torch.get_num_threads() + 1)
+    assert [done.outcome.status for done in executor.map("hwbench.runner.work:work", jobs[:1])] == [
         "done"
     ]
-    found = cli.estimate(jobs, executor, 1, fetched=True)
+    found = estimate(jobs, executor, 1, True, Observer())
     assert [cost.stages[0] for cost in found] == [0, 0]
     assert found[1].stages[1] > 0
 
 
 def test_an_estimate_tells_of_an_evaluation_that_cannot_work(job, monkeypatch):
     """Before the training that it would come after."""
-    from hwbench import cli
 
-    said = io.StringIO()
-    monkeypatch.setattr(cli, "err", Console(file=said, width=400))
     bad = failing(
         job,
         data={"use": "digits.Digits", "pixels": "grey"},
@@ -584,12 +590,16 @@ def test_an_estimate_tells_of_an_evaluation_that_cannot_work(job, monkeypatch):
         train=[{"rule": {"use": "contrastive.ContrastiveDivergence"}, "epochs": 1}],
         evaluate=[{"use": "completion.BoltzmannCompletion", "size": [16, 8]}],
     )
-    left, right = cli.estimate([bad, job], cli.make_executor("inline", 1, 1), 1, fetched=True)
+    told = []
+    observer = Observer()
+    monkeypatch.setattr(observer, "trial_failed", lambda *news: told.append(news))
+    left, right = estimate([bad, job], executors.make("inline", 1, 1), 1, True, observer)
     assert left is None
     assert right.total > 0
-    (line,) = said.getvalue().splitlines()
-    assert line.startswith(f"warning: {bad.case.label}: a first look at it ends in ValueError: ")
-    assert "of 64 units are not of 16 x 8" in line
+    ((case, reason),) = told
+    assert case == bad.case
+    assert reason.startswith("ValueError: ")
+    assert "of 64 units are not of 16 x 8" in reason
 
 
 @pytest.mark.parametrize("fetched", [True, False])
@@ -597,31 +607,31 @@ def test_a_case_without_its_data_costs_nothing_once_they_could_not_be_had(
     job, monkeypatch, fetched
 ):
     """Before, its cost is not known."""
-    from hwbench import cli
 
     other = failing(job, data={"use": "mnist.MNIST", "pixels": "fixed"})
-    monkeypatch.setattr(runner, "is_here", lambda data: data["use"] != "mnist.MNIST")
-    executor = cli.make_executor("inline", 1, 1)
-    here, gone = cli.estimate([job, other], executor, 1, fetched)
+    is_here = "hwbench.runner.campaign.is_here"
+    monkeypatch.setattr(is_here, lambda data: data["use"] != "mnist.MNIST")
+    executor = executors.make("inline", 1, 1)
+    here, gone = estimate([job, other], executor, 1, fetched, Observer())
     assert here.total > 0
-    assert gone == (runner.Cost((0.0,), 0.0) if fetched else None)
+    assert gone == (Cost((0.0,), 0.0) if fetched else None)
 
 
 def test_a_stage_that_was_not_finished_is_not_lent(job):
     news = []
     first = trained(job, STAGES[:2])
-    assert runner.work(first, news.append, lambda: len(news) >= 4).status == "interrupted"
+    assert work(first, news.append, lambda: len(news) >= 4).status == "interrupted"
     assert {item["stage"] for item in news} == {0, 1}
-    assert runner.stage_file(first, 1).exists()
-    assert not runner.stage_file(first, 2).exists()
+    assert stage_file(first, 1).exists()
+    assert not stage_file(first, 2).exists()
 
 
 def test_a_broken_file_of_a_stage_is_trained_anew(folder, job):
-    expected = runner.work(trained(job, STAGES[:2]), quiet, never).metrics
+    expected = work(trained(job, STAGES[:2]), quiet, never).metrics
     again = dataclasses.replace(trained(job, STAGES[:2]), results=folder / "again")
     for stages in (1, 2):
-        runner.stage_file(again, stages).write_bytes(b"cut off")
-    assert runner.work(again, quiet, never).metrics == expected
+        stage_file(again, stages).write_bytes(b"cut off")
+    assert work(again, quiet, never).metrics == expected
 
 
 @pytest.mark.slow
@@ -639,34 +649,34 @@ def test_layers_of_moving_images_resume_where_they_were(folder, job, stop_after)
         train=[*stages, {"fit": {"use": "supervised.Backpropagation", "epochs": 1}}],
         evaluate=[{"use": "classification.ErrorRate"}],
     )
-    whole = runner.Job(deep.case, folder / "w", folder / "wc", "cpu")
-    expected = runner.work(whole, quiet, never).metrics
+    whole = Job(deep.case, folder / "w", folder / "wc", "cpu")
+    expected = work(whole, quiet, never).metrics
     news = []
-    assert runner.work(deep, news.append, lambda: len(news) >= stop_after).status == "interrupted"
-    assert runner.work(deep, quiet, never).metrics == expected
+    assert work(deep, news.append, lambda: len(news) >= stop_after).status == "interrupted"
+    assert work(deep, quiet, never).metrics == expected
 
 
 def test_methods_of_a_table_see_the_same_test_points(folder, spec):
     """Rows pair by seed: the same held-out points, although their models differ."""
     found = []
     for case in cases(spec, "full")[:2]:
-        built = pipeline.construct(case, runner.pick_device("cpu"))
+        built = pipeline.construct(case, pick_device("cpu"))
         found.append(built.splits.test.values)
     assert (found[0] == found[1]).all()
 
 
 def test_interrupted_is_raised_by_a_fit_that_is_stopped(job, monkeypatch):
     with pytest.raises(Interrupted):
-        runner.run_case(job, quiet, lambda: True)
+        run_case(job, quiet, lambda: True)
 
 
 def test_an_unknown_device_is_one_message():
-    with pytest.raises(build.BuildError, match="device 'cuda:99' cannot be used"):
-        runner.pick_device("cuda:99")
+    with pytest.raises(BuildError, match="device 'cuda:99' cannot be used"):
+        pick_device("cuda:99")
 
 
 def test_curves_are_thinned_but_keep_their_ends():
     points = [[float(i), math.sin(i)] for i in range(1000)]
-    thin = runner._thin(points)
+    thin = result_.thin(points)
     assert len(thin["x"]) == 200
     assert (thin["x"][0], thin["x"][-1]) == (0.0, 999.0)

@@ -11,8 +11,8 @@ import yaml
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from hwbench import build
 from hwbench import spec as sp
+from hwbench.build import BuildError, make
 from hwbench.spec import (
     Located,
     Published,
@@ -24,6 +24,7 @@ from hwbench.spec import (
     row_name,
     variants,
 )
+from hwbench.spec import document as yaml_document
 
 TABLE = """
 id: demo/table
@@ -300,8 +301,8 @@ def test_a_data_set_that_is_no_name_is_a_mistake_and_no_crash(tmp_path, value):
     document["rows"][2]["data"] = {"use": value}
     path = write(tmp_path, yaml.safe_dump(document))
     case = next(c for c in cases(load(path), "full") if c.data["use"] == value)
-    with pytest.raises(build.BuildError, match="a data block needs `use`, the name of a class"):
-        build.make("data", case.data)
+    with pytest.raises(BuildError, match="a data block needs `use`, the name of a class"):
+        make("data", case.data)
 
 
 # --- values ---------------------------------------------------------------------------------------
@@ -352,10 +353,10 @@ def test_a_printed_number_lies_within_its_rounding(digits, places):
     assert found.rounding == pytest.approx(0.5 * 10.0**-places)
 
 
-@pytest.mark.parametrize("loader", [yaml.SafeLoader, sp._Loader])
+@pytest.mark.parametrize("loader", [yaml.SafeLoader, yaml_document.Loader])
 def test_scalars_are_words_unless_plainly_numbers(tmp_path, monkeypatch, loader):
     """No surprises of YAML 1.1: 1e-3 is a number; on, 1:30, a date and what is quoted are words."""
-    monkeypatch.setattr(sp, "_Loader", loader)
+    monkeypatch.setattr(yaml_document, "Loader", loader)
     path = tmp_path / "x.yaml"
     path.write_text(
         "a: 1e-3\nb: on\nc: 1:30\nd: 2020-01-31\ne: '5'\nf: true\ng: null\nh: .5e1\n"

@@ -136,15 +136,15 @@ def test_a_worker_that_saves_its_state_is_heard_out_and_not_waited_for(monkeypat
 
 SCRIPT = """
 import sys
-from hwbench import cli
 from hwbench.executors.local import LocalExecutor
+from hwbench.runner.campaign import Observer, interruptible
 
 executor = LocalExecutor(2)
 
 def listen(index, news):
     print(news["running"], flush=True)
 
-with cli.interruptible(executor):
+with interruptible(executor, Observer()):
     for done in executor.map("executor_functions:never_stop", range(2), listen):
         print("done", done)
 """

@@ -8,10 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hwbench.compare import ClaimOutcome, ClaimPart, Comparison, Interval, RowOutcome
-from hwbench.report import figures
+from hwbench.report.figures import pictures
+from hwbench.report.figures.canvas import Picture
 from hwbench.spec import Spec, load, variants
 from hwbench.store import Result, Store, StoredCurve, StoredMetric
+from hwbench.verdict.outcome import ClaimOutcome, ClaimPart, Comparison, RowOutcome
+from hwbench.verdict.statistics import Interval
 
 TABLE = """
 title: Average test log-likelihood of IWAE and IWAER
@@ -314,5 +316,5 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> Example:
 
 
 @pytest.fixture(scope="session")
-def drawn(example: Example) -> list[figures.Picture]:
-    return figures.pictures(example.comparison, example.store)
+def drawn(example: Example) -> list[Picture]:
+    return pictures(example.comparison, example.store)

@@ -10,7 +10,24 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from hwbench.report import figures, tables
+from hwbench.report.figures import forest as forest_
+from hwbench.report.figures import pictures
+from hwbench.report.figures.canvas import Picture, new_figure, restyled, style
+from hwbench.report.figures.curves import average_curve, curve_lines, curve_picture
+from hwbench.report.figures.forest import JUDGED, difference_of, exported, forest_figure
+from hwbench.report.figures.images import (
+    UNSEEN,
+    image_grid,
+    images_picture,
+    stored_images,
+    strip_pixels,
+    strips_of,
+)
+from hwbench.report.figures.lines import Line, draw_lines, line_plot, looks
+from hwbench.report.figures.rows import row_lines, rows_picture
+from hwbench.report.numbers import count
+from hwbench.report.typography import NO_BREAK
+from hwbench.report.words import ROW_VERDICTS, label
 from hwbench.spec import Figure, Published
 from hwbench.store import StoredCurve
 
@@ -22,21 +39,21 @@ def test_average_over_seeds_is_taken_where_all_seeds_have_a_value():
         StoredCurve(x=[1, 2, 3], y=[1.0, 4.0, 9.0]),
         StoredCurve(x=[1, 2], y=[3.0, 4.0]),  # stopped early
     ]
-    x, y, se = figures._average(curves)
+    x, y, se = average_curve(curves)
     assert x.tolist() == [1, 2]
     assert y.tolist() == [2.0, 4.0]
     assert se.tolist() == pytest.approx([1.0, 0.0])  # sd of (1, 3) is √2; over √2 seeds it is 1
 
 
 def test_one_seed_keeps_its_own_standard_error():
-    x, y, se = figures._average([StoredCurve(x=[5, 1], y=[2.0, 1.0], se=[0.2, 0.1])])
+    x, y, se = average_curve([StoredCurve(x=[5, 1], y=[2.0, 1.0], se=[0.2, 0.1])])
     assert (x.tolist(), y.tolist(), se.tolist()) == ([1, 5], [1.0, 2.0], [0.1, 0.2])
 
 
 def test_image_grid_places_pixels_exactly():
     samples = np.zeros((5, 6), dtype=np.float32)
     samples[4] = [0, 0.2, 0.4, 0.6, 0.8, 1.0]
-    grid = figures.image_grid(samples, height=2, width=3)
+    grid = image_grid(samples, height=2, width=3)
     assert grid.shape == (2 * 3 + 1, 3 * 4 + 1)  # three columns, two lines, gaps of one
     assert grid[4:6, 5:8].tolist() == [[0, 51, 102], [153, 204, 255]]
     assert grid[0].tolist() == [115] * 13
@@ -45,15 +62,15 @@ def test_image_grid_places_pixels_exactly():
 @pytest.mark.parametrize(("top", "white"), [(1, 255), (255, 255)])
 def test_image_grid_reads_binary_and_grey_bytes(top, white):
     samples = np.array([[0, top], [top, 0]], dtype=np.uint8)
-    assert figures.image_grid(samples, 1, 2)[1, 1:3].tolist() == [0, white]
+    assert image_grid(samples, 1, 2)[1, 1:3].tolist() == [0, white]
 
 
 def test_image_grid_refuses_what_is_no_image():
     with pytest.raises(ValueError, match=r"\(5, 6\) are not images of 2 x 2"):
-        figures.image_grid(np.zeros((5, 6)), 2, 2)
+        image_grid(np.zeros((5, 6)), 2, 2)
 
 
-def test_every_kind_of_picture_is_drawn(drawn: list[figures.Picture]):
+def test_every_kind_of_picture_is_drawn(drawn: list[Picture]):
     places = [p.place for p in drawn]
     assert places.count("forest") == 1
     assert places.count("figures") == 2
@@ -63,17 +80,17 @@ def test_every_kind_of_picture_is_drawn(drawn: list[figures.Picture]):
     assert all(p.data and p.alt for p in drawn)
 
 
-def test_forest_shows_every_row_and_verdict(example: Example, drawn: list[figures.Picture]):
+def test_forest_shows_every_row_and_verdict(example: Example, drawn: list[Picture]):
     forest = drawn[0]
     text = forest.data.decode()
     for outcome in example.comparison.rows:
-        assert f"{tables.ROW_VERDICTS[outcome.verdict].symbol} {outcome.verdict}" in text
-        assert f"{tables.label(outcome.row.at)}: published" in forest.alt
+        assert f"{ROW_VERDICTS[outcome.verdict].symbol} {outcome.verdict}" in text
+        assert f"{label(outcome.row.at)}: published" in forest.alt
 
 
 def test_judged_rows_are_never_cut_off(example: Example):
-    rows = [o for o in example.comparison.rows if o.verdict in figures.JUDGED]
-    reach = figures._reach(example.comparison.rows)
+    rows = [o for o in example.comparison.rows if o.verdict in JUDGED]
+    reach = forest_.reach(example.comparison.rows)
     assert all(abs(end) <= reach for o in rows for end in (o.interval.low, o.interval.high))
     far = example.comparison.rows[3]  # incomparable, 3.8 nats away
     assert far.difference > reach
@@ -84,12 +101,12 @@ def test_a_stand_in_has_no_distance_from_print(example: Example):
     result = rows[1].results[0]
     case = result.case.model_copy(update={"stands_in_for": "mnist.MNIST"})
     away = replace(rows[1], results=[result.model_copy(update={"case": case})], difference=70.3)
-    assert figures._difference(rows[1]) == pytest.approx(-0.668)
-    assert figures._difference(away) is None
-    assert figures._reach([away]) == 0
+    assert difference_of(rows[1]) == pytest.approx(-0.668)
+    assert difference_of(away) is None
+    assert forest_.reach([away]) == 0
     comparison = replace(example.comparison, rows=[away])
-    with figures.style():
-        figure = figures.forest_figure(comparison)
+    with style():
+        figure = forest_figure(comparison)
     assert len(figure.axes) == 1  # no panel of differences
     assert [t.get_text() for t in figure.legends[0].texts] == [
         "published",
@@ -99,15 +116,15 @@ def test_a_stand_in_has_no_distance_from_print(example: Example):
 
 def test_a_curve_no_result_has_is_said_to_be_missing(example: Example):
     wanted = Figure(title="Gradient bias", kind="curve", curve="bias")
-    picture = figures._curve_picture(example.comparison, "name", "bias", wanted, "figures")
+    picture = curve_picture(example.comparison, "name", "bias", wanted, "figures")
     assert picture.data == b""
     assert picture.caption == "No result has the curve bias yet."
 
 
 def test_a_negated_curve_is_turned_round_with_the_same_error(example: Example):
     wanted = Figure(title="NLL against K", kind="curve", curve="k_curve", negate=True)
-    turned = figures._curve_lines(example.comparison, "k_curve", wanted)
-    plain = figures._curve_lines(example.comparison, "k_curve", None)
+    turned = curve_lines(example.comparison, "k_curve", wanted)
+    plain = curve_lines(example.comparison, "k_curve", None)
     assert len(turned) == len(plain) > 0
     for a, b in zip(turned, plain, strict=True):
         assert a.y.tolist() == (-b.y).tolist()
@@ -132,13 +149,13 @@ def test_a_k_curve_has_what_was_published_at_its_ends(example: Example, metric, 
         example.comparison, rows=rows, spec=example.spec.model_copy(update={"metric": metric})
     )
     wanted = Figure(title="K", kind="curve", curve="k_curve", negate=negate)
-    lines = figures._curve_lines(comparison, "k_curve", wanted)
+    lines = curve_lines(comparison, "k_curve", wanted)
     up = -1.0 if negate else 1.0
     assert lines[0].published == [(2000.0, up * -95.182, 0.1), (1.0, up * -99.5, None)]
     assert lines[1].published == [(2000.0, up * -94.346, 0.1)]
     assert [bool(line.published) for line in lines] == [True] * 7 + [False]  # printed nowhere
     assert all((up * line.y < 0).all() for line in lines)
-    picture = figures._curve_picture(comparison, "name", "k_curve", wanted, "figures")
+    picture = curve_picture(comparison, "name", "k_curve", wanted, "figures")
     assert b"open: published" in picture.data
     assert picture.caption.endswith(
         "Open markers are published numbers, each at the end of its curve; "
@@ -152,31 +169,29 @@ def test_a_k_curve_on_other_data_or_of_another_metric_has_nothing_published(exam
     result = rows[1].results[0]
     case = result.case.model_copy(update={"stands_in_for": "mnist.MNIST"})
     rows[1] = replace(rows[1], results=[result.model_copy(update={"case": case})])
-    lines = figures._curve_lines(replace(example.comparison, rows=rows), "k_curve", wanted)
+    lines = curve_lines(replace(example.comparison, rows=rows), "k_curve", wanted)
     assert [bool(line.published) for line in lines[:3]] == [True, False, True]
     errors = replace(
         example.comparison, spec=example.spec.model_copy(update={"metric": "active_units"})
     )
-    assert not any(line.published for line in figures._curve_lines(errors, "k_curve", wanted))
-    plain = figures._curve_lines(example.comparison, "k_curve", None)
+    assert not any(line.published for line in curve_lines(errors, "k_curve", wanted))
+    plain = curve_lines(example.comparison, "k_curve", None)
     assert not any(line.published for line in plain)
     other = Figure(title="epochs", kind="curve", curve="validation/bound")
     assert not any(line.published for line in
-                   figures._curve_lines(example.comparison, "validation/bound", other))  # fmt: skip
+                   curve_lines(example.comparison, "validation/bound", other))  # fmt: skip
 
 
 def test_published_points_have_the_colour_of_their_series_and_are_open(example: Example):
     from matplotlib.colors import to_hex
 
     wanted = Figure(title="K", kind="curve", curve="k_curve")
-    (line,) = figures._curve_lines(
+    (line,) = curve_lines(
         replace(example.comparison, rows=example.comparison.rows[:1]), "k_curve", wanted
     )
-    with figures.style():
-        axes = figures._figure(2.0).subplots()
-        figures._draw_lines(
-            axes, [line], figures.looks([line]), marks=True, bars=False, dodge=False
-        )
+    with style():
+        axes = new_figure(2.0).subplots()
+        draw_lines(axes, [line], looks([line]), marks=True, bars=False, dodge=False)
         measured, published = axes.lines[0], axes.lines[1]
     assert published.get_xydata().tolist() == [[2000.0, -95.182]]
     assert to_hex(published.get_markeredgecolor()) == to_hex(measured.get_color())
@@ -189,7 +204,7 @@ def test_nothing_measured_leaves_the_published_numbers(example: Example):
         replace(o, results=[], profile=None, mean=None, sd=None, difference=None, interval=None)
         for o in example.comparison.rows
     ]
-    found = figures.pictures(replace(example.comparison, rows=rows, claims=[]), example.store)
+    found = pictures(replace(example.comparison, rows=rows, claims=[]), example.store)
     assert [p.place for p in found] == ["forest", "figures", "figures"]
     assert found[1].caption == "Nothing measured yet. Open markers are published numbers."
 
@@ -210,9 +225,9 @@ def test_nothing_measured_leaves_the_published_numbers(example: Example):
 def test_a_figure_of_rows_says_its_seeds_and_samples(example: Example, seeds, metric, caption):
     rows = [replace(o, results=o.results[:seeds]) for o in example.comparison.rows]
     wanted = example.spec.figures[0].model_copy(update={"metric": metric})
-    picture = figures._rows_picture(replace(example.comparison, rows=rows), "name", wanted)
+    picture = rows_picture(replace(example.comparison, rows=rows), "name", wanted)
     start, *_ = picture.caption.partition(" Open markers")
-    assert start.replace(tables.NO_BREAK, " ") == caption
+    assert start.replace(NO_BREAK, " ") == caption
 
 
 def test_numeric_coordinate_and_single_group(tmp_path: Path):
@@ -221,7 +236,7 @@ def test_numeric_coordinate_and_single_group(tmp_path: Path):
         "index: [data, pixels], columns: method", "index: [method, pixels, data]"
     )
     found = make_example(tmp_path, text)
-    lines, ticks = figures._row_lines(found.comparison, found.spec.figures[0])
+    lines, ticks = row_lines(found.comparison, found.spec.figures[0])
     assert ticks == ["IWAE", "IWAER", "IWAER_rec"]
     assert {line.name for line in lines} == {
         "MNIST, fixed", "MNIST, dynamic", "MNIST, grey", "Omniglot, dynamic", "Omniglot, fixed",
@@ -234,12 +249,12 @@ def test_numeric_coordinate_and_single_group(tmp_path: Path):
 
 def test_a_logarithmic_axis_has_plain_numbers():
     x = np.array([1.0, 10.0])
-    line = figures.Line("bias", "", "bias", x, np.array([0.03, 4000.0]))
-    with figures.style():
-        svg, _ = figures._line_plot([line], "K", "norm", log_x=True, log_y=True)
+    line = Line("bias", "", "bias", x, np.array([0.03, 4000.0]))
+    with style():
+        svg, _ = line_plot([line], "K", "norm", log_x=True, log_y=True)
     assert b"mathdefault" not in svg
     assert b">0.1<" in svg
-    assert tables.count(1000).encode() in svg
+    assert count(1000).encode() in svg
 
 
 def test_labels_are_text_and_never_mathematics(tmp_path: Path):
@@ -248,17 +263,17 @@ def test_labels_are_text_and_never_mathematics(tmp_path: Path):
         "title: Importance bound", f"title: '{hostile}'\n    x_label: '{hostile}'\n    #"
     )
     found = make_example(tmp_path, text)
-    with figures.style():
+    with style():
         wanted = found.spec.figures[1]
-        picture = figures._curve_picture(found.comparison, "name", wanted.curve, wanted, "figures")
+        picture = curve_picture(found.comparison, "name", wanted.curve, wanted, "figures")
     assert r"$\frac{&lt;b&gt;&amp;" in picture.data.decode()
 
 
-def test_restyled_svgs_are_well_formed_and_share_no_id(drawn: list[figures.Picture]):
+def test_restyled_svgs_are_well_formed_and_share_no_id(drawn: list[Picture]):
     ids: list[str] = []
     for picture in drawn:
         if picture.kind == "svg":
-            text = figures.restyled(picture.data, picture.name, "serif")
+            text = restyled(picture.data, picture.name, "serif")
             root = ElementTree.fromstring(text)
             own = [e.attrib["id"] for e in root.iter() if "id" in e.attrib]
             ids += own
@@ -271,7 +286,7 @@ def test_restyled_svgs_are_well_formed_and_share_no_id(drawn: list[figures.Pictu
 
 
 def test_exported_picture_stands_alone(example: Example):
-    files = figures.exported(replace(example.comparison, rows=example.comparison.rows[:3]))
+    files = exported(replace(example.comparison, rows=example.comparison.rows[:3]))
     assert set(files) == {"svg", "png"}
     assert files["png"].startswith(b"\x89PNG")
     assert b"<text" not in files["svg"]  # outlined: needs no font
@@ -304,7 +319,7 @@ def completed(tmp_path: Path) -> Example:
 
 
 def test_images_that_all_rows_share_stand_once(completed: Example):
-    strips, results = figures._strips(completed.comparison, WANTED, completed.store)
+    strips, results = strips_of(completed.comparison, WANTED, completed.store)
     assert [strip.name for strip in strips] == [
         "original",
         "seen",
@@ -325,7 +340,7 @@ def test_images_of_other_points_are_not_shared(completed: Example):
     completed.store.path(last.case).unlink()
     arrays = {"original": np.zeros((2, 784), dtype=np.uint8)}
     completed.store.write(last, arrays)
-    strips, _ = figures._strips(completed.comparison, WANTED, completed.store)
+    strips, _ = strips_of(completed.comparison, WANTED, completed.store)
     names = [strip.name for strip in strips]
     assert "original" not in names
     assert names[-1] == "MNIST, fixed, IWAER_rec"
@@ -334,11 +349,11 @@ def test_images_of_other_points_are_not_shared(completed: Example):
 
 def test_strip_pixels_are_exact():
     images = np.array([[[0, 7], [255, -1]], [[1, 2], [3, 4]]], dtype=np.int16)
-    pixels = figures.strip_pixels(images)
+    pixels = strip_pixels(images)
     assert pixels.shape == (3, 6, 4)
-    assert pixels[:2, [0, 1, 3, 4], 0].tolist() == [[0, 7, 1, 2], [255, figures.UNSEEN[0], 3, 4]]
-    assert tuple(pixels[1, 1]) == figures.UNSEEN
-    assert len(set(figures.UNSEEN[:3])) > 1  # no grey
+    assert pixels[:2, [0, 1, 3, 4], 0].tolist() == [[0, 7, 1, 2], [255, UNSEEN[0], 3, 4]]
+    assert tuple(pixels[1, 1]) == UNSEEN
+    assert len(set(UNSEEN[:3])) > 1  # no grey
     assert (pixels[2, :, 3] == 0).all()  # gaps are clear
     assert (pixels[:2, [0, 1, 3, 4], 3] == 255).all()
 
@@ -346,8 +361,8 @@ def test_strip_pixels_are_exact():
 def test_images_are_drawn_and_told(completed: Example):
     spec = completed.spec.model_copy(update={"figures": [WANTED]})
     comparison = replace(completed.comparison, spec=spec)
-    picture = next(p for p in figures.pictures(comparison, completed.store) if p.place == "figures")
-    root = ElementTree.fromstring(figures.restyled(picture.data, picture.name, "serif"))
+    picture = next(p for p in pictures(comparison, completed.store) if p.place == "figures")
+    root = ElementTree.fromstring(restyled(picture.data, picture.name, "serif"))
     assert sum(element.tag.endswith("}image") for element in root.iter()) == 6
     text = "".join(root.itertext())
     assert "original" in text
@@ -360,7 +375,7 @@ def test_images_are_drawn_and_told(completed: Example):
 
 
 def test_images_no_result_has_are_said_to_be_missing(example: Example):
-    picture = figures._images_picture(example.comparison, "name", WANTED, example.store)
+    picture = images_picture(example.comparison, "name", WANTED, example.store)
     assert (picture.data, picture.caption) == (b"", "No result has these images yet.")
 
 
@@ -369,17 +384,17 @@ def test_arrays_of_another_size_are_no_images(completed: Example):
     completed.store.path(result.case).unlink()
     completed.store.write(result, {"original": np.zeros((2, 700), dtype=np.uint8)})
     outcome = replace(completed.comparison.rows[0], results=[result])
-    assert figures._stored_images(outcome, ["original"], completed.store) is None
+    assert stored_images(outcome, ["original"], completed.store) is None
 
 
 def test_a_choice_over_candidates_is_no_learning_curve(tmp_path: Path):
     example = make_example(tmp_path)
     row = example.comparison.rows[0]
-    before = figures._curve_lines(example.comparison, "train/objective", None)
+    before = curve_lines(example.comparison, "train/objective", None)
     for result in row.results:
         result.curves["chosen/k"] = StoredCurve(x=[1.0], y=[3.0])
-    after = figures._curve_lines(example.comparison, "train/objective", None)
+    after = curve_lines(example.comparison, "train/objective", None)
     assert [line.name for line in after] == [line.name for line in before][1:]
     wanted = Figure(title="Choice", kind="curve", curve="train/objective")
-    asked = figures._curve_lines(example.comparison, "train/objective", wanted)
+    asked = curve_lines(example.comparison, "train/objective", wanted)
     assert len(asked) == len(before)

@@ -13,7 +13,13 @@ from pathlib import Path
 import pytest
 import typst
 
-from hwbench.report import figures, html, pdf, render, tables
+from hwbench.report import figures, render
+from hwbench.report.figures.canvas import Picture
+from hwbench.report.figures.forest import exported
+from hwbench.report.formats import html, pdf
+from hwbench.report.section import make_section
+from hwbench.report.typography import FIGURE_SPACE, NARROW_SPACE
+from hwbench.report.words import CLAIM_VERDICTS, ROW_VERDICTS, sentence
 
 from .conftest import TABLE, Example, make_example
 
@@ -131,11 +137,11 @@ def test_page_is_accessible(page: Page):
 
 def test_page_shows_every_verdict_in_words(page: Page, example: Example):
     text = " ".join(page.text.split())
-    for verdict, meaning in [*tables.ROW_VERDICTS.items(), *tables.CLAIM_VERDICTS.items()]:
+    for verdict, meaning in [*ROW_VERDICTS.items(), *CLAIM_VERDICTS.items()]:
         assert f"{meaning.symbol} {verdict}" in text
         assert meaning.text in text
     for outcome in example.comparison.rows:
-        assert tables.sentence(outcome.reason) in text
+        assert sentence(outcome.reason) in text
 
 
 def test_page_says_what_a_sceptic_asks(page: Page):
@@ -158,7 +164,7 @@ def test_page_says_what_a_sceptic_asks(page: Page):
         "A. Author. Importance weighting.",
         "Also on file: gradient_norm.",
     ):
-        assert said in text.replace(tables.NARROW_SPACE, " ").replace(tables.FIGURE_SPACE, ""), said
+        assert said in text.replace(NARROW_SPACE, " ").replace(FIGURE_SPACE, ""), said
 
 
 def test_figures_of_the_page_follow_its_colour_scheme(reports: Path):
@@ -191,7 +197,7 @@ def test_smoke_cannot_be_missed(hostile: tuple[Example, Path]):
 def test_text_of_a_spec_stays_text_in_the_pdf(hostile: tuple[Example, Path], tmp_path: Path):
     found, folder = hostile
     assert (folder / "report.pdf").read_bytes().startswith(b"%PDF-")
-    section = tables.section(found.comparison)
+    section = make_section(found.comparison)
     source = pdf.write_source(
         tmp_path, [section], [figures.pictures(found.comparison, found.store)]
     )
@@ -216,20 +222,18 @@ def test_pdf_holds_selectable_text_and_no_system_font(reports: Path):
     assert fonts <= {b"LibertinusSerif", b"DejaVuSansMono"}
 
 
-def test_same_results_give_the_same_bytes(
-    example: Example, drawn: list[figures.Picture], reports: Path
-):
-    section = tables.section(example.comparison, PAPERS)  # and `drawn` was drawn another time
+def test_same_results_give_the_same_bytes(example: Example, drawn: list[Picture], reports: Path):
+    section = make_section(example.comparison, PAPERS)  # and `drawn` was drawn another time
     assert (reports / "index.html").read_bytes() == html.page([section], [drawn]).encode()
     assert (reports / "report.pdf").read_bytes() == pdf.document([section], [drawn])
-    for suffix, data in figures.exported(example.comparison).items():
+    for suffix, data in exported(example.comparison).items():
         file = reports / f"figures/iwaer-table1-published-vs-measured.{suffix}"
         assert file.read_bytes() == data
 
 
-def test_several_specs_get_an_index(example: Example, drawn: list[figures.Picture], tmp_path: Path):
+def test_several_specs_get_an_index(example: Example, drawn: list[Picture], tmp_path: Path):
     other = make_example(tmp_path, spec_id="other/table2", below="smoke")
-    sections = [tables.section(e.comparison) for e in (example, other)]
+    sections = [make_section(e.comparison) for e in (example, other)]
     page = Page(html.page(sections, [drawn, []]))
     assert page.wrong == []
     links = [a["href"] for a in page.all("a")]

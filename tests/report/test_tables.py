@@ -9,12 +9,23 @@ from pathlib import Path
 
 import pytest
 
-from hwbench.compare import Comparison, Interval, RowOutcome
-from hwbench.report import tables, to_json
+from hwbench.report.formats.json import to_json
+from hwbench.report.layout import grids
+from hwbench.report.notices import merged_warnings
+from hwbench.report.numbers import interval_text, p_text, with_error
+from hwbench.report.protocol import common_part, protocol_fields
+from hwbench.report.references import reference
+from hwbench.report.rows import facts
+from hwbench.report.section import make_section
+from hwbench.report.typography import FIGURE_SPACE, NARROW_SPACE, NONE, POINT_SPACE, aligned
+from hwbench.report.views import Reference
+from hwbench.report.words import below_full
+from hwbench.verdict.outcome import Comparison, RowOutcome
+from hwbench.verdict.statistics import Interval
 
 from .conftest import TABLE, Example, make_example
 
-PAD = tables.FIGURE_SPACE
+PAD = FIGURE_SPACE
 
 
 @pytest.mark.parametrize(
@@ -26,18 +37,18 @@ PAD = tables.FIGURE_SPACE
         (1234.5, 27.4, "1234 ± 27"),
         (-95.18234, None, "−95.182"),
         (-95.18234, 0.0, "−95.182 ± 0.000"),  # equal seeds: their error is zero, and said
-        (float("nan"), 0.1, tables.NONE),
-        (None, None, tables.NONE),
+        (float("nan"), 0.1, NONE),
+        (None, None, NONE),
     ],
 )
 def test_numbers_stop_at_the_second_digit_of_their_error(value, error, text):
-    assert tables.with_error(value, error) == text
+    assert with_error(value, error) == text
 
 
 def test_interval_shows_two_digits_of_its_half_width():
-    assert tables.interval_text(Interval(-0.4321, 0.0123)) == "[−0.43, +0.01]"
-    assert tables.interval_text(Interval(float("-inf"), float("inf"))) == "[−∞, ∞]"
-    assert tables.interval_text(None) == ""
+    assert interval_text(Interval(-0.4321, 0.0123)) == "[−0.43, +0.01]"
+    assert interval_text(Interval(float("-inf"), float("inf"))) == "[−∞, ∞]"
+    assert interval_text(None) == ""
 
 
 @pytest.mark.parametrize(
@@ -51,21 +62,21 @@ def test_interval_shows_two_digits_of_its_half_width():
     ],
 )
 def test_p_values(p, text):
-    assert tables.p_text(p) == text
+    assert p_text(p) == text
 
 
 def test_aligned_numbers_have_their_points_in_one_column():
-    column = ["−95.182 ± 0.022", "−118.77", "≈85.5", "3 ± 10", "−9.5 ± 1.25", tables.NONE]
-    out = tables.aligned(column)
+    column = ["−95.182 ± 0.022", "−118.77", "≈85.5", "3 ± 10", "−9.5 ± 1.25", NONE]
+    out = aligned(column)
     points = {text.index(".") for text in out[:3]}
     assert len(points) == 1
     assert len({text.index("±") for text in (out[0], out[3], out[4])}) == 1
     for before, after in zip(column, out, strict=True):
-        assert after.replace(PAD, "").replace(tables.POINT_SPACE, "") == before
+        assert after.replace(PAD, "").replace(POINT_SPACE, "") == before
 
 
 def test_layout_follows_show_and_leaves_no_row_out(example: Example):
-    (grid,) = tables.grids(example.comparison)
+    (grid,) = grids(example.comparison)
     assert grid.index == ["data", "pixels"]
     assert grid.columns == ["IWAE", "IWAER", "IWAER_rec"]
     placed = [entry.row for line in grid.lines for cell in line.cells for entry in cell]
@@ -81,27 +92,27 @@ def test_layout_follows_show_and_leaves_no_row_out(example: Example):
 
 def test_rows_that_share_a_place_share_a_cell(tmp_path: Path):
     text = TABLE.replace("index: [data, pixels]", "index: data")
-    (grid,) = tables.grids(make_example(tmp_path, text).comparison)
+    (grid,) = grids(make_example(tmp_path, text).comparison)
     assert [len(cell) for cell in grid.lines[0].cells] == [3, 2, 1]
-    section = tables.section(make_example(tmp_path, text).comparison)
+    section = make_section(make_example(tmp_path, text).comparison)
     assert section.rows[0].rest == "fixed"
 
 
 def test_split_starts_a_table_per_value(tmp_path: Path):
     text = TABLE.replace("index: [data, pixels], columns: method", "index: pixels, split: data")
-    found = tables.grids(make_example(tmp_path, text).comparison)
+    found = grids(make_example(tmp_path, text).comparison)
     assert [g.caption for g in found] == ["MNIST", "Omniglot"]
     assert found[0].columns == ["log likelihood"]
 
 
 def test_likelihoods_carry_estimator_k_seeds_points_and_pixels(example: Example):
-    section = tables.section(example.comparison)
+    section = make_section(example.comparison)
     assert section.rows[1].facts == [
         "full profile",
         "5 seeds",
         "estimate",
         "K\u00a0=\u00a02000",
-        f"10{tables.NARROW_SPACE}000 test points",
+        f"10{NARROW_SPACE}000 test points",
         "fixed pixels",
     ]
     grey = section.rows[5]
@@ -117,20 +128,20 @@ def test_what_is_annealed_tells_its_chains(example: Example):
         r.model_copy(update={"diagnostics": r.diagnostics | {"log_z": 7.0}})
         for r in outcome.results
     ]
-    assert tables.facts(replace(outcome, results=annealed), "log_likelihood")["K"] == (
+    assert facts(replace(outcome, results=annealed), "log_likelihood")["K"] == (
         "2000 annealing chains"
     )
 
 
 def test_missing_and_failed_rows_stay_with_their_reason(example: Example):
-    rows = tables.section(example.comparison).rows
+    rows = make_section(example.comparison).rows
     lost = [r for r in rows if r.verdict in ("missing", "failed")]
     assert len(lost) == 3
-    assert all(r.measured == tables.NONE and len(r.reason) > 20 for r in lost)
+    assert all(r.measured == NONE and len(r.reason) > 20 for r in lost)
 
 
 def test_every_row_and_claim_is_counted_and_the_worst_comes_first(example: Example):
-    section = tables.section(example.comparison)
+    section = make_section(example.comparison)
     rows, claims = example.comparison.rows, example.comparison.claims
     assert {t.verdict: t.number for t in section.tally} == Counter(o.verdict for o in rows)
     assert section.tally[0].verdict == "worse"
@@ -140,11 +151,11 @@ def test_every_row_and_claim_is_counted_and_the_worst_comes_first(example: Examp
         (1, "missing", ""),
         (1, "undecided", "at quick"),
     ]
-    assert [c.at for c in section.claims] == [tables.below_full(c) for c in claims]
+    assert [c.at for c in section.claims] == [below_full(c) for c in claims]
 
 
 def test_origin_and_source_of_published_numbers_are_said(example: Example):
-    rows = tables.section(example.comparison).rows
+    rows = make_section(example.comparison).rows
     assert rows[0].origin == "from document"
     assert rows[7].origin == "from memory, confidence high"
     assert rows[6].source == "−118.771 ± 0.035 in the original source; judged against the source"
@@ -153,7 +164,7 @@ def test_origin_and_source_of_published_numbers_are_said(example: Example):
 
 
 def test_protocol_says_once_what_rows_share(example: Example):
-    section = tables.section(example.comparison)
+    section = make_section(example.comparison)
     fields = dict(section.protocol)
     assert fields["rule"] == "bounds.IWAE(k = 25)"
     assert fields["model"] == "vae.VAE(latent = 20, hidden = [400])"
@@ -170,7 +181,7 @@ def test_a_stand_in_is_named_in_the_protocol(example: Example):
     away = case.model_copy(
         update={"stands_in_for": "mnist.MNIST", "data": {"use": "digits.Digits"}}
     )
-    fields = tables.protocol_fields(away)
+    fields = protocol_fields(away)
     assert fields["standing in for"] == "mnist.MNIST"
     assert fields["pixels"] == "not applicable"
 
@@ -182,7 +193,7 @@ def test_stages_are_told_apart(tmp_path: Path):
 """
     start, end = TABLE.index("train:"), TABLE.index("  evaluate:")
     example = make_example(tmp_path, TABLE[:start] + stages + TABLE[end:])
-    fields = dict(tables.section(example.comparison).protocol)
+    fields = dict(make_section(example.comparison).protocol)
     assert fields["stage 1: epochs"] == "3"
     assert fields["stage 1: schedule"] == "{anneal: 0.1}"
     assert fields["stage 2: rule"] == "bounds.IWAE(k = 50)"
@@ -190,9 +201,9 @@ def test_stages_are_told_apart(tmp_path: Path):
 
 def test_only_named_blocks_have_a_common_part():
     schedules = [{"anneal": 0.1, "lr": {"0": 0.1}}, {"anneal": 0.2, "lr": {"0": 0.1}}]
-    assert tables.common_part(schedules) is None
-    assert tables.common_part([{"use": "a.A"}, {"use": "b.B"}]) is None
-    assert tables.common_part([{"use": "a.A", "k": 1}, None]) is None
+    assert common_part(schedules) is None
+    assert common_part([{"use": "a.A"}, {"use": "b.B"}]) is None
+    assert common_part([{"use": "a.A", "k": 1}, None]) is None
 
 
 def test_results_of_one_machine_stand_together_whatever_their_commits(example: Example):
@@ -200,14 +211,14 @@ def test_results_of_one_machine_stand_together_whatever_their_commits(example: E
     first, *rest = rows[0].results
     changed = first.model_copy(update={"commit": "fedcba9", "plugins": ["mine"]})
     rows[0] = replace(rows[0], results=[changed, *rest])
-    (machine,) = tables.section(replace(example.comparison, rows=rows)).machines
+    (machine,) = make_section(replace(example.comparison, rows=rows)).machines
     assert dict(machine)["results"] == "34"
     assert dict(machine)["commit"] == "fedcba9 (1), 0123abc (33)"
     assert dict(machine)["plugins"] == "mine"
 
 
 def test_warnings_of_a_kind_are_one_with_their_rows_seeds_and_range(example: Example):
-    assert tables._warnings(example.comparison) == [
+    assert merged_warnings(example.comparison) == [
         "results of 2 files were skipped",
         "MNIST, dynamic, IWAE (seeds 0, 1): k̂ above 0.7 for 3 of 1000 images",
     ]
@@ -224,7 +235,7 @@ def test_warnings_of_a_kind_are_one_with_their_rows_seeds_and_range(example: Exa
     rows[3] = warn(rows[3], [""] * 5)
     changed = [f"MNIST/fixed/{m}: the code has changed" for m in ("IWAE", "IWAER")]
     comparison = replace(example.comparison, rows=rows, warnings=[*changed, "3 files", "4 files"])
-    assert tables._warnings(comparison) == [
+    assert merged_warnings(comparison) == [
         "MNIST, fixed, IWAE; MNIST, fixed, IWAER: the code has changed",
         "3 to 4 files",
         "MNIST, fixed, IWAE; MNIST, fixed, IWAER (seed 1): "
@@ -235,12 +246,12 @@ def test_warnings_of_a_kind_are_one_with_their_rows_seeds_and_range(example: Exa
 
 def test_a_row_on_a_stand_in_shows_no_distance_from_print(example: Example):
     rows = list(example.comparison.rows)
-    assert tables.section(example.comparison).rows[1].difference == "−0.67"
+    assert make_section(example.comparison).rows[1].difference == "−0.67"
     case = rows[1].results[0].case.model_copy(update={"stands_in_for": "mnist.MNIST"})
     other = [r.model_copy(update={"case": case}) for r in rows[1].results]
     rows[1] = replace(rows[1], results=other)
-    view = tables.section(replace(example.comparison, rows=rows)).rows[1]
-    assert (view.difference, view.interval, view.smallest) == (tables.NONE, "", "")
+    view = make_section(replace(example.comparison, rows=rows)).rows[1]
+    assert (view.difference, view.interval, view.smallest) == (NONE, "", "")
     assert "95.014" in view.measured
 
 
@@ -255,7 +266,7 @@ def test_a_stand_in_is_named_beside_its_number_whatever_the_coordinates_are_call
     )
     other = [r.model_copy(update={"case": away}) for r in rows[1].results]
     rows[1] = replace(rows[1], results=other)
-    views = tables.section(replace(example.comparison, rows=rows)).rows
+    views = make_section(replace(example.comparison, rows=rows)).rows
     assert views[1].own == ["digits.Digits instead of the published data"]
     assert "instead of" not in "".join(views[0].own)
 
@@ -273,11 +284,11 @@ def test_other_numbers_stand_in_a_table_of_their_own_unless_they_only_turn_the_s
         }
         results.append(result.model_copy(update={"metrics": {**result.metrics, **more}}))
     rows[1] = replace(rows[1], results=results)
-    found = tables.section(replace(example.comparison, rows=rows)).others
+    found = make_section(replace(example.comparison, rows=rows)).others
     assert found.head == ["row", "active units", "log likelihood mean weights"]
     by_row = {line[0]: line[1:] for line in found.lines}
     assert by_row["MNIST, fixed, IWAER"] == ["18.40 ± 0.24", "−92.00 ± 0.71"]
-    assert by_row["MNIST, fixed, IWAE"] == ["18.40 ± 0.24", tables.NONE]
+    assert by_row["MNIST, fixed, IWAE"] == ["18.40 ± 0.24", NONE]
     assert len(by_row) == sum(bool(o.results) for o in rows)
 
 
@@ -287,12 +298,12 @@ def test_what_every_measured_row_warns_of_names_none(example: Example):
         for o in example.comparison.rows
     ]
     n = sum(bool(o.results) for o in rows)
-    found = tables._warnings(replace(example.comparison, rows=rows, warnings=[]))
+    found = merged_warnings(replace(example.comparison, rows=rows, warnings=[]))
     assert found == [f"all {n} measured rows: no"]
 
 
 def test_smoke_results_raise_a_banner_of_their_own(tmp_path: Path):
-    section = tables.section(make_example(tmp_path, below="smoke").comparison)
+    section = make_section(make_example(tmp_path, below="smoke").comparison)
     assert section.smoke
     assert section.banner.startswith("SMOKE RUN. 1 of the rows below")
 
@@ -301,10 +312,10 @@ def test_a_row_set_against_the_table_says_where_it_comes_from(tmp_path: Path, ex
     mine = make_example(tmp_path, spec_id="mine/table").comparison.rows[1]
     guest = replace(mine, flags=["against"])
     comparison = replace(example.comparison, rows=[*example.comparison.rows, guest])
-    section = tables.section(comparison)
+    section = make_section(comparison)
     assert section.rows[-1].label == "mine/table: MNIST, fixed, IWAER"
     assert len({r.anchor for r in section.rows}) == len(section.rows)
-    (grid,) = tables.grids(comparison)
+    (grid,) = grids(comparison)
     assert [e.row for e in grid.lines[0].cells[1]] == [1, 11]
 
 
@@ -319,8 +330,8 @@ def test_a_row_set_against_the_table_says_where_it_comes_from(tmp_path: Path, ex
 )
 def test_only_web_addresses_become_links(example: Example, url, kept):
     papers = {"iwaer": {"title": "T", "authors": ["A B", "C D"], "url": url}}
-    found = tables.reference(papers, example.spec)
-    assert found == tables.Reference("A B and C D. T.", url if kept else "")
+    found = reference(papers, example.spec)
+    assert found == Reference("A B and C D. T.", url if kept else "")
 
 
 def test_a_table_is_cited_by_the_paper_its_source_names(example: Example):
@@ -328,12 +339,12 @@ def test_a_table_is_cited_by_the_paper_its_source_names(example: Example):
         "iwaer": {"title": "T", "authors": ["A. One"]},
         "iwae": {"title": "U", "authors": ["B. Two", "C. Three"], "year": 2016, "arxiv": "1509.1"},
     }
-    assert tables.reference(papers, example.spec) == tables.Reference("A. One. T.")
+    assert reference(papers, example.spec) == Reference("A. One. T.")
     spec = example.spec.model_copy(update={"source": "Two & Three (2016), Table 1"})
-    expected = tables.Reference("B. Two and C. Three. U. 2016.", "https://arxiv.org/abs/1509.1")
-    assert tables.reference(papers, spec) == expected
-    assert tables.reference({"iwaer": "A (2015). T."}, spec) == tables.Reference("A (2015). T.")
-    assert tables.reference(None, spec) is None
+    expected = Reference("B. Two and C. Three. U. 2016.", "https://arxiv.org/abs/1509.1")
+    assert reference(papers, spec) == expected
+    assert reference({"iwaer": "A (2015). T."}, spec) == Reference("A (2015). T.")
+    assert reference(None, spec) is None
 
 
 def test_json_is_plain_and_complete(example: Example):

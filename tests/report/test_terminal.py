@@ -9,7 +9,8 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from hwbench.report import print_comparison, tables
+from hwbench.report.formats.terminal import print_comparison
+from hwbench.report.words import ROW_VERDICTS, below_full, label, sentence
 
 from .conftest import Example
 
@@ -25,12 +26,12 @@ def test_rows_claims_reasons_and_warnings_are_printed_at_any_width(example: Exam
     text = " ".join(printed(example.comparison, width).split())
     if width < 110:
         for outcome in example.comparison.rows:
-            symbol = tables.ROW_VERDICTS[outcome.verdict].symbol
-            assert f"{symbol} {outcome.verdict} {tables.label(outcome.row.at)}" in text
-            assert tables.sentence(outcome.reason) in text
+            symbol = ROW_VERDICTS[outcome.verdict].symbol
+            assert f"{symbol} {outcome.verdict} {label(outcome.row.at)}" in text
+            assert sentence(outcome.reason) in text
     assert text.count("missing") >= 3
     for claim in example.comparison.claims:
-        verdict = f"{claim.verdict} {tables.below_full(claim)}".rstrip()
+        verdict = f"{claim.verdict} {below_full(claim)}".rstrip()
         assert f"{verdict} {claim.claim.id} {claim.claim.text}" in text
     assert "warning: results of 2 files were skipped" in text
     assert "difference" in text

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from hwbench import runner
-from hwbench.compare import compare
 from hwbench.report import render
+from hwbench.runner.job import Job
+from hwbench.runner.work import work
 from hwbench.spec import cases, load
 from hwbench.store import Store
+from hwbench.verdict.table import compare
 
 SPEC = Path(__file__).parents[2] / "benchmarks" / "dbm" / "ocr-errors.yaml"
 
@@ -27,8 +28,8 @@ def test_knn_and_svm_are_compared_letter_by_letter(tmp_path, monkeypatch):
     rows = [{"method": "SVM"}, {"method": "k-NN"}]
     right = []
     for case in cases(spec, "smoke", rows=rows, seeds=1):
-        job = runner.Job(case, store.folder, tmp_path / "cache", "cpu")
-        assert runner.work(job, lambda news: None, lambda: False).status == "done"
+        job = Job(case, store.folder, tmp_path / "cache", "cpu")
+        assert work(job, lambda news: None, lambda: False).status == "done"
         right.append(store.per_point(store.read(case))["correct"].astype(bool))
     of = dict(zip(("k-NN", "SVM"), right, strict=True))  # in the order of the spec
     won, lost = (int((of[a] & ~of[b]).sum()) for a, b in (("SVM", "k-NN"), ("k-NN", "SVM")))

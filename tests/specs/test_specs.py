@@ -8,8 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from hwbench import build, pipeline, runner
-from hwbench.compare import compare, parts_of
+from hwbench import pipeline
+from hwbench.build import check_arguments, find_class
+from hwbench.check import check
+from hwbench.runner.job import Job
+from hwbench.runner.work import work
 from hwbench.spec import (
     PROFILES,
     Case,
@@ -24,6 +27,8 @@ from hwbench.spec import (
     runs_at,
 )
 from hwbench.store import Store
+from hwbench.verdict.claim import parts_of
+from hwbench.verdict.table import compare
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 FILES = find(BENCHMARKS)
@@ -43,8 +48,8 @@ def short(case: Case) -> Case:
     for stage in case.train:
         if "fit" in stage:
             fit = stage["fit"]
-            cls = build.find_class("fit", fit["use"])
-            known = not build.check_arguments(cls, {"iterations": STEPS})
+            cls = find_class("fit", fit["use"])
+            known = not check_arguments(cls, {"iterations": STEPS})
             stages.append({"fit": {**fit, "iterations": STEPS} if known else fit})
         else:
             stages.append({k: v for k, v in stage.items() if k != "epochs"} | {"steps": STEPS})
@@ -75,7 +80,7 @@ def test_it_loads_without_a_problem(name):
 @specs
 def test_names_and_arguments_fit_at_every_profile(name):
     """Builds the model of every row, without data, and sees that rule and evaluators can use it."""
-    assert [str(problem) for problem in build.check(spec_of(name))] == []
+    assert [str(problem) for problem in check(spec_of(name))] == []
 
 
 @specs
@@ -152,8 +157,8 @@ def test_a_smoke_case_runs_to_its_result(name, tmp_path, monkeypatch):
     spec = spec_of(name)
     case = short(cases(spec, "smoke")[0])
     store = Store(tmp_path / "results")
-    job = runner.Job(case, store.folder, tmp_path / "cache", "cpu")
-    outcome = runner.work(job, lambda news: None, lambda: False)
+    job = Job(case, store.folder, tmp_path / "cache", "cpu")
+    outcome = work(job, lambda news: None, lambda: False)
     assert outcome.status == "done", outcome.message
     result = store.read(case)
     assert result is not None
