@@ -1,1 +1,1 @@
-"""Where cases run: a function mapped over items."""
+"""Executors, which map a function over items and so run cases."""
