@@ -1,4 +1,4 @@
-"""The digits that come with scikit-learn: 8x8, no download."""
+"""The digits of scikit-learn: 8x8, without a download."""
 
 from __future__ import annotations
 

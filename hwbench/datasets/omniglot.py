@@ -52,7 +52,7 @@ class Omniglot(Dataset):
         return cls(pixels="dynamic")
 
     def load(self, seed: int) -> Splits:
-        """Return the splits; `seed` decides the draws of `dynamic` pixels.
+        """Return the splits; `seed` determines the draws of `dynamic` pixels.
 
         Raises:
             DataMissing: the file is not on this machine and cannot be fetched.
@@ -102,7 +102,7 @@ class OmniglotStrokes(Dataset):
         return cls(pixels="dynamic")
 
     def load(self, seed: int) -> Splits:
-        """Return the splits; `seed` decides the draws of `dynamic` pixels.
+        """Return the splits; `seed` determines the draws of `dynamic` pixels.
 
         Raises:
             DataMissing: the file is not on this machine.
