@@ -1,9 +1,9 @@
 """The one LightningModule: any model, any rule.
 
-Lightning is handed blocks of optimisation steps, not single ones: its cost per call is large beside
-steps this small. Data sit on the device; a minibatch is an index. Every random stream is derived
-from the seed, a purpose and the number of the block, so a run that was killed and resumed draws
-what an unbroken one draws.
+Lightning runs blocks of optimisation steps, not single steps, because its cost per call is large
+compared with such small steps. Data are on the device, and a minibatch is an index. Every random
+stream is derived from the seed, a purpose and the number of the block, so a run that was killed and
+resumed draws the same numbers as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ from hwbench.protocols import (
 )
 from hwbench.spec import Stage
 
-BLOCK = 50  # steps: 50 steps of 1 ms make Lightning's 0.3 to 0.9 ms a block a matter of 2 %
-INSANE = 1000.0  # times worse than fair coins for every point of a batch: beyond, it has diverged
+BLOCK = 50  # steps; with 50 steps of 1 ms, Lightning's 0.3 to 0.9 ms per block is about 2 %
+INSANE = 1000.0  # times worse than fair coins for every point of a batch; beyond, it has diverged
 
 
 class Block(NamedTuple):
@@ -49,7 +49,7 @@ class Block(NamedTuple):
 
 @dataclass
 class Progress:
-    """What a run has learned so far; part of a checkpoint."""
+    """The progress of a run, which is part of a checkpoint."""
 
     stage: int = 0
     step: int = 0
@@ -66,9 +66,9 @@ class Progress:
 
 
 class Checkpoint:
-    """State of a run as one safetensors file, written whole or not at all.
+    """State of a run as one safetensors file, written completely or not at all.
 
-    Tensors are those of model, rule, optimizer and best model so far; the rest is JSON in the
+    It contains the tensors of model, rule, optimizer and best model so far; the rest is JSON in the
     file's header.
     """
 
@@ -79,7 +79,7 @@ class Checkpoint:
 
     @property
     def due(self) -> bool:
-        """Say whether the last save is long enough ago."""
+        """Return whether the last save is at least `every` seconds ago."""
         return self.path is not None and time.monotonic() - self.saved_at >= self.every
 
     def save(
@@ -104,7 +104,7 @@ class Checkpoint:
         self.saved_at = time.monotonic()
 
     def load(self) -> tuple[Progress, dict[str, dict[str, Tensor]], dict[str, Any]] | None:
-        """Return the state, or None where there is none that can be read whole."""
+        """Return the state, or None if there is none that can be read completely."""
         if self.path is None or not self.path.is_file():
             return None
         try:
@@ -119,7 +119,7 @@ class Checkpoint:
             return None
 
     def remove(self) -> None:
-        """Delete the state, once its result is stored."""
+        """Delete the state; call this once its result is stored."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)
 
@@ -127,7 +127,7 @@ class Checkpoint:
 def optimizer_groups(model: Model, rule: Rule, options: dict[str, Any]) -> list[dict[str, Any]]:
     """Return parameter groups: generative, recognition and the rest.
 
-    Each has its own rate where one is given.
+    The first two have their own rates if these are given.
     """
     groups: list[dict[str, Any]] = []
     seen: set[int] = set()
@@ -152,17 +152,17 @@ class Learner(pl.LightningModule):
     """Trains one stage: a model by a rule, in blocks of steps.
 
     Args:
-        model: on the device already, as are `train` and `validation`.
-        rule: its `begin` has been called, or its state restored.
-        optimizer: over `optimizer_groups`.
-        stage: how long, in which batches, at which rates.
-        train: points to learn from.
-        validation: points that the stage's `validate` watches.
+        model: the model, already on the device, like `train` and `validation`.
+        rule: the rule, after its `begin` or with restored state.
+        optimizer: an optimizer over `optimizer_groups`.
+        stage: length, batches and rates.
+        train: training points.
+        validation: points for the stage's `validate`.
         validate: evaluator of the validation curve.
-        seed: of the case; with the stage's number it decides every draw.
-        progress: continued in place.
-        checkpoint: where the state goes.
-        hooks: progress and stop.
+        seed: the case's seed; with the number of the stage it determines every draw.
+        progress: the run's progress, updated in place.
+        checkpoint: the file for the state.
+        hooks: callbacks to report progress and to ask whether to stop.
     """
 
     def __init__(
@@ -197,12 +197,12 @@ class Learner(pl.LightningModule):
                 "stop: this data set has no validation points to stop by; "
                 "give the length in epochs or steps alone"
             )
-        # losses may be sums over a batch; a fair coin per unit costs log 2 nats
+        # Losses may be sums over a batch, and a fair coin per unit costs log 2 nats.
         self.sane_loss = INSANE * math.log(2) * train.visible * min(stage.batch_size, len(train))
         self.batch_size = min(stage.batch_size, len(train))
         self.steps_per_epoch = (
             len(train) // self.batch_size
-        )  # the order changes each epoch, so all points are seen
+        )  # The order changes each epoch, so all points are used in time.
         self.steps = stage.steps or cast(int, stage.epochs) * self.steps_per_epoch
         self.best_state: dict[str, Tensor] = {}
         self._order: tuple[int, Tensor] = (-1, torch.empty(0))
@@ -221,7 +221,7 @@ class Learner(pl.LightningModule):
         )
 
     def blocks(self) -> Iterator[Block]:
-        """Yield the blocks from the current step on; a block never crosses the end of an epoch."""
+        """Yield the blocks from the current step on; no block crosses the end of an epoch."""
         first = self.progress.step
         while first < self.steps:
             epoch, within = divmod(first, self.steps_per_epoch)
@@ -240,7 +240,7 @@ class Learner(pl.LightningModule):
         return self._order[1]
 
     def set_rates(self, epoch: int, first: int) -> None:
-        """Set learning rate and momentum of the block from the stage's schedule."""
+        """Set the block's learning rate and momentum from the stage's schedule."""
         schedule = self.stage.schedule
         if schedule is None:
             return
@@ -259,7 +259,7 @@ class Learner(pl.LightningModule):
                 group["momentum"] = momentum
 
     def training_step(self, block: Block, batch_idx: int) -> None:
-        """Take the steps of one block; check, report, save and stop at its end."""
+        """Take the steps of one block; at its end check, report, save and stop as necessary."""
         epoch, first, steps = block
         self.set_rates(epoch, first)
         if hasattr(self.rule, "advance"):
@@ -275,7 +275,7 @@ class Learner(pl.LightningModule):
         self._after(block, losses)
 
     def run_steps(self, x: Tensor) -> list[float]:
-        """Take one step for each batch of x [S, B, D]; return the losses, in one transfer."""
+        """Take one step for each batch of x [S, B, D]; return the losses, by a single transfer."""
         optimizer = self.optimizer_
         losses = []
         for batch in x:
@@ -288,7 +288,7 @@ class Learner(pl.LightningModule):
 
     def _after(self, block: Block, losses: list[float]) -> None:
         for i, loss in enumerate(losses):
-            if not abs(loss) <= self.sane_loss:  # also NaN
+            if not abs(loss) <= self.sane_loss:  # This form is also true for NaN.
                 raise Diverged(
                     f"the loss became {loss:.4g} at step {block.first + i + 1} of stage "
                     f"{self.progress.stage + 1}; beyond ±{self.sane_loss:.2g} it has diverged"
@@ -329,12 +329,12 @@ class Learner(pl.LightningModule):
             raise Interrupted
 
     def _epoch_base(self) -> float:
-        """Return the epochs of earlier stages, so that curves go on."""
+        """Return the number of epochs in earlier stages, where the stage's curves start."""
         points = self.progress.curves.get("stage_ends", [])
         return points[-1][0] if points else 0.0
 
     def _validate(self, epoch: int, epochs: float, news: dict[str, Any]) -> bool:
-        """Measure on the validation points where it is time; say whether to stop early."""
+        """Evaluate on the validation points if it is due; return whether to stop early."""
         stage, progress = self.stage, self.progress
         last = progress.step == self.steps
         if (
@@ -366,12 +366,12 @@ class Learner(pl.LightningModule):
         return waited >= stage.stop.patience and epoch + 1 >= stage.stop.at_least
 
     def finish(self) -> None:
-        """Take back the best model where the stage keeps it."""
+        """Restore the best model if the stage keeps it."""
         if self.best_state:
             self.model.load_state_dict(self.best_state)
 
     def save(self) -> None:
-        """Write a checkpoint of the stage as it stands."""
+        """Write a checkpoint of the stage in its current state."""
         tensors, scalars = flatten_optimizer(self.optimizer_)
         parts = {
             "model": self.model.state_dict(),
@@ -383,7 +383,7 @@ class Learner(pl.LightningModule):
         self.checkpoint.save(self.progress, parts, scalars)
 
     def restore(self, parts: dict[str, dict[str, Tensor]], scalars: dict[str, Any]) -> None:
-        """Take the state of a checkpoint: of this stage, or only the model of the stage before."""
+        """Restore a checkpoint of this stage, or only the model from one of the previous stage."""
         self.model.load_state_dict(parts["model"])
         if "losses" not in parts:
             return
@@ -411,7 +411,7 @@ def flatten_optimizer(optimizer: torch.optim.Optimizer) -> tuple[dict[str, Tenso
 def restore_optimizer(
     optimizer: torch.optim.Optimizer, tensors: dict[str, Tensor], scalars: dict[str, Any]
 ) -> None:
-    """Put back what `flatten_optimizer` took apart."""
+    """Restore an optimizer's state from the output of `flatten_optimizer`."""
     state: dict[int, dict[str, Any]] = {}
     for name, value in {**tensors, **scalars}.items():
         index, key = name.split(".", 1)
@@ -426,10 +426,10 @@ def fit(learner: Learner, device: torch.device) -> None:
     """Run the remaining blocks of a stage under Lightning's Trainer.
 
     Raises:
-        Interrupted: asked to stop; the state up to the last save can be resumed.
-        Diverged: the loss or the validation metric is no longer a number.
+        Interrupted: a stop was requested; the run can resume from the last save.
+        Diverged: the loss or the validation metric is NaN or far out of range.
     """
-    if learner.progress.step >= learner.steps:  # the stage was over when it was saved
+    if learner.progress.step >= learner.steps:  # The stage was complete when it was saved.
         learner.finish()
         return
     trainer = pl.Trainer(
@@ -447,5 +447,5 @@ def fit(learner: Learner, device: torch.device) -> None:
     try:
         trainer.fit(learner)
     finally:
-        learner.to(device)  # Lightning takes it back to the CPU
+        learner.to(device)  # Lightning moves it back to the CPU.
     learner.finish()

@@ -29,7 +29,7 @@ def stream(seed: int, *purpose: str | int) -> int:
     (True, False)
     """
     digest = hashlib.sha256(repr((int(seed), *purpose)).encode()).digest()
-    return int.from_bytes(digest[:8], "big") >> 1  # torch wants a signed 64-bit number
+    return int.from_bytes(digest[:8], "big") >> 1  # Torch requires a signed 64-bit number.
 
 
 def generator(
@@ -47,15 +47,16 @@ def effective_sample_size(log_w: Float[Tensor, "k b"]) -> Float[Tensor, "b"]:
 def pareto_k(log_w: Float[Tensor, "k b"]) -> Float[Tensor, "b"]:
     """Return the shape k̂ of the generalised Pareto tail of the importance weights, per point.
 
-    Below 0.7 the estimate can be trusted; above 1 the weights have no mean (Vehtari et al., 2024).
-    The tail is the min(K/5, 3√K) largest weights; the fit is that of Zhang & Stephens (2009) with
-    the weak prior of Vehtari et al. Returns NaN below 25 samples, where no tail can be fitted.
+    Below 0.7 the estimate is reliable; above 1 the weights have no mean (Vehtari et al., 2024).
+    The tail consists of the min(K/5, 3√K) largest weights. The fit is that of Zhang & Stephens
+    (2009) with the weak prior of Vehtari et al. With fewer than 25 samples the result is NaN, since
+    no tail can be fitted.
     """
     k, b = log_w.shape
     m = int(min(0.2 * k, 3 * math.sqrt(k)))
     if m < 5:
         return torch.full((b,), math.nan, dtype=log_w.dtype, device=log_w.device)
-    top = log_w.double().topk(m + 1, dim=0).values.flip(0)  # ascending [m+1, B]
+    top = log_w.double().topk(m + 1, dim=0).values.flip(0)  # [m+1, B], ascending
     top = top - top[-1]
     x = (top[1:].exp() - top[0].exp()).clamp_min(0)  # exceedances over the threshold, ascending
     x = x.clamp_min(1e-300)

@@ -1,7 +1,7 @@
-"""What a case computes: its data and model, the stages of its training, its evaluation.
+"""The computation of a case: its data and model, its training stages, its evaluation.
 
-Whatever decides a number is here, in `learner`, or in what the case's blocks name; `runner` does
-the rest (jobs, locks, files). A change here makes results on file stale.
+Everything that decides a number is here, in `learner`, or in the classes that the case's blocks
+name. `runner` does the rest (jobs, locks, files). A code change here flags all stored results.
 """
 
 from __future__ import annotations
@@ -31,10 +31,10 @@ from hwbench.protocols import (
 from hwbench.spec import Block, Case, Stage
 from hwbench.store import write_atomically
 
-if TYPE_CHECKING:  # Lightning takes seconds to import: only workers do
+if TYPE_CHECKING:  # Lightning takes seconds to import, so only workers import it.
     from hwbench.learner import Checkpoint, Learner, Progress
 
-SANE = 10.0  # times worse than a fair coin per unit: no model is that bad without having diverged
+SANE = 10.0  # times worse than a fair coin per unit; only a model that has diverged is that bad
 
 
 def dataset_of(block: Block) -> Dataset:
@@ -43,7 +43,7 @@ def dataset_of(block: Block) -> Dataset:
 
 
 class FileScratch(Scratch):
-    """Evaluation state in the run's own folder."""
+    """Storage of evaluation state in the run's folder."""
 
     def __init__(self, folder: Path, every: float = 30.0) -> None:
         self.folder = folder
@@ -52,7 +52,7 @@ class FileScratch(Scratch):
         self._latest: dict[str, dict[str, np.ndarray]] = {}
 
     def load(self, name: str) -> dict[str, np.ndarray] | None:
-        """Return what was saved under a name, or None."""
+        """Return the arrays saved under a name, or None."""
         try:
             with np.load(self.folder / f"{name}.npz", allow_pickle=False) as arrays:
                 return {key: arrays[key] for key in arrays.files}
@@ -60,14 +60,14 @@ class FileScratch(Scratch):
             return None
 
     def save(self, name: str, arrays: dict[str, np.ndarray]) -> None:
-        """Write at most every half minute."""
+        """Keep the arrays, and write them to disk if the last write is `every` seconds old."""
         self._latest[name] = arrays
         now = time.monotonic()
         if now - self._saved.setdefault(name, now) >= self.every:
             self.flush()
 
     def flush(self) -> None:
-        """Write now what is not on disk yet."""
+        """Write everything that is not on disk yet."""
         for name, arrays in self._latest.items():
             buffer = io.BytesIO()
             np.savez(buffer, allow_pickle=False, **arrays)  # type: ignore[arg-type]
@@ -87,7 +87,7 @@ class Built:
 
 
 def construct(case: Case, device: torch.device) -> Built:
-    """Load the data and build the model of a case; a seed fixes the initial parameters."""
+    """Load the data and build the model of a case; the seed determines the initial parameters."""
     torch.set_float32_matmul_precision("highest")
     dataset = dataset_of(case.data)
     train, validation, test = dataset.load(case.seed)
@@ -103,7 +103,7 @@ def construct(case: Case, device: torch.device) -> Built:
 def learner_of(
     case: Case, built: Built, index: int, progress: Progress, checkpoint: Checkpoint, hooks: Hooks
 ) -> Learner:
-    """Return the learner of one stage; rule state starts from the stage's own random stream."""
+    """Return the learner of one stage; the stage's own random stream initialises the rule."""
     from hwbench.learner import Learner, optimizer_groups
 
     stage = Stage.model_validate(case.train[index])
@@ -137,7 +137,7 @@ def learner_of(
 
 
 def train(case: Case, built: Built, folder: Path | None, hooks: Hooks) -> Progress:
-    """Train all stages, from the last checkpoint where there is one.
+    """Train all stages, starting from the last checkpoint if there is one.
 
     Raises:
         Interrupted, Diverged: see `learner.fit`.
@@ -151,7 +151,7 @@ def train(case: Case, built: Built, folder: Path | None, hooks: Hooks) -> Progre
         progress.resumed += 1
     for index in range(progress.stage, len(case.train)):
         if "fit" in case.train[index]:
-            if saved:  # of the stage before
+            if saved:  # The checkpoint is the end of the previous stage.
                 built.model.load_state_dict(saved[1]["model"])
                 saved = None
             _fit_whole(case, built, index, progress, hooks)
@@ -166,7 +166,7 @@ def train(case: Case, built: Built, folder: Path | None, hooks: Hooks) -> Progre
         progress.stage, progress.step = index + 1, 0
         progress.best, progress.best_epoch = -math.inf, -1
         checkpoint.save(progress, {"model": built.model.state_dict()}, {})
-    if saved:  # all stages were done, only the evaluation was not
+    if saved:  # All stages were complete, and only the evaluation was not.
         built.model.load_state_dict(saved[1]["model"])
     return progress
 
@@ -188,7 +188,7 @@ def _fit_whole(case: Case, built: Built, index: int, progress: Progress, hooks: 
 
 
 def evaluate(case: Case, built: Built, folder: Path | None, hooks: Hooks) -> Evaluation:
-    """Run the case's evaluators on the test points and join what they found."""
+    """Run the case's evaluators on the test points and merge their results."""
     out = Evaluation()
     built.model.eval()
     for i, block in enumerate(case.evaluate):

@@ -1,4 +1,4 @@
-"""Matrix products in bfloat16 on CPUs that have none: in float32, of the same rounded factors."""
+"""bfloat16 matrix products for CPUs without them, computed in float32 from rounded factors."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ _PRODUCTS = {
 
 
 def native(device: torch.device) -> bool:
-    """Say whether products in bfloat16 are fast there: else torch takes 100 times float32's time.
+    """Return whether bfloat16 products are fast on a device.
 
-    On a CPU oneDNN multiplies them where it can (on x86 from AVX-512 on).
+    If not, torch takes 100 times as long as for float32. On a CPU they are fast if oneDNN supports
+    them (on x86 from AVX-512 on).
     """
     if device.type != "cpu":
         return True
@@ -37,23 +38,25 @@ def native(device: torch.device) -> bool:
 def fast(
     device: torch.device, low: bool
 ) -> contextlib.AbstractContextManager[RoundedProducts | None]:
-    """Return a context in which low products, those in bfloat16, take about float32's time.
+    """Return a context in which bfloat16 products take about as long as float32 products.
 
-    Where there are none it does nothing: a mode delays each call of torch a little.
+    If `low` is not set or the device is fast anyway, it does nothing, because a mode slightly
+    delays each call of torch.
     """
     return RoundedProducts() if low and not native(device) else contextlib.nullcontext()
 
 
 class RoundedProducts(TorchFunctionMode):
-    """Take bfloat16 factors as float32, multiply and add them so, and round what comes out.
+    """Convert bfloat16 factors to float32, multiply and add them, and round the result.
 
-    Hardware does the same: it multiplies rounded factors, adds in float32 and rounds once. A factor
-    is kept as float32 while it lives unchanged: mean field and chains multiply by the same weights.
+    Hardware does the same: it multiplies rounded factors, adds in float32 and rounds once. The
+    float32 copy of a factor is kept until the factor changes or is deleted, since mean field and
+    chains multiply by the same weights many times.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        # of what owns its memory, not of views of it
+        # The keys are tensors that own their memory, not views of them.
         self._kept: MutableMapping[Tensor, tuple[int, Tensor]] = WeakTensorKeyDictionary()
 
     def __torch_function__(
@@ -63,7 +66,7 @@ class RoundedProducts(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: dict[str, Any] | None = None,
     ) -> Any:
-        """Call a function of torch, products by way of float32."""
+        """Call a torch function, and compute products via float32."""
         kwargs = kwargs or {}
         if func not in _PRODUCTS or "out" in kwargs:
             return func(*args, **kwargs)

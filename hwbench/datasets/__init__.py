@@ -1,1 +1,1 @@
-"""Data sets: one file, one new thing; the files they read are declared in `checksums.yaml`."""
+"""The data sets: one kind per file; the files that they read are declared in `checksums.yaml`."""

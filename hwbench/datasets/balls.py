@@ -1,4 +1,4 @@
-"""Bouncing balls: sequences of binary frames from a simulator of our own."""
+"""Bouncing balls: sequences of binary frames from our own simulator."""
 
 # Dims: N sequences, M balls, T frames, S side of a frame.
 
@@ -17,7 +17,7 @@ from hwbench.numerics import stream
 from hwbench.protocols import Dataset, Pixels, Splits
 
 BOX = 10.0  # side of the box
-SUBSTEPS = 5  # of a frame
+SUBSTEPS = 5  # steps per frame
 Floats = NDArray[np.float64]
 
 
@@ -26,15 +26,16 @@ def simulate(
 ) -> Floats:
     """Return positions [N, T, M, 2] of equal balls that bounce off the walls and each other.
 
-    Balls start anywhere without overlap, in random directions, all at `speed` (in sides of the box
-    / 10 per frame). Collisions are elastic: two balls exchange the velocities along the line of
-    their centres. Elementwise float64 arithmetic alone is used, so all machines see the same balls.
+    Balls start at random places without overlap, in random directions, all at `speed` (in units of
+    a tenth of the box's side per frame). Collisions are elastic: two balls exchange the velocities
+    along the line of their centres. All arithmetic is elementwise in float64, so all machines
+    produce the same balls.
 
     Raises:
-        ValueError: so many balls of that radius do not fit without overlap.
+        ValueError: the balls do not fit without overlap.
     """
     draws = np.random.Generator(np.random.PCG64(stream(seed, "balls", sequences, balls)))
-    x = _start(sequences, balls, radius, draws).transpose(2, 1, 0).copy()  # [2, M, N]: fast
+    x = _start(sequences, balls, radius, draws).transpose(2, 1, 0).copy()  # [2, M, N] is fast.
     v = _directions(sequences, balls, draws).transpose(2, 1, 0) * speed
     out = np.empty((sequences, frames, balls, 2))
     for t in range(frames):
@@ -61,7 +62,7 @@ def _start(sequences: int, balls: int, radius: float, draws: np.random.Generator
 
 
 def _directions(sequences: int, balls: int, draws: np.random.Generator) -> Floats:
-    """Return unit vectors, uniform in direction, from points of a square that lie in its circle."""
+    """Return unit vectors with uniform directions, by rejection of points outside the circle."""
     v = draws.uniform(-1, 1, (sequences * balls, 2))
     while True:
         squared = v[:, 0] * v[:, 0] + v[:, 1] * v[:, 1]
@@ -72,7 +73,7 @@ def _directions(sequences: int, balls: int, draws: np.random.Generator) -> Float
 
 
 def _collide(apart: Floats, v: Floats, w: Floats, radius: float) -> None:
-    """Exchange velocities v and w along `apart`, all [2, N], where balls overlap and approach."""
+    """Exchange velocities v and w along `apart`, all [2, N], for overlapping, approaching balls."""
     squared = apart[0] * apart[0] + apart[1] * apart[1]
     hit = squared < 4 * radius * radius
     if not hit.any():
@@ -85,7 +86,7 @@ def _collide(apart: Floats, v: Floats, w: Floats, radius: float) -> None:
 
 
 def render(positions: Floats, radius: float, side: int) -> NDArray[np.uint8]:
-    """Return frames [N, T, S, S]: a pixel is on where its centre lies within a ball."""
+    """Return frames [N, T, S, S]; a pixel is on if its centre lies within a ball."""
     centre = (np.arange(side) + 0.5) * (BOX / side)
     frames = np.zeros((*positions.shape[:2], side, side), dtype=np.uint8)
     for sequence, out in zip(positions, frames, strict=True):
@@ -98,19 +99,19 @@ def render(positions: Floats, radius: float, side: int) -> NDArray[np.uint8]:
 class BouncingBalls(Dataset):
     """Sequences of `balls` balls in a box (after Sutskever & Hinton, 2008), simulated here.
 
-    A point is one sequence, its frames one after the other; `shape` is (frames, side, side). The
-    sequences are the same for every seed. Unlike the original frames these are binary, so that
-    Bernoulli likelihoods are likelihoods.
+    A point is one sequence of consecutive frames; `shape` is (frames, side, side). The sequences
+    are the same for every seed. Unlike the original frames, these are binary, so Bernoulli
+    likelihoods are valid.
 
     Args:
         pixels: fixed; the set is binary by nature.
-        balls: their number.
+        balls: number of balls.
         side: height and width of a frame.
-        frames: of a sequence.
-        radius: of a ball, where the box has side 10.
-        speed: of a ball, per frame, in the same unit.
-        sequences: training sequences; a tenth as many, but at least one, are for validation, and as
-            many again for testing.
+        frames: frames per sequence.
+        radius: radius of a ball, in a box of side 10.
+        speed: speed of a ball per frame, in the same unit.
+        sequences: number of training sequences; a tenth as many, but at least one, are for
+            validation, and equally many for testing.
     """
 
     def __init__(

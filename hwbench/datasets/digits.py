@@ -1,4 +1,4 @@
-"""The digits that come with scikit-learn: 8x8, no download."""
+"""The digits of scikit-learn: 8x8, without a download."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ _TEST = 250
 class Digits(Dataset):
     """Handwritten digits, 1797 images of 8x8 grey values (Alpaydin and Kaynak, 1998; UCI).
 
-    For tests and smoke runs. Values 0 to 16 become 0 to 255. There is no published split: a
-    permutation that is the same for every seed leaves 250 images for testing, the `validation`
-    before them for validation, and the rest, 1297 unless told otherwise, for training.
+    They serve tests and smoke runs. Values 0 to 16 become 0 to 255. There is no published split.
+    After a permutation that is the same for every seed, the last 250 images are for testing, the
+    `validation` images before them for validation, and the rest, by default 1297, for training.
 
     Args:
         pixels: fixed, dynamic, grey or threshold (see `images.present`).
@@ -37,7 +37,7 @@ class Digits(Dataset):
         self.validation = validation
 
     def load(self, seed: int) -> Splits:
-        """Return the splits; `seed` decides the draws of `dynamic` pixels."""
+        """Return the splits; `seed` determines the draws of `dynamic` pixels."""
         from sklearn.datasets import load_digits
 
         raw = load_digits()
@@ -54,14 +54,15 @@ class Digits(Dataset):
 class RealDigits(Dataset):
     """`Digits` as real values: each pixel centred by its mean, all scaled to unit variance.
 
-    For smoke runs of models with real observed units. Both numbers are those of the training
+    They serve smoke runs of models with real observed units. Means and scale come from the training
     points.
 
     Args:
         pixels: grey; values are real.
         validation: number of validation points.
-        translations: training points have no labels and are moved by up to a pixel in both
-            directions each time that they are presented; fits to labels get them at rest.
+        translations: remove the labels of training points, and move them by up to one pixel in both
+            directions at each presentation; fits to labels get the labelled points without
+            translation.
     """
 
     shape = (8, 8)

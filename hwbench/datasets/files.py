@@ -1,10 +1,10 @@
-"""Where data files are found, and whether they are the right ones; declared in `checksums.yaml`.
+"""Finding, fetching and verifying the data files that are declared in `checksums.yaml`.
 
 A file 'set/name' is looked for as `<folder>/set/name`, then `<folder>/name`, in each folder of the
-environment variable HWBENCH_DATA (separated as PATH is), then in `data/` of the working folder,
-then in the user's cache (`$HWBENCH_CACHE/data`, else the platform's), and last at its addresses.
-It may lie gzipped, as `name.gz`. It is accepted by its checksum: a wrong file in a folder of the
-user's is an error, in the cache it is fetched again.
+environment variable HWBENCH_DATA (separated as in PATH), then in `data/` of the working folder,
+then in the user's cache (`$HWBENCH_CACHE/data`, or the platform's), and finally at its addresses.
+It may be gzipped, as `name.gz`. It is accepted if its checksum matches. A wrong file in one of the
+user's folders is an error; a wrong file in the cache is fetched again.
 """
 
 from __future__ import annotations
@@ -34,19 +34,19 @@ from hwbench.protocols import DataMissing
 from hwbench.spec import Strict, UserError, did_you_mean
 
 CHECKSUMS = Path(__file__).with_name("checksums.yaml")
-PATIENCE = 4.0  # seconds until a silent host counts as out of reach
-_ROUNDS = 2  # how often all addresses are tried
+PATIENCE = 4.0  # seconds until a silent host counts as unreachable
+_ROUNDS = 2  # attempts at each address
 
 
 class DataCorrupt(UserError):
-    """A file is there but is not the declared one; says what was expected and what was found."""
+    """A file exists but is not the declared one; the message gives expected and found values."""
 
 
-# --- what is declared -----------------------------------------------------------------------------
+# --- declarations ---------------------------------------------------------------------------------
 
 
 class Form(Strict):
-    """One form of a file, packed or not: what its bytes must be."""
+    """One form of a file, packed or not: the checksums and size that it must have."""
 
     sha256: Annotated[str | None, Field(pattern=r"^[0-9a-f]{64}$")] = None
     md5: Annotated[str | None, Field(pattern=r"^[0-9a-f]{32}$")] = None
@@ -54,7 +54,7 @@ class Form(Strict):
 
     @property
     def checksum(self) -> str:
-        """Return 'sha256:…', else 'md5:…', else ''."""
+        """Return 'sha256:…' or 'md5:…' if one is declared, else ''."""
         return f"sha256:{self.sha256}" if self.sha256 else f"md5:{self.md5}" if self.md5 else ""
 
 
@@ -75,7 +75,7 @@ class _Set(Strict):
 
 @dataclass(frozen=True)
 class File:
-    """A declared data file 'set/file': checksums, addresses, and what people want to know."""
+    """A declared data file 'set/file', with checksums, addresses and a description."""
 
     name: str
     plain: Form
@@ -87,11 +87,11 @@ class File:
     split: str
 
     def form(self, path: str | Path) -> Form:
-        """Return the form that a file or an address of this name has."""
+        """Return the form of a file or an address with this name."""
         return self.packed if self.packed is not None and str(path).endswith(".gz") else self.plain
 
     def paths(self, folder: Path) -> list[Path]:
-        """Return where the file may lie in a folder, in order of preference."""
+        """Return the possible paths of the file in a folder, in order of preference."""
         dataset, _, file = self.name.partition("/")
         places = [folder / dataset / file, folder / file]
         packed = [p.with_name(f"{p.name}.gz") for p in places] if self.packed is not None else []
@@ -133,13 +133,13 @@ def _get(name: str) -> File:
 
 
 def select(words: Sequence[str] = ()) -> list[str]:
-    """Return the files that the words name, each a data set or a file; all for no words.
+    """Return the files that the words name, each a data set or a file; all if there are no words.
 
     >>> select(["omniglot/chardata.mat"])
     ['omniglot/chardata.mat']
 
     Raises:
-        UserError: a word names nothing; the message has the nearest name.
+        UserError: a word names nothing; the message contains the nearest name.
     """
     names = list(declared())
     sets = list(dict.fromkeys(name.split("/")[0] for name in names))
@@ -149,9 +149,9 @@ def select(words: Sequence[str] = ()) -> list[str]:
     return [n for n in names if not words or n in words or n.split("/")[0] in words]
 
 
-# --- is it the right file -------------------------------------------------------------------------
+# --- checksums ------------------------------------------------------------------------------------
 
-_verdicts: dict[tuple[str, str, int, int], str] = {}  # hashing happens once per file, size and time
+_verdicts: dict[tuple[str, str, int, int], str] = {}  # Each file, size and time is hashed once.
 
 
 def _digest(path: Path, kind: str, unpack: bool = False) -> str:
@@ -167,7 +167,7 @@ def _judge(file: File, path: Path) -> str:
     found = _digest(path, kind)
     if found == expected:
         return ""
-    if form is file.packed and file.plain.sha256:  # the same content, packed by someone else
+    if form is file.packed and file.plain.sha256:  # Equal content may be packed differently.
         with contextlib.suppress(OSError, EOFError, zlib.error):
             if _digest(path, "sha256", unpack=True) == file.plain.sha256:
                 return ""
@@ -179,7 +179,7 @@ def _judge(file: File, path: Path) -> str:
 
 
 def _fault(file: File, path: Path) -> str:
-    """Return what is wrong with a file, '' if nothing."""
+    """Return a description of what is wrong with a file, or '' if it is correct."""
     stat = path.stat()
     key = (file.name, str(path.resolve()), stat.st_size, stat.st_mtime_ns)
     if key not in _verdicts:
@@ -187,17 +187,17 @@ def _fault(file: File, path: Path) -> str:
     return _verdicts[key]
 
 
-# --- where it is ----------------------------------------------------------------------------------
+# --- paths ----------------------------------------------------------------------------------------
 
 
 def folders() -> list[Path]:
-    """Return the user's own folders in the order of search: those of HWBENCH_DATA, then `data/`."""
+    """Return the user's folders in order of search: those of HWBENCH_DATA, then `data/`."""
     given = os.environ.get("HWBENCH_DATA", "").split(os.pathsep)
     return [*(Path(folder).expanduser() for folder in given if folder), Path("data")]
 
 
 def cache() -> Path:
-    """Return the folder of files that were fetched."""
+    """Return the folder of fetched files."""
     if own := os.environ.get("HWBENCH_CACHE"):
         return Path(own).expanduser() / "data"
     import pooch
@@ -206,15 +206,15 @@ def cache() -> Path:
 
 
 def _cached(file: File) -> Iterator[Path]:
-    with contextlib.suppress(ImportError):  # without pooch there is no cache
+    with contextlib.suppress(ImportError):  # Without pooch there is no cache.
         yield from (path for path in file.paths(cache())[:2] if path.is_file())
 
 
 def locate(name: str) -> Path | None:
-    """Return where a file lies on this machine, or None; its checksum holds.
+    """Return the path of a file on this machine, whose checksum matches, or None.
 
     Raises:
-        DataCorrupt: the file in a folder of the user's has another checksum.
+        DataCorrupt: the file in one of the user's folders has another checksum.
         UserError: no such file is declared.
     """
     file = _get(name)
@@ -226,21 +226,21 @@ def locate(name: str) -> Path | None:
 
 
 def fetch(name: str) -> Path:
-    """Return where a file lies, after downloading it to the user's cache if need be.
+    """Return the path of a file, after downloading it to the user's cache if necessary.
 
     Raises:
         DataMissing: it is not on this machine and cannot be downloaded.
-        DataCorrupt: the file in a folder of the user's has another checksum.
+        DataCorrupt: the file in one of the user's folders has another checksum.
         UserError: no such file is declared.
     """
     return locate(name) or _download(_get(name))
 
 
 def available(names: Iterable[str], download: bool = True) -> bool:
-    """Say whether all these files can be had; downloads what is missing unless told not to.
+    """Return whether all these files are available, after downloading missing ones if `download`.
 
     Raises:
-        DataCorrupt: a file in a folder of the user's has another checksum.
+        DataCorrupt: a file in one of the user's folders has another checksum.
     """
     try:
         return all((fetch if download else locate)(name) is not None for name in names)
@@ -249,36 +249,36 @@ def available(names: Iterable[str], download: bool = True) -> bool:
 
 
 def obtainable(names: Iterable[str]) -> bool:
-    """Say whether all these files lie here or at an address that answers; downloads nothing.
+    """Return whether all these files are here or at a reachable address; nothing is downloaded.
 
     Raises:
-        DataCorrupt: a file in a folder of the user's has another checksum.
+        DataCorrupt: a file in one of the user's folders has another checksum.
     """
     try:
         return all(locate(name) or _reachable(_get(name).addresses) for name in names)
-    except ImportError:  # nothing to download with
+    except ImportError:  # The packages for downloading are not installed.
         return False
 
 
 def either(*alternatives: tuple[str, ...]) -> tuple[str, ...]:
-    """Return the first group of files that all lie on this machine; the first if none does."""
+    """Return the first group whose files are all on this machine, or the very first group."""
     found = (group for group in alternatives if available(group, download=False))
     return next(found, alternatives[0])
 
 
-# --- from the network -----------------------------------------------------------------------------
+# --- downloads ------------------------------------------------------------------------------------
 
-_silent: set[str] = set()  # hosts that gave no answer in this process
+_silent: set[str] = set()  # hosts that did not answer in this process
 
 
 def forget() -> None:
-    """Forget checked files and silent hosts, as a new process would."""
+    """Forget checked files and silent hosts, as in a new process."""
     _verdicts.clear()
     _silent.clear()
 
 
 def _answers(address: str) -> bool:
-    """Say whether the host of an address answers at all."""
+    """Return whether the host of an address answers at all."""
     import requests
 
     try:
@@ -289,7 +289,7 @@ def _answers(address: str) -> bool:
 
 
 def _reachable(addresses: Sequence[str]) -> list[str]:
-    """Return the addresses whose hosts answer; all are asked at once, as a name lookup can hang."""
+    """Return the addresses whose hosts answer; all are asked at once, as name lookups can hang."""
     hosts = {urlsplit(address).netloc: address for address in addresses}
     answered: set[str] = set()
 
@@ -312,7 +312,7 @@ def _reachable(addresses: Sequence[str]) -> list[str]:
 
 
 def _try(file: File, address: str) -> Path | str:
-    """Download from one address; returns the reason where that fails."""
+    """Download from one address; return the path, or the reason for a failure."""
     import pooch
     import requests
 
@@ -325,7 +325,7 @@ def _try(file: File, address: str) -> Path | str:
             progressbar=sys.stderr.isatty(),
             chunk_size=1 << 16,
             timeout=(PATIENCE, 5 * PATIENCE),
-            headers={"Accept-Encoding": "identity"},  # or a .gz may come unpacked
+            headers={"Accept-Encoding": "identity"},  # Otherwise a .gz may arrive unpacked.
         )
         path = Path(
             pooch.retrieve(
@@ -380,15 +380,15 @@ def _missing(file: File, reasons: dict[str, str]) -> str:
 
 
 def wrong(name: str, what: object) -> DataCorrupt:
-    """Return the error to raise where a reader finds that a file is not what it should be."""
+    """Return the error that a reader raises for a file with unexpected content."""
     return DataCorrupt(f"{locate(name) or name} is not {name}: {what}; replace or remove it")
 
 
 def read(name: str) -> bytes:
-    """Return the content of a file, fetched if need be and unpacked if packed.
+    """Return the content of a file, fetched if necessary and unpacked if packed.
 
     Raises:
-        DataMissing: it cannot be had.
+        DataMissing: it is unavailable.
         DataCorrupt: it is not the declared file.
     """
     path = fetch(name)
@@ -402,10 +402,10 @@ def read(name: str) -> bytes:
 
 
 def arrays(name: str) -> dict[str, np.ndarray]:
-    """Return the arrays of an .npz file, fetched if need be.
+    """Return the arrays of an .npz file, fetched if necessary.
 
     Raises:
-        DataMissing: it cannot be had.
+        DataMissing: it is unavailable.
         DataCorrupt: it is not the declared file.
     """
     try:
@@ -422,12 +422,12 @@ def arrays(name: str) -> dict[str, np.ndarray]:
 
 @dataclass(frozen=True)
 class Record:
-    """What is known of one file.
+    """The state of one file.
 
     Attributes:
-        state: 'absent', 'present' (not checked), 'verified' (its checksum holds), 'unchecked' (no
+        state: 'absent', 'present' (not checked), 'verified' (its checksum matches), 'unchecked' (no
             checksum is known) or 'corrupt'.
-        path: where it lies, None if absent.
+        path: its path, or None if absent.
         detail: for a corrupt file, the checksums.
     """
 
@@ -460,7 +460,7 @@ def _first(file: File) -> Path | None:
 
 
 def listing(words: Sequence[str] = ()) -> list[Record]:
-    """Return each declared file (of those that the words name) and where it lies, unchecked.
+    """Return the path of each declared file (among those that the words name), unchecked.
 
     Raises:
         UserError: a word names nothing.
@@ -470,7 +470,7 @@ def listing(words: Sequence[str] = ()) -> list[Record]:
 
 
 def verify(words: Sequence[str] = ()) -> list[Record]:
-    """Return the same with each file's checksum taken now; downloads nothing.
+    """Return the same after checking each file's checksum; nothing is downloaded.
 
     Raises:
         UserError: a word names nothing.

@@ -1,4 +1,4 @@
-"""How pixels are presented: the same four ways for every set of grey images.
+"""Presentation of pixels, in the same four ways for every set of grey images.
 
 Dims: N points, D observed units.
 """
@@ -14,11 +14,11 @@ from torch import Tensor
 from hwbench.numerics import generator
 from hwbench.protocols import Pixels, Splits, TestSplit, TrainSplit, ValidationSplit
 
-_CHUNK = 4096  # images drawn at once, to keep memory low
+_CHUNK = 4096  # images drawn at once, to limit memory
 
 
 class Points(NamedTuple):
-    """Images as they are in a file: `values` [N, D], 0 to 255 or 0/1, and `labels` [N] or None."""
+    """Images as stored in a file: `values` [N, D], 0 to 255 or 0/1, and `labels` [N] or None."""
 
     values: UInt8[Tensor, "n d"]
     labels: Integer[Tensor, " n"] | None = None
@@ -41,10 +41,10 @@ def cut(
 ) -> Splits:
     """Return the splits; the last `validation` points of the pool are for validation (0: none).
 
-    `resample` is for training points only.
+    `resample` applies to training points only.
 
     Raises:
-        ValueError: no training points would be left.
+        ValueError: no training points would remain.
     """
     n = len(pool.values) - validation
     if not 0 < n <= len(pool.values):
@@ -64,22 +64,22 @@ def present(
     """Return the splits of grey images with their pixels presented in one of four ways.
 
     fixed      one Bernoulli draw of all images, the same for every seed, before validation points
-               are cut off: `numerics.stream` (0, name, "pixels", "fixed", "train" or "test")
+               are split off: `numerics.stream` (0, name, "pixels", "fixed", "train" or "test")
     dynamic    training points stay grey and are drawn at each presentation; the other parts are
                drawn once: `numerics.stream` (seed, name, "pixels", "validation" or "test")
-    grey       values / 255 everywhere; in a Bernoulli formula a score, not a likelihood
+    grey       values / 255 everywhere; Bernoulli formulas then give a score, not a likelihood
     threshold  1 above 127, else 0
 
     Args:
-        name: the data set, part of the streams' names.
+        name: name of the data set, part of the streams' names.
         pool: training and validation points.
         test: test points.
-        pixels: the way.
-        validation: how many of the last points of the pool are for validation.
-        seed: the run's seed; matters to `dynamic` only.
+        pixels: one of the four presentations.
+        validation: number of points at the end of the pool that are for validation.
+        seed: the run's seed; affects only `dynamic`.
 
     Raises:
-        ValueError: no training points would be left.
+        ValueError: no training points would remain.
     """
     if pixels == "grey":
         return cut(pool, test, validation=validation, scale=255.0)
@@ -103,6 +103,6 @@ def present(
 
 
 def only_fixed(pixels: Pixels, name: str) -> None:
-    """Raise ValueError where the pixels of a set that is binary by nature are not `fixed`."""
+    """Raise ValueError if the pixels of a set that is binary by nature are not `fixed`."""
     if pixels != "fixed":
         raise ValueError(f"{name} is binary by nature: pixels must be fixed (found {pixels})")

@@ -19,7 +19,7 @@ def read_idx(name: str) -> UInt8[np.ndarray, " ..."]:
     """Return the array of unsigned bytes in an idx file (LeCun's format: sizes, then values).
 
     Raises:
-        DataMissing: the file cannot be had.
+        DataMissing: the file is unavailable.
         files.DataCorrupt: it is not such a file, or not the declared one.
     """
     raw = files.read(name)
@@ -37,7 +37,7 @@ def read_amat(name: str, visible: int) -> UInt8[np.ndarray, "n d"]:
     """Return the points [N, D] in a text file of zeros and ones, each followed by one byte.
 
     Raises:
-        DataMissing: the file cannot be had.
+        DataMissing: the file is unavailable.
         files.DataCorrupt: it is not such a file, or not the declared one.
     """
     raw = np.frombuffer(files.read(name), np.uint8)
@@ -51,14 +51,15 @@ class MNIST(Dataset):
     """Handwritten digits 28x28, 60000 for training and validation, 10000 for testing (LeCun, 1998).
 
     `fixed` pixels are the published binarisation (Salakhutdinov and Murray, 2008), in the files of
-    Larochelle and Murray (2011): 50000/10000/10000 and no labels. Its test rows stand in the order
-    of the classes (the first 980 are all zeros), so a subset of them must be drawn at random. Its
-    training rows stand in another order than MNIST's, so that its validation points are others.
+    Larochelle and Murray (2011): 50000/10000/10000 and no labels. Its test rows are sorted by class
+    (the first 980 are all zeros), so a subset of them must be drawn at random. Its training rows
+    are in a different order than MNIST's, so its validation points differ.
 
     Args:
         pixels: fixed, dynamic, grey or threshold (see `images.present`).
-        validation: how many of the last training images are for validation, 0 for none. Unless told
-            otherwise, 400 as in the code of Burda et al. (2016), and 10000 with `fixed` pixels.
+        validation: number of images at the end of the training images that are for validation, 0
+            for none. The default is 400, as in the code of Burda et al. (2016), and 10000 with
+            `fixed` pixels.
     """
 
     shape = (28, 28)
@@ -84,7 +85,7 @@ class MNIST(Dataset):
         return cls(pixels="dynamic")
 
     def load(self, seed: int) -> Splits:
-        """Return the splits; `seed` decides the draws of `dynamic` pixels.
+        """Return the splits; `seed` determines the draws of `dynamic` pixels.
 
         Raises:
             DataMissing: a file is not on this machine and cannot be fetched.

@@ -1,6 +1,6 @@
 """Small NORB: stereo pairs of toys in five categories."""
 
-# Dims: N pairs of pictures, S side of a picture, V inputs of an eye.
+# Dims: N pairs of pictures, S side of a picture, V inputs from a picture.
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from hwbench.numerics import generator
 from hwbench.protocols import Dataset, Pixels, Splits, TestSplit, TrainSplit, ValidationSplit
 
 SIDE, CATEGORIES = 96, 5
-RINGS = (8, 4, 2, 2)  # widths of the rings of a fovea, from outside to inside
-SHIFTS = (-6, -4, -2, 0, 2, 4, 6)  # 7 · 7 − 1 = 48 translations
+RINGS = (8, 4, 2, 2)  # pixels; widths of the rings around the fovea, from outside to inside
+SHIFTS = (-6, -4, -2, 0, 2, 4, 6)  # pixels; they make 7 · 7 − 1 = 48 translations
 _KINDS: dict[int, np.dtype[np.uint8 | np.int32]] = {
     0x1E3D4C55: np.dtype(np.uint8),
     0x1E3D4C54: np.dtype("<i4"),
@@ -32,12 +32,12 @@ _NAMES = ("5x46789x9x18x6x2x96x96-training", "5x01235x9x18x6x2x96x96-testing")
 def read_matrix(name: str) -> Shaped[np.ndarray, " ..."]:
     """Return the array in a file of NORB's own format, of bytes or of 32-bit integers.
 
-    In little-endian integers of 32 bits, such a file has a magic number that says what the values
-    are, the number of dimensions, and the dimensions, at least three of them, filled up with 1.
-    Then come the values, in C order.
+    Such a file starts with little-endian 32-bit integers: a magic number for the type of the
+    values, the number of dimensions, and the dimensions, at least three of them, padded with 1. The
+    values follow in C order.
 
     Raises:
-        DataMissing: the file cannot be had.
+        DataMissing: the file is unavailable.
         files.DataCorrupt: it is not such a file, or not the declared one.
     """
     raw = files.read(name)
@@ -60,8 +60,8 @@ def read_part(name: str) -> tuple[Tensor, Tensor, Tensor]:
     """Return pairs of pictures [N, 2·96·96] uint8, their categories [N] and instances [N].
 
     Raises:
-        DataMissing: a file cannot be had.
-        files.DataCorrupt: a file is not the declared one, or they do not belong together.
+        DataMissing: a file is unavailable.
+        files.DataCorrupt: a file is not the declared one, or the files do not match each other.
     """
     dat, cat, info = (f"norb/smallnorb-{name}-{part}.mat" for part in ("dat", "cat", "info"))
     images, labels, about = read_matrix(dat), read_matrix(cat), read_matrix(info)
@@ -80,11 +80,11 @@ def read_part(name: str) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def foveate(images: Float[Tensor, "*n s s"]) -> Float[Tensor, "*n v"]:
-    """Return the middle of each picture as it is, and the rings around it in blocks' means.
+    """Return the middle of each picture unchanged, and the means of blocks in the rings around it.
 
-    Salakhutdinov & Hinton (2009): of 96 x 96 pixels the central 64 x 64 stay; the rings around
-    them, 8, 4, 2 and 2 wide from outside to inside, are averaged over blocks of 8 x 8, 4 x 4, 2 x 2
-    and 2 x 2. The middle comes first, then the rings from the outermost, each row by row.
+    Salakhutdinov & Hinton (2009) keep the central 64 x 64 of 96 x 96 pixels. The rings around them,
+    8, 4, 2 and 2 pixels wide from outside to inside, are averaged over blocks of 8 x 8, 4 x 4,
+    2 x 2 and 2 x 2. The middle comes first, then the rings from the outermost, each row by row.
 
     >>> foveate(torch.zeros(2, 96, 96)).shape
     torch.Size([2, 4488])
@@ -96,7 +96,7 @@ def foveate(images: Float[Tensor, "*n s s"]) -> Float[Tensor, "*n v"]:
 
 @functools.cache
 def _rings() -> list[Tensor]:
-    """Return for each ring the pixels' numbers of its blocks, [blocks, width²]."""
+    """Return for each ring the pixel indices of its blocks, [blocks, width²]."""
     rings, inner = [], torch.arange(SIDE * SIDE).view(SIDE, SIDE)
     for width in RINGS:
         blocks = inner.unfold(0, width, width).unfold(1, width, width).flatten(2)
@@ -114,12 +114,12 @@ def _both_eyes(images: Tensor) -> Tensor:
 class RawNORB(Dataset):
     """Small NORB, normalised-uniform (LeCun, Huang & Bottou, 2004): 24300 stereo pairs 96x96.
 
-    Ten toys of each of five categories (animal, human, plane, truck, car), under 6 lightings from 9
-    elevations and 18 azimuths; five toys of each for training, and the other five, 24300 pairs as
-    well, for testing. There are no validation points in print. Here they are pictures of one toy of
-    each category, the same for every seed (drawn by `numerics.stream` (0, "NORB", "validation")),
-    since other pictures of a toy that trains would say little of new toys. No other picture of
-    these toys trains then.
+    The set contains ten toys of each of five categories (animal, human, plane, truck, car), under 6
+    lightings from 9 elevations and 18 azimuths. Five toys of each are for training, and the other
+    five, also 24300 pairs, for testing. There are no published validation points. Here they are
+    pictures of one toy of each category, the same for every seed (drawn by `numerics.stream`
+    (0, "NORB", "validation")), since other pictures of a training toy would say little about new
+    toys. The other pictures of these toys are then not used for training.
 
     Args:
         pixels: grey; values are real, here from 0 to 1.
@@ -144,7 +144,7 @@ class RawNORB(Dataset):
         Raises:
             DataMissing: a file is not on this machine and cannot be fetched.
             files.DataCorrupt: a file is not the declared one.
-            ValueError: there are fewer validation points than asked for.
+            ValueError: there are fewer validation points than requested.
         """
         (values, labels, instances), (test, test_labels, _) = map(read_part, _NAMES)
         held_out = torch.zeros(len(values), dtype=torch.bool)
@@ -165,17 +165,17 @@ class RawNORB(Dataset):
 
 
 class SmallNORB(RawNORB):
-    """Small NORB as `RawNORB` has it, foveated and standardised: 2 x 4488 inputs (see `foveate`).
+    """`RawNORB`, foveated and standardised: 2 x 4488 inputs (see `foveate`).
 
-    Each input is centred by its mean, and all are scaled to unit variance by one factor, both of
-    the training points.
+    Each input is centred by its mean, and all are scaled to unit variance by one factor, both
+    computed on the training points.
 
     Args:
         pixels: grey; values are real.
         validation: number of validation points; with 0, all five toys train.
-        translations: training points have no labels and are moved by −6, −4, −2, 0, 2, 4 or 6
-            pixels, in both directions, each time that they are presented: 48 · 24300 pairs beside
-            the 24300. Fits to labels get the labelled points, which do not move.
+        translations: remove the labels of training points, and move them by −6, −4, −2, 0, 2, 4 or
+            6 pixels in both directions at each presentation: 48 · 24300 pairs in addition to the
+            24300. Fits to labels get the labelled points, which do not move.
     """
 
     shape = (2 * 4488,)
@@ -190,13 +190,13 @@ class SmallNORB(RawNORB):
         self.translations = translations
 
     def load(self, seed: int) -> Splits:
-        """Return the splits, the same for every seed; errors are those of `RawNORB`."""
+        """Return the splits, the same for every seed; it raises the same errors as `RawNORB`."""
         shifts = SHIFTS if self.translations else ()
         return real_points(super().load(seed), (2, SIDE, SIDE), _both_eyes, shifts)
 
 
 def _of_one_toy_each(labels: Tensor, instances: Tensor, draws: torch.Generator) -> Tensor:
-    """Return [N], which pairs are of the one toy that is drawn in each category."""
+    """Return a mask [N] of the pairs that show the toy drawn for their category."""
     chosen = torch.zeros(len(labels), dtype=torch.bool)
     for category in labels.unique():
         toys = instances[labels == category].unique()

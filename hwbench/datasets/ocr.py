@@ -18,14 +18,15 @@ from hwbench.protocols import Dataset, Pixels, Splits
 TABLE = "ocr_letters/letter.data"
 COPY = "ocr_letters/ocr_letters.npz"
 _TEST = 10000
-# sha256 of all rows (128 pixels and the label) in ascending order: the table's own is not known
+# The table's own checksum is unknown; this is the sha256 of its rows (128 pixels and the label) in
+# ascending order.
 CONTENT = "81b368549646eb8f759eb9a5d26bab825968f3cc25d377a49d1fe40d724faebd"
 
 
 def shuffled(n: int) -> Integer[np.ndarray, " n"]:
-    """Return the order into which Larochelle's MLPython shuffles the n lines of the table.
+    """Return the order of the table's n lines after shuffling by Larochelle's MLPython.
 
-    It is `random.shuffle` of Python 2 after `random.seed(12345)`; that of Python 3 differs.
+    It is `random.shuffle` of Python 2 after `random.seed(12345)`; Python 3's differs.
     """
     draws = random.Random(12345)
     order = list(range(n))
@@ -38,7 +39,7 @@ def shuffled(n: int) -> Integer[np.ndarray, " n"]:
 def read_table(raw: bytes) -> tuple[UInt8[np.ndarray, "n d"], UInt8[np.ndarray, " n"]]:
     """Return pixels [N, 128] and labels [N] of the original table.
 
-    A line is id, letter, next id, word, position, fold and 128 pixels, separated by tabs.
+    A line contains id, letter, next id, word, position, fold and 128 pixels, separated by tabs.
 
     Raises:
         files.DataCorrupt: it is not such a table.
@@ -54,7 +55,7 @@ def read_table(raw: bytes) -> tuple[UInt8[np.ndarray, "n d"], UInt8[np.ndarray, 
 
 
 def content(x: UInt8[np.ndarray, "n d"], y: UInt8[np.ndarray, " n"]) -> str:
-    """Return the sha256 of the labelled points, whatever their order."""
+    """Return the sha256 of the labelled points, independent of their order."""
     rows = np.ascontiguousarray(np.column_stack([x, y]))
     return hashlib.sha256(np.sort(rows.view(f"V{rows.shape[1]}"), axis=None).tobytes()).hexdigest()
 
@@ -63,9 +64,9 @@ class OCRLetters(Dataset):
     """52152 handwritten letters a to z, 16x8 binary (Kassel, 1995; Taskar et al., 2003).
 
     The split is that of Larochelle, Bengio and Turian (2010): 32152 for training, 10000 for
-    validation, 10000 for testing. It is made from the original table, or read from a copy whose
-    training points stand in another order, and where a few labels of letters with identical
-    pixels (about 1 % of the test points) are interchanged.
+    validation, 10000 for testing. It is made from the original table, or read from a copy. In the
+    copy, training points are in another order, and a few labels of letters with identical pixels
+    (about 1 % of the test points) are interchanged.
 
     Args:
         pixels: fixed; the set is binary by nature.

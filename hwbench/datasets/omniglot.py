@@ -16,10 +16,10 @@ from hwbench.protocols import Dataset, Pixels, Splits
 
 
 def from_columns(matrix: Num[np.ndarray, "d n"]) -> UInt8[Tensor, "n d"]:
-    """Return MATLAB's images, one a column and each column by column, as rows of row-major pixels.
+    """Return images from MATLAB's columns, in column-major order, as rows in row-major order.
 
     Args:
-        matrix: [784, N], ink from 0 to 1; rounded to multiples of 1/255.
+        matrix: [784, N], ink from 0 to 1, which is rounded to multiples of 1/255.
     """
     ink = np.rint(matrix.T * 255).astype(np.uint8)
     return torch.from_numpy(ink.reshape(-1, 28, 28).transpose(0, 2, 1).reshape(-1, 784))
@@ -28,11 +28,11 @@ def from_columns(matrix: Num[np.ndarray, "d n"]) -> UInt8[Tensor, "n d"]:
 class Omniglot(Dataset):
     """Handwritten characters of 50 alphabets 28x28 (Lake et al., 2015) as in Burda et al. (2016).
 
-    24345 images, of which the last 1345 of a permutation (numpy's RandomState, seed 123) are for
-    validation as in that paper's code, and 8070 for testing. No labels.
+    Of 24345 images, the last 1345 of a permutation (numpy's RandomState, seed 123) are for
+    validation, as in that paper's code; 8070 more are for testing. There are no labels.
 
     Args:
-        pixels: fixed (a draw of our own: none is published), dynamic, grey or threshold (see
+        pixels: fixed (our own draw, since none is published), dynamic, grey or threshold (see
             `images.present`).
         validation: number of validation points, 0 for none.
     """
@@ -52,7 +52,7 @@ class Omniglot(Dataset):
         return cls(pixels="dynamic")
 
     def load(self, seed: int) -> Splits:
-        """Return the splits; `seed` decides the draws of `dynamic` pixels.
+        """Return the splits; `seed` determines the draws of `dynamic` pixels.
 
         Raises:
             DataMissing: the file is not on this machine and cannot be fetched.
@@ -76,13 +76,13 @@ class Omniglot(Dataset):
 class OmniglotStrokes(Dataset):
     """A stand-in for OMNIGLOT: 32000 images 28x28 drawn from simplified pen strokes.
 
-    Its likelihoods are not comparable with those published for OMNIGLOT: pens are all equally
-    wide, strokes are simplified and the places on the canvas are jittered. The first 24000 images
-    train, of which the last `validation` are for validation (they come mixed); the last 8000 test.
-    No labels.
+    Its likelihoods are not comparable with those published for OMNIGLOT: all pens are equally
+    wide, strokes are simplified and positions on the canvas are jittered. The first 24000 images
+    are for training, with the last `validation` of them for validation (they are in random order);
+    the last 8000 are for testing. There are no labels.
 
     Args:
-        pixels: fixed (a draw of our own), dynamic, grey or threshold (see `images.present`).
+        pixels: fixed (our own draw), dynamic, grey or threshold (see `images.present`).
         validation: number of validation points, 0 for none.
     """
 
@@ -102,7 +102,7 @@ class OmniglotStrokes(Dataset):
         return cls(pixels="dynamic")
 
     def load(self, seed: int) -> Splits:
-        """Return the splits; `seed` decides the draws of `dynamic` pixels.
+        """Return the splits; `seed` determines the draws of `dynamic` pixels.
 
         Raises:
             DataMissing: the file is not on this machine.

@@ -1,6 +1,6 @@
 """Real-valued points: standardised images, and images that move at each presentation."""
 
-# Dims: N points, B points of a batch, D observed units, P pictures of an image, S their side.
+# Dims: N points, B points of a batch, D observed units, P pictures per image, S side of a picture.
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from hwbench.protocols import PartlyLabelledSplit, Pixels, Split, Splits
 
-_CHUNK = 1000  # points treated at once, to keep memory low
+_CHUNK = 1000  # points processed at once, to limit memory
 
 S = TypeVar("S", bound=Split)
 Image = tuple[int, int, int]
@@ -23,24 +23,24 @@ View = Callable[[Tensor], Tensor]
 
 
 def only_grey(pixels: Pixels, name: str) -> None:
-    """Raise ValueError where the pixels of a set of real values are not `grey`."""
+    """Raise ValueError if the pixels of a set of real values are not `grey`."""
     if pixels != "grey":
         raise ValueError(f"{name} has real values: pixels must be grey (found {pixels})")
 
 
 class Standard(NamedTuple):
-    """What standardises points: a mean [D] for each unit, and one deviation for all of them."""
+    """Constants that standardise points: a mean [D] for each unit, and one deviation for all."""
 
     mean: Tensor
     deviation: float
 
     def apply_(self, x: Float[Tensor, "*n d"]) -> Float[Tensor, "*n d"]:
-        """Return (x − mean) / deviation, in the place of x."""
+        """Return (x − mean) / deviation, computed in place."""
         return x.sub_(self.mean).div_(self.deviation)
 
 
 def standard_of(x: Float[Tensor, "n d"]) -> Standard:
-    """Return the mean of each unit, and the root of the mean over units of their variances.
+    """Return the mean of each unit, and the square root of the units' mean variance.
 
     Raises:
         ValueError: no unit varies.
@@ -61,13 +61,13 @@ class TranslatedSplit(PartlyLabelledSplit):
     """Unlabelled images that are moved at each presentation, then viewed and standardised.
 
     An image moves as a whole, down by one of `shifts` pixels and to the right by another, each
-    drawn with equal chances. What comes in at an edge repeats the edge.
+    drawn with equal probability. Pixels that enter at an edge repeat the edge.
 
     Attributes:
         values: [N, P·S·S] uint8, as in the file.
-        image: (P, S, S): P pictures of one thing, which move together.
-        view: from images [B, P, S, S], values over `scale`, to points [B, D].
-        standard: of the points that do not move.
+        image: (P, S, S): P pictures of one object, which move together.
+        view: function from images [B, P, S, S], values divided by `scale`, to points [B, D].
+        standard: constants computed on the points that do not move.
         shifts: in pixels.
     """
 
@@ -84,7 +84,7 @@ class TranslatedSplit(PartlyLabelledSplit):
     def batch(
         self, index: Integer[Tensor, "*b"], generator: torch.Generator | None = None
     ) -> Float[Tensor, "*b d"]:
-        """Return the points at `index`, each image moved afresh."""
+        """Return the points at `index`, with a new random move of each image."""
         device, n = self.values.device, index.numel()
         drawn = torch.randint(len(self.shifts), (2, n), generator=generator, device=device)
         moves = torch.tensor(self.shifts, device=device)[drawn]
@@ -96,7 +96,7 @@ class TranslatedSplit(PartlyLabelledSplit):
         return out.view(*index.shape, -1)
 
     def means(self) -> Float[Tensor, "d"]:
-        """Return the mean of every observed unit where images do not move."""
+        """Return the mean of every observed unit for images at rest."""
         return self.labelled.means()
 
     def to(self, device: torch.device | str) -> TranslatedSplit:
@@ -109,7 +109,7 @@ class TranslatedSplit(PartlyLabelledSplit):
         )
 
     def subset(self, index: Tensor) -> TranslatedSplit:
-        """Return the images at `index`, in that order; all labelled points stay."""
+        """Return the images at `index`, in that order; all labelled points are kept."""
         return dataclasses.replace(self, values=self.values[index.to(self.values.device)])
 
 
@@ -117,7 +117,7 @@ def _moved(images: Tensor, moves: Tensor) -> Tensor:
     """Return images [B, P, S, S] moved down by moves[0] and to the right by moves[1], each [B]."""
     side = images.shape[-1]
     lines = torch.arange(side, device=images.device)
-    rows, columns = (lines - moves[:, :, None]).clamp(0, side - 1)  # where each line comes from
+    rows, columns = (lines - moves[:, :, None]).clamp(0, side - 1)  # source index of each line
     pixels = (rows[:, :, None] * side + columns[:, None, :]).flatten(1)
     flat = images.flatten(2)
     return flat.gather(2, pixels[:, None].expand_as(flat)).view_as(images)
@@ -126,17 +126,17 @@ def _moved(images: Tensor, moves: Tensor) -> Tensor:
 def real_points(raw: Splits, image: Image, view: View, shifts: tuple[int, ...] = ()) -> Splits:
     """Return splits of uint8 images as real values: viewed, centred and scaled, as float32.
 
-    Means and deviation are those of the training points, as they are without moving.
+    Means and deviation are those of the training points at rest.
 
     Args:
         raw: images [N, P·S·S].
         image: (P, S, S).
-        view: from images [B, P, S, S] to points [B, D].
-        shifts: where there are some, the training points have no labels and move; those that
-            have labels and do not move are their `labelled`.
+        view: function from images [B, P, S, S] to points [B, D].
+        shifts: if not empty, the training points move and have no labels; the labelled points at
+            rest are then in the split's `labelled`.
 
     Raises:
-        ValueError: all training points are alike.
+        ValueError: all training points are equal.
     """
 
     def viewed(split: S) -> S:

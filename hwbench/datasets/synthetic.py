@@ -1,4 +1,4 @@
-"""Small generators, whose distribution is known exactly."""
+"""Small generators whose distributions are known exactly."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ _SIZES = (1000, 200, 500)
 class Bars(Dataset):
     """Bars and stripes (MacKay, 2003, chapter 43): all rows, or all columns, are on or off.
 
-    Rows or columns with probability 1/2; then each line on with probability 1/2. The 1000 training,
-    200 validation and 500 test points are the same for every seed, and some of them coincide.
+    Rows or columns are chosen with probability 1/2; then each line is on with probability 1/2. The
+    1000 training, 200 validation and 500 test points are the same for every seed, and some are
+    equal.
 
     Args:
         side: height and width.
@@ -37,7 +38,7 @@ class Bars(Dataset):
     def entropy(self) -> float:
         """Return the entropy in nats: minus the highest mean log-likelihood that a model can reach.
 
-        All on and all off have probability 2^-side each, every other pattern half of that.
+        All on and all off have probability 2^-side each, and every other pattern has half of that.
         """
         p = 2.0**-self.side
         others = 2 ** (self.side + 1) - 4

@@ -1,9 +1,9 @@
 """The binary sets of Larochelle and Murray (2011), section 5: seven here, OCR letters in `ocr.py`.
 
-A class without a copy reads Larochelle's three files, whose checksums are not known: they are
+A class without a copy reads Larochelle's three files. Their checksums are unknown, so the files are
 accepted by their sizes and values. Mushrooms and NIPS may also be read from a copy with the same
-points. AdultCopy and DNACopy are read from copies that depart from the published split, as their
-attribute `departs` says; they are sets of their own, so that a result names what it used.
+points. AdultCopy and DNACopy are read from copies that differ from the published split, as stated
+in their attribute `departs`. They are separate sets, so that a result names the set it used.
 """
 
 from __future__ import annotations
@@ -21,10 +21,10 @@ from hwbench.protocols import Dataset, Pixels, Splits
 
 
 def read_libsvm(name: str, visible: int) -> UInt8[np.ndarray, "n d"]:
-    """Return the points [N, D] of a LIBSVM file: a label, then the numbers (from 1) of the ones.
+    """Return the points [N, D] of a LIBSVM file: a label, then the indices (from 1) of the ones.
 
     Raises:
-        DataMissing: the file cannot be had.
+        DataMissing: the file is unavailable.
         files.DataCorrupt: it is not such a file.
     """
     from sklearn.datasets import load_svmlight_file
@@ -41,10 +41,10 @@ def read_libsvm(name: str, visible: int) -> UInt8[np.ndarray, "n d"]:
 
 
 def read_dense(name: str, visible: int) -> UInt8[np.ndarray, "n d"]:
-    """Return the points [N, D] of a text file: a line is D zeros and ones, and then a target.
+    """Return the points [N, D] of a text file whose lines are D zeros and ones and a target.
 
     Raises:
-        DataMissing: the file cannot be had.
+        DataMissing: the file is unavailable.
         files.DataCorrupt: it is not such a file.
     """
     lines = [line.rsplit(None, 1)[0] for line in files.read(name).splitlines() if line.strip()]
@@ -63,7 +63,7 @@ class _BinarySet(Dataset):
         published: files of the published split: train, validation, test.
         sizes: number of points in each.
         copy: an .npz file with arrays x_train, x_valid and x_test, or ''.
-        departs: how the split departs from the published one, '' where it is the same.
+        departs: how the split differs from the published one, or '' if it is the same.
     """
 
     published: tuple[str, ...] = ()
@@ -86,7 +86,7 @@ class _BinarySet(Dataset):
 
         Raises:
             DataMissing: a file is not on this machine and cannot be fetched.
-            files.DataCorrupt: a file is not the declared one, or has other sizes than published.
+            files.DataCorrupt: a file is not the declared one, or its sizes are not as published.
         """
         (visible,) = self.shape
         if self.files == (self.copy,):
@@ -127,7 +127,7 @@ class Adult(_BinarySet):
 
 
 class AdultCopy(_BinarySet):
-    """Adult as read from a copy that lacks one of the 26147 test points.
+    """Adult, read from a copy that lacks one of the 26147 test points.
 
     Args:
         pixels: fixed; the set is binary by nature.
@@ -164,7 +164,7 @@ class DNA(_BinarySet):
 
 
 class DNACopy(_BinarySet):
-    """DNA as read from a copy whose 2000 training points are cut into 1600 and 400.
+    """DNA, read from a copy whose 2000 training points are split into 1600 and 400.
 
     Args:
         pixels: fixed; the set is binary by nature.

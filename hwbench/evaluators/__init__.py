@@ -1,1 +1,1 @@
-"""How a trained model is measured: one file, one way."""
+"""The evaluators, which measure trained models: one kind per file."""

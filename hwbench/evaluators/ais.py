@@ -1,6 +1,6 @@
-"""Annealed importance sampling of a partition function, and the log-likelihood that follows."""
+"""Annealed importance sampling of a partition function, and the resulting log-likelihood."""
 
-# Dims: M chains, T temperatures, N points, D observed units, S units kept, J units summed out.
+# Dims: M chains, T temperatures, N points, D observed units, S kept units, J units summed out.
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ M = TypeVar("M", bound=Model)
 Count = Annotated[int, Field(ge=1)]
 Segment = list[int | float]
 SCHEDULE: list[Segment] = [[0, 0.5, 500], [0.5, 0.9, 4000], [0.9, 1, 10_000]]
-GROUP = 100  # chains annealed together: what keeps a core's cache and its matrix products busy
+GROUP = 100  # chains annealed together, which suits a core's cache and matrix products
 CHUNK = 1000  # points
 
 
@@ -34,7 +34,8 @@ def temperatures(schedule: list[Segment]) -> Float[Tensor, "t"]:
     """Return the inverse temperatures 0 = β_0 < … < β_T = 1 of segments [from, to, steps].
 
     Raises:
-        ValueError: a segment has no steps or does not rise, or they do not lead from 0 to 1.
+        ValueError: a segment has no steps or does not rise, or the schedule does not lead from 0
+            to 1.
 
     >>> temperatures([[0, 0.5, 2], [0.5, 1, 1]]).tolist()
     [0.0, 0.25, 0.5, 1.0]
@@ -58,18 +59,18 @@ def temperatures(schedule: list[Segment]) -> Float[Tensor, "t"]:
 def base_rates(data_means: Float[Tensor, "d"]) -> Float[Tensor, "d"]:
     """Return biases b^A = logit(p) of the base-rate model, p = (100 m + 5) / 105.
 
-    That is 5 more points with the pixel on for every 100 (Salakhutdinov & Murray, 2008, and the
-    code that came with it). A pixel that is always on would have p = 1, hence the cap at 0.999.
+    This adds 5 points with the pixel on for every 100 (Salakhutdinov & Murray, 2008, and their
+    code). A pixel that is always on would have p = 1, hence the cap at 0.999.
     """
     return ((100 * data_means + 5) / 105).clamp(max=0.999).logit()
 
 
 class Base:
-    """Independent units on both sides, from which annealing starts.
+    """Independent units on both sides, where annealing starts.
 
     Attributes:
-        kept: [S], their log odds.
-        summed: [J], their log odds.
+        kept: [S], log odds of the kept units.
+        summed: [J], log odds of the units summed out.
     """
 
     def __init__(self, kept: Float[Tensor, "s"], summed: Float[Tensor, "j"]) -> None:
@@ -100,24 +101,24 @@ def anneal(
 
         log p*_β(s) = s·((1 − β) a + β b) + Σ_j softplus((1 − β) a_j + β (c_j + s·W_j))
 
-    with a the log odds of the base; s are the units kept (an RBM's visible ones), j those summed
-    out. The chains start at `kept`, which must follow the distribution at the first β, and take one
-    Gibbs sweep at each further one. Upwards from β = 0, E[w] = Z / Z_A; downwards from samples of
-    the model, E[w] = Z_A / Z (Neal, 2001). One product serves both the weight and the sweep: with
-    t = c − a + s W,
+    with a the log odds of the base, s the kept units (the visible units of an RBM) and j the units
+    summed out. The chains start at `kept`, which must follow the distribution at the first β, and
+    take one Gibbs sweep at each further β. Upwards from β = 0, E[w] = Z / Z_A; downwards from
+    samples of the model, E[w] = Z_A / Z (Neal, 2001). One product serves both the weight and the
+    sweep: with t = c − a + s W,
 
         softplus(a + β t) − softplus(a + β' t) = −log(1 + p (exp(−(β − β') t) − 1))
 
-    takes p = σ(a + β t) from the sweep. Where the exponential is far from 1, rounding would spoil
-    it.
+    takes p = σ(a + β t) from the sweep. This is used only where the exponential is close enough to
+    1 for rounding to be harmless.
 
-    Weights have the precision of `kept`, draws single precision: chances to seven digits, in a
-    quarter less time.
+    Weights have the precision of `kept`. Draws are in single precision, which gives probabilities
+    to seven digits in a quarter less time.
     """
     weight, b, c = couplings
     shift = c - base.summed
     down, first, last = (p.float() for p in (weight.t().contiguous(), base.kept, b))
-    largest = (shift.abs() + weight.abs().sum(0)).max().item()  # of any |t_j|
+    largest = (shift.abs() + weight.abs().sum(0)).max().item()  # a bound on every |t_j|
     kept = kept.clone()
     log_w = kept.new_zeros(len(kept))
     t, p, r = (kept.new_empty(len(kept), len(c)) for _ in range(3))
@@ -131,12 +132,12 @@ def anneal(
         if abs(step) * largest < 10:
             torch.mul(t, -step, out=r).exp_().sub_(1).mul_(p).add_(1).log_()
             log_w.sub_(r.sum(1))
-        else:  # F.softplus is linear above 20, which is 2e-9 off
+        else:  # F.softplus is linear above 20, with an error of 2e-9, so logaddexp is used.
             here, there = (torch.add(base.summed, t, alpha=x) for x in (beta, before))
             zero = here.new_zeros(())
             log_w.add_((torch.logaddexp(here, zero) - torch.logaddexp(there, zero)).sum(1))
         log_w.add_(kept @ (b - base.kept), alpha=step)
-        if k + 2 < len(path):  # no sweep after the last weight
+        if k + 2 < len(path):  # The last weight needs no sweep after it.
             torch.lt(u.uniform_(generator=g), h.copy_(p), out=h)
             torch.addmm(first.lerp(last, beta), h, down, alpha=beta, out=logits)
             kept.copy_(torch.lt(v.uniform_(generator=g), logits.sigmoid_(), out=v))
@@ -148,8 +149,8 @@ def anneal(
 def interval(log_w: Float[Tensor, "m"], sigmas: float = 3.0) -> tuple[float, float]:
     """Return log(ŵ ± 3 σ̂) with ŵ the mean of w and σ̂ its standard error; never NaN.
 
-    The lower end is −∞ where 3 σ̂ reaches ŵ; both are infinite where σ̂ is unknown: for one chain, or
-    where no weight is above zero or one is not a finite number.
+    The lower end is −∞ if 3 σ̂ ≥ ŵ. Both ends are infinite if σ̂ is unknown: for a single chain, if
+    no weight is above zero, or if a weight is not finite.
 
     >>> interval(torch.zeros(5))
     (0.0, 0.0)
@@ -171,12 +172,12 @@ def _relative_error(log_w: Tensor) -> float:
 
 
 class Annealing(Evaluator[M]):
-    """What evaluators share that estimate log Z by annealed importance sampling, in float64.
+    """Common base of evaluators that estimate log Z by annealed importance sampling, in float64.
 
     E[Ẑ] = Z, so log Ẑ is low in expectation and log p(x) high; `mc_se` is the delta method's σ̂ / Ẑ.
 
-    Diagnostics: `log_z` with its 3σ interval `log_z_low`, `log_z_high`, the effective sample size
-    of the weights `ess`, and the same from above, `log_z_reverse`, where asked for.
+    The diagnostics are `log_z` with its 3σ interval `log_z_low`, `log_z_high`, the effective sample
+    size of the weights `ess` and, if requested, the same for reverse annealing, `log_z_reverse`.
     """
 
     metrics = ("log_likelihood", "nll")
@@ -195,15 +196,15 @@ class Annealing(Evaluator[M]):
 
     @abstractmethod
     def path(self, model: M) -> tuple[Couplings, Base]:
-        """Return the couplings between units kept and summed out, and the base of both."""
+        """Return the couplings between kept and summed-out units, and the base of both."""
 
     @abstractmethod
     def relaxed(self, model: M, x: Float[Tensor, "m d"]) -> Float[Tensor, "m s"]:
-        """Return the kept units after `burn_in` sweeps from points."""
+        """Return the kept units after `burn_in` sweeps from the points x."""
 
     @abstractmethod
     def unnormalised(self, model: M, x: Float[Tensor, "b d"]) -> Float[Tensor, "b"]:
-        """Return log p(x) + log Z, or a bound on it."""
+        """Return log p(x) + log Z, or a lower bound on it."""
 
     def __call__(
         self,
@@ -315,10 +316,10 @@ class AIS(Annealing[EnergyModel]):
     Args:
         chains: number of annealing runs M.
         schedule: segments [from, to, steps] of β.
-        reverse: also anneal from the model down to the base, which bounds log Z from above if the
-            chains start at the model's distribution; they start at held-out points, `burn_in` Gibbs
-            sweeps before.
-        burn_in: sweeps.
+        reverse: also anneal from the model down to the base. This bounds log Z from above if the
+            chains start from the model's distribution; they start `burn_in` Gibbs sweeps after
+            held-out points.
+        burn_in: number of these sweeps.
     """
 
     def __init__(
@@ -336,7 +337,7 @@ class AIS(Annealing[EnergyModel]):
         return cls(chains=50, schedule=[[0, 1, 100]], reverse=True, burn_in=10)
 
     def path(self, model: EnergyModel) -> tuple[Couplings, Base]:
-        """Keep the observed units, with base rates; hidden ones are fair coins."""
+        """Keep the observed units, with base rates; hidden units are fair coins."""
         couplings = model.couplings()
         summed = torch.zeros_like(couplings.hidden_bias)
         return couplings, Base(base_rates(model.data_means), summed)

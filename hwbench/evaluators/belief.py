@@ -1,6 +1,6 @@
 """The variational bound on the log-likelihood of a deep belief network."""
 
-# Dims: M chains, K samples, B points, D observed units, S units kept.
+# Dims: M chains, K samples, B points, D observed units, S kept units.
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ from hwbench.protocols import BeliefNetwork, Couplings, HeldOut
 class SampledBound(Annealing[BeliefNetwork]):
     """log p(x) ≥ E_q[log p*(x, h) − log q(h | x)] − log Z, with h ~ q and log Z by AIS.
 
-    Salakhutdinov & Murray (2008), section 4, all in float64. Log Z is that of the top RBM, whose
+    Salakhutdinov & Murray (2008), section 4, all in float64. Log Z belongs to the top RBM, whose
     upper units are summed out. Log Ẑ is low in expectation, so the reported bound is high;
-    `mc_se` is the delta method's σ̂ / Ẑ. The error of the K samples is not in it: over N points it
-    is their standard deviation over √(K N). With one layer the model is an RBM and nothing is
-    sampled: at base `data` it is measured as by `ais.AIS`.
+    `mc_se` is the delta method's σ̂ / Ẑ. It does not include the error of the K samples, which over
+    N points is their standard deviation over √(K N). With one layer the model is an RBM and nothing
+    is sampled; with base `data` the result equals that of `ais.AIS`.
 
     For diagnostics see `ais.Annealing`.
 
     Args:
         chains: number of annealing runs M.
         schedule: segments [from, to, steps] of β, as for `ais.AIS`.
-        samples: K, of h for each point.
-        reverse: also anneal from the model down to the base, which bounds log Z from above if the
-            chains start at the model's distribution; they start at h drawn for held-out points,
-            `burn_in` Gibbs sweeps before.
-        burn_in: sweeps; also of the chains that find the machine's own rates.
-        base: the independent units where annealing starts: at `model` all have the top RBM's own
-            rates (see `rates.own_rates`); at `data` the lower ones have the base rates of the means
-            that one pass upwards gives the mean image, and the upper ones are fair coins.
+        samples: K, samples of h for each point.
+        reverse: also anneal from the model down to the base. This bounds log Z from above if the
+            chains start from the model's distribution; they start `burn_in` Gibbs sweeps after h
+            drawn for held-out points.
+        burn_in: number of these sweeps, also for the chains that find the machine's own rates.
+        base: the independent units where annealing starts. With `model` all have the top RBM's own
+            rates (see `rates.own_rates`). With `data` the lower units have base rates, computed
+            from an upward pass of the mean image, and the upper units are fair coins.
     """
 
     kind = "lower bound"
@@ -80,7 +80,7 @@ class SampledBound(Annealing[BeliefNetwork]):
     def unnormalised(self, model: BeliefNetwork, x: Float[Tensor, "b d"]) -> Float[Tensor, "b"]:
         """Return the mean of log p*(x, h) − log q(h | x) over samples."""
         total = x.new_zeros(len(x))
-        for _ in range(self.samples):  # one by one, to bound memory
+        for _ in range(self.samples):  # Samples are drawn one by one, to bound memory.
             h, log_q = model.infer(x, 1)
             total += (model.log_joint(x, h) - log_q)[0]
         return total / self.samples

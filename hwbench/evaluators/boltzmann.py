@@ -1,6 +1,6 @@
 """The variational bound on the log-likelihood of a deep Boltzmann machine."""
 
-# Dims: M chains, B points, D observed units, S units kept.
+# Dims: M chains, B points, D observed units, S kept units.
 
 from __future__ import annotations
 
@@ -21,28 +21,29 @@ from hwbench.protocols import Couplings, DeepBoltzmannMachine, Evaluation, HeldO
 class VariationalBound(Annealing[DeepBoltzmannMachine]):
     """log p(x) ≥ E_q[−E(x, h)] + H(q) − log Z, with q by mean field and log Z by AIS.
 
-    Salakhutdinov & Hinton (2009), in float64 but for the draws. Annealing runs on the even or the
-    odd layers, whichever have fewer units, with the others summed out. The bound is exact but for
-    log Z: log Ẑ is low in expectation, so the reported bound is high; `mc_se` is the delta method's
-    σ̂ / Ẑ.
+    Salakhutdinov & Hinton (2009), in float64 except for the draws. Annealing runs on the even or
+    the odd layers, whichever have fewer units, and the others are summed out. The bound is exact
+    except for log Z: log Ẑ is low in expectation, so the reported bound is high; `mc_se` is the
+    delta method's σ̂ / Ẑ.
 
-    Diagnostics: `log_z` with its 3σ interval `log_z_low`, `log_z_high`, the effective sample size
-    of the weights `ess`, and the same from above, `log_z_reverse`, where asked for.
+    The diagnostics are `log_z` with its 3σ interval `log_z_low`, `log_z_high`, the effective sample
+    size of the weights `ess` and, if requested, the same for reverse annealing, `log_z_reverse`.
 
     Args:
         chains: number of annealing runs M.
         schedule: segments [from, to, steps] of β, as for `ais.AIS`.
-        iterations: of mean field, at most.
-        tolerance: stop them once units move by less than this on average.
-        reverse: also anneal from the model down to the base, which bounds log Z from above if the
-            chains start at the model's distribution; they start at held-out points, `burn_in` Gibbs
-            sweeps before.
-        burn_in: sweeps; also of the chains that find the machine's own rates.
-        base: the independent units where annealing starts: at `model` all have the machine's own
-            rates (see `rates.own_rates`), at `data` the observed ones those of the training data
-            and the others are fair coins, at `uniform` all are fair coins.
-        draw: take points as means of binary pixels and draw these, by seed: for a machine that was
-            learned from grey pixels, since what it becomes sees them so.
+        iterations: largest number of mean-field iterations.
+        tolerance: end mean field once units move by less than this on average.
+        reverse: also anneal from the model down to the base. This bounds log Z from above if the
+            chains start from the model's distribution; they start `burn_in` Gibbs sweeps after
+            held-out points.
+        burn_in: number of these sweeps, also for the chains that find the machine's own rates.
+        base: the independent units where annealing starts. With `model` all have the machine's own
+            rates (see `rates.own_rates`). With `data` the observed units have the rates of the
+            training data, and the others are fair coins. With `uniform` all are fair coins.
+        draw: treat points as means of binary pixels and draw the pixels, by seed. This is for a
+            machine that becomes a net: the net takes grey pixels, but the machine learns from
+            draws.
     """
 
     kind = "lower bound"

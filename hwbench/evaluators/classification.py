@@ -1,4 +1,4 @@
-"""How often a classifier is wrong."""
+"""The error rate of a classifier."""
 
 # Dims: N points, C classes.
 
@@ -13,11 +13,11 @@ import torch
 
 from hwbench.protocols import Classifier, Evaluation, Evaluator, HeldOut, Metric, labels_of
 
-CHUNK = 1000  # points
+CHUNK = 1000  # points per call of the model
 
 
 def binomial_interval(wrong: int, n: int, z: float = 1.96) -> tuple[float, float]:
-    """Return Wilson's score interval (1927) of a share of n, 95 % for z = 1.96.
+    """Return Wilson's score interval (1927) of the proportion wrong / n, 95 % for z = 1.96.
 
     >>> binomial_interval(0, 100)[0]
     0.0
@@ -31,9 +31,10 @@ def binomial_interval(wrong: int, n: int, z: float = 1.96) -> tuple[float, float
 class ErrorRate(Evaluator[Classifier]):
     """The share of points whose most probable class is not their label, from 0 to 1.
 
-    Exact for these points; `se` is the binomial standard error, and the diagnostics `error_low`
-    and `error_high` Wilson's 95 % interval, which holds near 0, too. `correct` says by point what
-    was right, for McNemar's test between classifiers. `cross_entropy` is −log p(label), in nats.
+    It is exact for these points. `se` is the binomial standard error; the diagnostics `error_low`
+    and `error_high` are Wilson's 95 % interval, which is also valid near 0. `correct` marks the
+    points that are classified correctly, for McNemar's test between classifiers. `cross_entropy` is
+    −log p(label), in nats.
     """
 
     better: Literal["higher", "lower"] = "lower"
@@ -47,10 +48,10 @@ class ErrorRate(Evaluator[Classifier]):
         seed: int,
         progress: Callable[[float], None] = lambda fraction: None,
     ) -> Evaluation:
-        """Return `error` and `cross_entropy`, and by point `correct`.
+        """Return `error` and `cross_entropy`, and `correct` for each point.
 
         Raises:
-            ValueError: the points have no labels, or not as many, or other classes.
+            ValueError: points have no labels, or not one label each, or unexpected classes.
         """
         labels = labels_of(points, model.classes)
         right, entropy = [], []

@@ -1,4 +1,4 @@
-"""How well a model fills in the half of an image that it does not see."""
+"""Pattern completion: a model fills in the half of an image that it does not see."""
 
 # Dims: N points, B points of a chunk, C chains, D observed units, U of them unseen, K components,
 # F free units of a machine's visible side (the unseen ones first), H units of its hidden side.
@@ -34,17 +34,17 @@ from hwbench.protocols import (
 
 M = TypeVar("M", bound=Model)
 Count = Annotated[int, Field(ge=1)]
-CHUNK = 1000  # points, or chains of a machine, at once
+CHUNK = 1000  # points, or chains of a machine, per call of the model
 NEAREST = 1 / 510  # half a grey level
 WITHOUT = "mse without a chain"
 
 
 class Filled(NamedTuple):
-    """What a model has where units are not seen.
+    """A model's values for the unseen units.
 
     Attributes:
-        ways: [B, U] each, by name; `completion` is the one that counts.
-        chains: [C, B, U], whose mean is the completion where it is an estimate from chains.
+        ways: completions [B, U] by name; the one called `completion` is the main one.
+        chains: [C, B, U]; if the completion is an estimate from chains, it is their mean.
     """
 
     ways: dict[str, Tensor]
@@ -52,22 +52,22 @@ class Filled(NamedTuple):
 
 
 class PatternCompletion(PicturingEvaluator[M]):
-    """Squared error of what a model fills in, `mse` = Σ_i (x_i − m_i)² / U over units i not seen.
+    """Squared error of a completion, `mse` = Σ_i (x_i − m_i)² / U over the unseen units i.
 
-    The conditional means m_i = E[x_i | what is seen] have the least expected error; a sample from
-    the same distribution has twice that, although it looks more like an image. So a completion is
-    means. `cross_entropy` is −Σ_i (x_i log m_i + (1 − x_i) log(1 − m_i)) / U in nats, with m_i kept
-    half a grey level (1/510) away from 0 and 1, where means of few neighbours lie: a score of the
-    units one by one, and no likelihood of the half.
+    The conditional means m_i = E[x_i | seen units] have the least expected error. A sample from the
+    same distribution has twice that error, although it looks more like an image, so completions are
+    means. `cross_entropy` is −Σ_i (x_i log m_i + (1 − x_i) log(1 − m_i)) / U in nats. Its m_i are
+    kept half a grey level (1/510) away from 0 and 1, since means of few neighbours can reach these.
+    It scores the units separately and is not a likelihood of the half.
 
-    `squared_error` is the error of each point. Images of a few points, spread evenly over those
-    used, are kept: the `original`, what is `seen` of it, and what was filled in.
+    `squared_error` is the error of each point. Images of a few evenly spaced points are kept: the
+    `original`, its `seen` part, and the completions.
 
     Args:
         seen: the half of an image that the model sees; the middle of an odd size is seen.
-        size: [height, width] of an image; a square unless given.
-        points: how many points, drawn at random; all unless given.
-        pictures: of how many points images are kept.
+        size: [height, width] of an image; a square by default.
+        points: number of random points; all by default.
+        pictures: number of points whose images are kept.
     """
 
     better: Literal["higher", "lower"] = "lower"
@@ -87,7 +87,7 @@ class PatternCompletion(PicturingEvaluator[M]):
 
     @abstractmethod
     def fill(self, model: M, x: Float[Tensor, "b d"], seen: Bool[Tensor, "d"]) -> Filled:
-        """Return what the model has where units are not seen; what x has there plays no part."""
+        """Return the model's values for the unseen units, without using those of x."""
 
     def __call__(
         self,
@@ -97,10 +97,10 @@ class PatternCompletion(PicturingEvaluator[M]):
         seed: int,
         progress: Callable[[float], None] = lambda fraction: None,
     ) -> Evaluation:
-        """Return `mse` and `cross_entropy` of the completion, and those of other ways by name.
+        """Return `mse` and `cross_entropy` of the main completion, and of the others by name.
 
         Raises:
-            ValueError: the images have another size.
+            ValueError: the images have a different size.
         """
         split = points_of(points, self.points, seed)
         device = split.values.device
@@ -141,7 +141,7 @@ class PatternCompletion(PicturingEvaluator[M]):
 
 
 class Completion(PatternCompletion[Completer]):
-    """`PatternCompletion` by a model that fills in by itself."""
+    """`PatternCompletion` by a model with its own `complete`."""
 
     @classmethod
     def tiny(cls) -> Completion:
@@ -149,14 +149,14 @@ class Completion(PatternCompletion[Completer]):
         return cls(pictures=3)
 
     def fill(self, model: Completer, x: Float[Tensor, "b d"], seen: Bool[Tensor, "d"]) -> Filled:
-        """Return what the model fills in."""
+        """Return the model's completion."""
         return Filled({"completion": model.complete(x, seen)[:, ~seen]})
 
 
 class MixtureCompletion(PatternCompletion[Mixture]):
     """`PatternCompletion` by the exact conditional means of a mixture of Bernoullis.
 
-    E[x_i | x_S] = Σ_c p(c | x_S) μ_ci; with one component they are the mean image.
+    E[x_i | x_S] = Σ_c p(c | x_S) μ_ci; with one component this is the mean image.
     """
 
     @classmethod
@@ -165,7 +165,7 @@ class MixtureCompletion(PatternCompletion[Mixture]):
         return cls(pictures=3)
 
     def fill(self, model: Mixture, x: Float[Tensor, "b d"], seen: Bool[Tensor, "d"]) -> Filled:
-        """Return the components' means, weighted by their probabilities given what is seen."""
+        """Return the components' means, weighted by their probabilities given the seen units."""
         logits = model.logits[:, seen]
         constant = model.weights.log_softmax(0) - F.softplus(logits).sum(1)
         shares = torch.addmm(constant, x[:, seen], logits.t()).softmax(1)  # [B, K]
@@ -173,19 +173,19 @@ class MixtureCompletion(PatternCompletion[Mixture]):
 
 
 class BoltzmannCompletion(PatternCompletion[BoltzmannMachine]):
-    """`PatternCompletion` by an RBM or a deep Boltzmann machine, with the units seen clamped.
+    """`PatternCompletion` by an RBM or a deep Boltzmann machine, with the seen units clamped.
 
-    The completion is the conditional mean as Gibbs sampling estimates it (`Clamped.gibbs`). Two
-    more ways are reported beside it: `mean_field`, and `draw`, the last state of a chain. The
-    Monte Carlo error of `mse` is a jackknife over chains; `excess_mse` is what the noise of the
-    chains adds to it, in expectation, which infinitely many chains would not have.
+    The completion is the conditional mean as estimated by Gibbs sampling (`Clamped.gibbs`). Two
+    further completions are reported: `mean_field`, and `draw`, the last state of a chain. The
+    Monte Carlo error of `mse` is a jackknife over chains. `excess_mse` is the expected contribution
+    of the chains' noise to `mse`, which would vanish for infinitely many chains.
 
     Args:
         chains: C, chains for each point.
-        burn_in: sweeps before the means are taken.
-        sweeps: over which they are taken.
-        iterations: of mean field, at most.
-        tolerance: stop them once units move by less than this on average.
+        burn_in: sweeps before averaging.
+        sweeps: sweeps to average over.
+        iterations: largest number of mean-field iterations.
+        tolerance: end mean field once units move by less than this on average.
     """
 
     kind = "estimate"
@@ -223,7 +223,7 @@ class BoltzmannCompletion(PatternCompletion[BoltzmannMachine]):
     def fill(
         self, model: BoltzmannMachine, x: Float[Tensor, "b d"], seen: Bool[Tensor, "d"]
     ) -> Filled:
-        """Return the means over chains, those of mean field, and the first chain's last state."""
+        """Return the means over chains, the mean-field means, and the first chain's last state."""
         machine = Clamped(model, x, seen)
         free, _ = machine.mean_field(self.iterations, self.tolerance)
         means, states = machine.gibbs(self.chains, self.burn_in, self.sweeps)
@@ -237,19 +237,19 @@ class BoltzmannCompletion(PatternCompletion[BoltzmannMachine]):
 
 
 class Clamped:
-    """p(f, h | x_S) of a Boltzmann machine: free units f and hidden side h, given the units seen.
+    """p(f, h | x_S) of a Boltzmann machine: free units f and hidden side h, given the seen units.
 
         p(f, h | x_S) ∝ exp(b_F·f + (c + x_S W_S)·h + f W_F h)
 
-    So each point has a machine of its own, which differs from the others in the biases of h. The
-    free units are the pixels not seen and, in a deep machine, the even hidden layers.
+    So each point has a separate machine, and the machines differ only in the biases of h. The
+    free units are the unseen pixels and, in a deep machine, the even hidden layers.
 
     Attributes:
         weight: W_F [F, H].
         free_bias: b_F [F].
         hidden_bias: c + x_S W_S [B, H].
-        start: [B, F], means to start from: the data's for pixels, and what they give upwards for
-            hidden layers, with the input from pixels doubled to stand for the layer above, too.
+        start: [B, F], initial means: those of the data for pixels, and those of an upward pass for
+            hidden layers, with the input from pixels doubled to replace that from the layer above.
     """
 
     def __init__(
@@ -279,7 +279,7 @@ class Clamped:
     ) -> tuple[Float[Tensor, "b f"], Float[Tensor, "b h"]]:
         """Return the means of a factorised q(f, h), at a fixed point if it converged.
 
-        Both sides are updated in turn, so that no iteration lowers E_q[−E] + H(q).
+        Both sides are updated in turn, so no iteration lowers E_q[−E] + H(q).
         """
         f = self.start
         for _ in range(iterations):
@@ -295,8 +295,8 @@ class Clamped:
     ) -> tuple[Float[Tensor, "c b u"], Float[Tensor, "c b f"]]:
         """Return each chain's average of p(x_i = 1 | h) over `sweeps` sweeps, and its last state.
 
-        Before come `burn_in` sweeps from independent units of means `start`. The average of
-        conditional means varies less than that of the states (Rao & Blackwell).
+        They are preceded by `burn_in` sweeps from independent units with means `start`. The average
+        of conditional means varies less than that of the states (Rao & Blackwell).
         """
         f = self.start.expand(chains, -1, -1).bernoulli()
         total = torch.zeros_like(f[..., : self.unseen])
@@ -319,7 +319,7 @@ def _errors(x: Float[Tensor, "b u"], filled: Filled) -> dict[str, Tensor]:
     for name, means in filled.ways.items():
         suffix = "" if name == "completion" else f"_{name}"
         errors[f"mse{suffix}"] = (x - means).double().square().mean(1)
-        if name != "draw":  # of zeros and ones
+        if name != "draw":  # A draw of zeros and ones has no useful cross-entropy.
             inside = means.double().clamp(NEAREST, 1 - NEAREST)
             entropy = F.binary_cross_entropy(inside, x.double(), reduction="none")
             errors[f"cross_entropy{suffix}"] = entropy.mean(1)
@@ -332,7 +332,7 @@ def _errors(x: Float[Tensor, "b u"], filled: Filled) -> dict[str, Tensor]:
 def _images(
     x: Float[Tensor, "n d"], seen: Bool[Tensor, "d"], filled: Filled, few: Integer[Tensor, "n"]
 ) -> dict[str, Tensor]:
-    """Return the images that are kept of some points: bytes, and of what is seen −1 elsewhere."""
+    """Return the images to keep, as bytes; unseen pixels of the image `seen` are −1."""
     grey = (255 * x).round().to(torch.int16)
     images = {"original": grey.to(torch.uint8), "seen": torch.where(seen, grey, -1)}
     for name, means in filled.ways.items():
@@ -343,14 +343,14 @@ def _images(
 
 
 def _jackknife(without: np.ndarray | None, errors: np.ndarray) -> tuple[float, float]:
-    """Return the Monte Carlo error of the mean squared error, and what noise adds to it.
+    """Return the Monte Carlo error of the mean squared error, and its bias due to noise.
 
-    Quenouille's and Tukey's jackknife over C chains. The squared error of a mean of C independent
-    chains is quadratic in them, so that the estimate of its bias has no bias of its own.
+    This is Quenouille's and Tukey's jackknife over C chains. The squared error of a mean of C
+    independent chains is quadratic in them, so the estimate of its bias is unbiased.
 
     Args:
-        without: [N, C], the squared error of each point without each of the chains.
-        errors: [N], with all of them.
+        without: [N, C], the squared error of each point when each chain is left out.
+        errors: [N], the squared error with all chains.
     """
     if without is None:
         return math.nan, math.nan

@@ -1,4 +1,4 @@
-"""Exact log-likelihoods: of models that know theirs, and by enumeration of binary latents.
+"""Exact log-likelihoods, as computed by the model or by enumeration of binary latents.
 
 Dims: K latent configurations, B points, N points in all, D observed units.
 """
@@ -20,12 +20,12 @@ from hwbench.numerics import generator
 from hwbench.protocols import Density, Evaluation, Evaluator, HeldOut, HelmholtzMachine
 
 Count = Annotated[int, Field(ge=1)]
-ROWS = 4096  # configurations × points in one pass
-MOST_BITS = 24  # 16 million configurations
+ROWS = 4096  # configurations × points per pass
+MOST_BITS = 24  # bits; 2^24 are 16 million configurations
 
 
 def all_binary(units: int, start: int = 0, stop: int | None = None) -> Float[Tensor, "k d"]:
-    """Return all vectors in {0, 1}^units, or those from `start` to `stop`, in counting order.
+    """Return all vectors in {0, 1}^units, or numbers `start` to `stop` of them, in counting order.
 
     >>> all_binary(2).tolist()
     [[0.0, 0.0], [0.0, 1.0], [1.0, 0.0], [1.0, 1.0]]
@@ -52,7 +52,7 @@ def exact_log_prob(
     """Return log p(x) = log Σ_h p(x, h) over all binary h, in bounded memory and float64.
 
     Args:
-        model: with binary latents.
+        model: a model with binary latents.
         x: points.
         sizes: units of each latent layer, the one next to the data first.
     """
@@ -85,11 +85,11 @@ def _over_points(
 
 
 class ExactLogLikelihood(Evaluator[Density]):
-    """The mean of a model's own exact log p(x), with its standard error over points.
+    """The mean of a model's exact log p(x), with its standard error over points.
 
     Args:
         points: size of a random subset of the held-out points; all by default.
-        batch: points in one pass.
+        batch: points per pass.
     """
 
     metrics = ("log_likelihood", "nll")
@@ -112,11 +112,11 @@ class ExactLogLikelihood(Evaluator[Density]):
 
 
 class EnumeratedLogLikelihood(Evaluator[HelmholtzMachine]):
-    """Exact log p(x) of a Helmholtz machine whose few binary latents can be enumerated.
+    """Exact log p(x) of a Helmholtz machine with few binary latents, by enumeration.
 
     Args:
         points: size of a random subset of the held-out points; all by default.
-        batch: points in one pass.
+        batch: points per pass.
     """
 
     metrics = ("log_likelihood", "nll")
@@ -137,7 +137,7 @@ class EnumeratedLogLikelihood(Evaluator[HelmholtzMachine]):
         """Return `log_likelihood` and `nll` in nats.
 
         Raises:
-            ValueError: the model does not list binary `layers`, or has too many latents.
+            ValueError: the model has no binary `layers`, or too many latents.
         """
         sizes: list[int] | None = getattr(model, "layers", None)
         if sizes is None:

@@ -1,4 +1,4 @@
-"""How good a gradient estimate from K samples is: its bias and its spread.
+"""Bias and spread of a gradient estimate from K samples.
 
 Dims: K samples, B points, G gradient entries, R repeats.
 """
@@ -20,20 +20,20 @@ from hwbench.protocols import Curve, Evaluation, Evaluator, HeldOut, HelmholtzMa
 
 Count = Annotated[int, Field(ge=1)]
 NETS = ("generative", "recognition")
-ROWS = 4096  # samples × points that carry gradients at one time
+ROWS = 4096  # samples × points per pass with gradients
 
 
 def squared_norm(d: Float[Tensor, "r g"]) -> tuple[float, float]:
     """Return an unbiased estimate of ‖E d‖² from R draws of d, and its standard error.
 
-    The mean of d_r · d_s over r ≠ s, and the jackknife over draws; ‖mean d‖² alone would count the
-    noise as well.
+    The estimate is the mean of d_r · d_s over r ≠ s, and its error is a jackknife over draws.
+    ‖mean d‖² would include the noise.
     """
     r = len(d)
     products = (d @ d.T).double()
     off = products.sum() - products.diagonal().sum()
     value = off / (r * (r - 1))
-    without = off - 2 * (products.sum(1) - products.diagonal())  # each draw left out in turn
+    without = off - 2 * (products.sum(1) - products.diagonal())  # Each draw is left out in turn.
     without = without / ((r - 1) * (r - 2))
     se = ((r - 1) / r * (without - without.mean()).square().sum()).sqrt()
     return float(value), float(se)
@@ -54,17 +54,17 @@ class GradientBias(Evaluator[HelmholtzMachine]):
         ~ q, bias(K) = ‖E g_K − E g_ref‖,   spread(K) = √tr Cov g_K,
 
     for the mean over `points` points, with g_ref from `reference` samples. In each of `repeats`
-    rounds blocks of K of the reference's own samples give the g_K, so that their common noise
-    cancels in the difference. Norms are free of the noise of the mean. Asymptotically bias(K) = c
-    (1/K − 1/reference).
+    rounds, the g_K come from blocks of K of the reference's samples, so common noise cancels in the
+    difference. The estimates of norms are corrected for noise. Asymptotically
+    bias(K) = c (1/K − 1/reference).
 
-    Keeps repeats × (number of k + 1) gradients in memory.
+    It keeps repeats × (number of k + 1) gradients in memory.
 
     Args:
-        k: numbers of samples, increasing; each divides `reference`.
-        reference: samples of the reference.
-        repeats: rounds, at least 3.
-        points: random held-out points.
+        k: increasing numbers of samples; each divides `reference`.
+        reference: number of samples of the reference.
+        repeats: number of rounds, at least 3.
+        points: number of random held-out points.
 
     Raises:
         ValueError: a count is too small, `k` does not increase, or one does not fit `reference`.
@@ -114,8 +114,8 @@ class GradientBias(Evaluator[HelmholtzMachine]):
     ) -> Evaluation:
         """Return curves `bias_generative`, `spread_generative` (and of `recognition`) over k.
 
-        Metrics have the same names with `_k5` and so on behind (with a single k: without), and
-        `norm_generative`, `norm_recognition`: the norms of the reference gradients.
+        Metrics have the same names, followed by `_k5` and so on if there is more than one k. The
+        metrics `norm_generative` and `norm_recognition` are the norms of the reference gradients.
         """
         split = points_of(points, self.points, seed)
         device = split.values.device
@@ -143,7 +143,7 @@ class GradientBias(Evaluator[HelmholtzMachine]):
     def _gradients(
         self, model: HelmholtzMachine, x: Float[Tensor, "b d"]
     ) -> Iterator[tuple[Tensor, ...]]:
-        """Yield parts of both nets' gradients, a row for each k and the reference; they sum up."""
+        """Yield summands of both nets' gradients, with a row for each k and the reference."""
         group = max(1, ROWS // self.reference)
         parameters = [self._parameters(model, net) for net in NETS]
         flat = parameters[0] + parameters[1]
@@ -182,7 +182,7 @@ class GradientBias(Evaluator[HelmholtzMachine]):
             square, se = squared_norm(g_k - g[-1])
             bias = math.sqrt(max(square, 0.0))
             curves["bias"].append((bias, se / (2 * bias) if bias else math.sqrt(se)))
-            blocks = math.sqrt(self.reference // k)  # a draw is the mean over this many (squared)
+            blocks = math.sqrt(self.reference // k)  # A draw averages reference // k blocks.
             value, se = spread(g_k)
             curves["spread"].append((value * blocks, se * blocks))
         for name, values in curves.items():

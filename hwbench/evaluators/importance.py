@@ -35,13 +35,13 @@ from hwbench.protocols import (
 )
 
 Count = Annotated[int, Field(ge=1)]
-ROWS = 4096  # samples × points in one pass: about what a core's cache holds of a 784-pixel net
-BLOCKS = 10  # of samples, whose spread tells the variance of an estimate
+ROWS = 4096  # samples × points per pass; for a 784-pixel net this about fills a core's cache
+BLOCKS = 10  # blocks of samples, whose spread estimates the variance of an estimate
 K_CURVE = (1, 2, 5, 10, 25, 50, 100, 250, 500, 1000, 2000, 5000, 10_000, 25_000, 50_000, 100_000)
 
 
 def in_chunks(draw: Callable[[int], Tensor], k: int, chunk: int) -> Float[Tensor, "k b"]:
-    """Return draw(chunk), draw(chunk), …, one after the other until there are k rows."""
+    """Return the concatenation of draw(chunk), draw(chunk), …, with k rows in total."""
     return torch.cat([draw(min(chunk, k - start)) for start in range(0, k, chunk)])
 
 
@@ -66,9 +66,9 @@ def block_estimates(log_w: Float[Tensor, "k b"], size: int) -> Float[Tensor, "n 
 def block_means(log_w: Float[Tensor, "k b"], size: int) -> Float[Tensor, "b"]:
     """Return the average over disjoint blocks of `size` samples of log (1/size) Σ w.
 
-    Samples beyond the last whole block are left out. In expectation it rises with `size` (Burda et
-    al., 2016, theorem 1). Whatever the weights are, it does not fall from a size to a multiple of
-    it that divides K: the blocks are nested then, and log is concave.
+    Samples beyond the last whole block are not used. In expectation the average rises with `size`
+    (Burda et al., 2016, theorem 1). For any weights, it does not fall from a size to a multiple of
+    it that divides K, because the blocks are then nested and log is concave.
     """
     return block_estimates(log_w, size).mean(0)
 
@@ -76,7 +76,7 @@ def block_means(log_w: Float[Tensor, "k b"], size: int) -> Float[Tensor, "b"]:
 def block_variance(log_w: Float[Tensor, "k b"]) -> Float[Tensor, "b"]:
     """Return the variance of log p̂(x) from max(1, ⌊K / 10⌋) samples, over blocks; NaN for K = 1.
 
-    Between blocks as between evaluations: without bias, and for nothing.
+    Blocks vary like independent evaluations, so the estimate is unbiased and costs nothing extra.
     """
     k = log_w.shape[0]
     if k < 2:
@@ -94,27 +94,27 @@ def variance_metric(variance: np.ndarray, k: int) -> dict[str, Metric]:
 class LogLikelihood(Evaluator[HelmholtzMachine]):
     """log p(x) ≈ log (1/K) Σ_k p(x, h_k) / q(h_k | x), h_k ~ q.
 
-    A lower bound in expectation, tight as K → ∞. Gives the estimate of each point, and over points
-    the mean, its standard error, the Monte Carlo error, the K-curve, the ELBO and, where the model
-    has `log_prior`, its split into reconstruction and KL. Diagnostics sum up the weights of the
-    points: mean and least effective sample size, median Pareto k̂ and the share above 0.7.
-    `looseness` is log_likelihood − elbo, what K samples gain over one: 0 where q is the posterior,
-    and the flatter the K-curve the less. `estimator_variance` is the variance of a point's estimate
-    from K / 10 samples, over 10 blocks of them.
+    It is a lower bound in expectation, tight as K → ∞. The result contains the estimate of each
+    point and, over points, the mean, its standard error, the Monte Carlo error, the K-curve, the
+    ELBO and, if the model has `log_prior`, its split into reconstruction and KL. Diagnostics
+    summarise the weights of the points: mean and smallest effective sample size, median Pareto k̂
+    and the share above 0.7. `looseness` is log_likelihood − elbo, the gain of K samples over one.
+    It is 0 if q is the posterior, and smaller for a flatter K-curve. `estimator_variance` is the
+    variance of a point's estimate from K / 10 samples, over 10 blocks of them.
 
-    The K-curve averages over blocks of one run's samples: it rises in expectation, and for certain
-    from a number of samples to a multiple of it that divides k (`block_means`).
+    The K-curve averages over blocks of one run's samples. It rises in expectation, and always from
+    a number of samples to a multiple of it that divides k (`block_means`).
 
     The Monte Carlo error is the standard error over `repeats` evaluations. For one evaluation it is
-    the delta method's √Σ_n (1/ESS_n − 1/K) / N. That is too small where the weights have heavy
-    tails, so it is NaN where more than a tenth of the sum comes from points with k̂ above 0.7 (or
-    unknown: below 25 samples); `repeats` tells the error there too.
+    the delta method's √Σ_n (1/ESS_n − 1/K) / N. That is too small for weights with heavy tails, so
+    it is NaN if more than a tenth of the sum comes from points with k̂ above 0.7 (or unknown, below
+    25 samples). More `repeats` give the error in this case, too.
 
     Args:
         k: samples per point.
         points: size of a random subset of the held-out points; all by default.
         repeats: independent evaluations; their average is reported.
-        mean_weights: also evaluate at the mean weights, where the model has random ones.
+        mean_weights: also evaluate at the mean weights, if the model has random weights.
         curve: numbers of samples of the K-curve; a default list up to k.
 
     Raises:
@@ -169,7 +169,7 @@ class LogLikelihood(Evaluator[HelmholtzMachine]):
     ) -> Evaluation:
         """Evaluate group by group.
 
-        Each group has its own random stream, so an interrupted run goes on exactly.
+        Each group has its own random stream, so an interrupted run resumes exactly.
         """
         split = points_of(points, self.points, seed)
         n = len(split)
@@ -180,7 +180,7 @@ class LogLikelihood(Evaluator[HelmholtzMachine]):
         table = np.full((passes, n, len(columns)), np.nan)
         done = (scratch.load("importance") if scratch else None) or {}
         if "table" in done and done["table"].shape != table.shape:
-            done = {}  # from another version
+            done = {}  # The saved state has another format.
         table = done.get("table", table)
         curve = done.get("curve", np.zeros((n, len(self.curve))))
         at = int(done["at"]) if "at" in done else 0
@@ -192,7 +192,7 @@ class LogLikelihood(Evaluator[HelmholtzMachine]):
             at_means = p == self.repeats
             context: Any = model.mean_weights() if at_means else contextlib.nullcontext()  # type: ignore[operator]
             with evaluating(stream(seed, "evaluate", 0, start), index.device), context:
-                x = split.batch(index)  # every pass sees the same draw of the pixels
+                x = split.batch(index)  # Every pass uses the same draw of the pixels.
                 if p > 0:
                     torch.manual_seed(stream(seed, "evaluate", "means" if at_means else p, start))
                 log_w = log_weights(model, x, self.k)
@@ -285,7 +285,7 @@ class LogLikelihood(Evaluator[HelmholtzMachine]):
         return out
 
     def _delta_error(self, ess: np.ndarray, k_hat: np.ndarray) -> float:
-        """Return the Monte Carlo error of the mean of one evaluation, NaN where it is not known."""
+        """Return the Monte Carlo error of the mean of one evaluation, or NaN if unreliable."""
         variance = np.clip(1 / ess - 1 / self.k, 0, None)
         unreliable = variance[~(k_hat <= 0.7)].sum()
         if unreliable > 0.1 * variance.sum():
@@ -294,7 +294,7 @@ class LogLikelihood(Evaluator[HelmholtzMachine]):
 
 
 class Bound(Evaluator[HelmholtzMachine]):
-    """The k-sample importance-weighted bound at a glance, for validation curves and early stopping.
+    """The k-sample importance-weighted bound alone, for validation curves and early stopping.
 
     Args:
         k: samples per point.

@@ -1,4 +1,4 @@
-"""Importance-sampled log-likelihood of nets that are to be compared on independent streams."""
+"""Importance-sampled log-likelihood with an independent random stream for each net."""
 
 from __future__ import annotations
 
@@ -14,19 +14,20 @@ from hwbench.protocols import Evaluation, HeldOut, HelmholtzMachine, Scratch
 
 
 class IndependentLogLikelihood(LogLikelihood):
-    """`LogLikelihood` with samples of the net's own: two nets of a table share no random numbers.
+    """`LogLikelihood` on a separate random stream: two nets of a table share no random numbers.
 
-    `LogLikelihood` gives all methods the same stream at the same seed, so that their Monte Carlo
-    errors are correlated; here those of differently named nets are independent. The points are the
-    same for every net, as are the held-out pixels of `dynamic`, which are drawn once for a seed;
-    points that were drawn at each presentation would differ with dynamic pixels, and are refused.
+    `LogLikelihood` gives all methods the same stream at the same seed, so their Monte Carlo errors
+    are correlated; here the errors of differently named nets are independent. The points are the
+    same for every net, and so are the held-out pixels of `dynamic`, which are drawn once for a
+    seed. Points whose pixels are drawn at each presentation would differ between nets, and are
+    rejected.
 
     Args:
-        net: names the random stream; another for each net of a table.
+        net: name of the random stream; different for each net of a table.
         k: samples per point.
         points: size of a random subset of the held-out points; all by default.
         repeats: independent evaluations; their average is reported.
-        mean_weights: also evaluate at the mean weights, where the model has random ones.
+        mean_weights: also evaluate at the mean weights, if the model has random weights.
         curve: numbers of samples of the K-curve; a default list up to k.
 
     Raises:
@@ -72,10 +73,10 @@ class IndependentLogLikelihood(LogLikelihood):
         progress: Callable[[float], None] = lambda fraction: None,
         scratch: Scratch | None = None,
     ) -> Evaluation:
-        """Choose the points by the seed, and evaluate on the net's stream of that seed.
+        """Choose the points by the seed, and evaluate on the net's stream for that seed.
 
         Raises:
-            ValueError: the points' pixels are drawn afresh at each presentation.
+            ValueError: the points' pixels are drawn at each presentation.
         """
         if points.resample:
             raise ValueError(

@@ -1,4 +1,4 @@
-"""How many latent units a recognition model uses."""
+"""The number of latent units that a recognition model uses."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from hwbench.protocols import Evaluation, Evaluator, HeldOut, HelmholtzMachine, 
 class ActiveUnits(Evaluator[HelmholtzMachine]):
     """Number of active units per stochastic layer (Burda et al., 2016, section 5.2).
 
-    A unit u is active if Var_x(E_q[u | x]) > `threshold` over the points. E_q[u | x] is an average
-    over k samples, whose own variance (that of u given x, over k) is subtracted, so that a unit
-    that ignores x is not counted.
+    A unit u is active if Var_x(E_q[u | x]) > `threshold` over the points. E_q[u | x] is estimated
+    by an average over k samples. The variance of this average (the variance of u given x, over k)
+    is subtracted, so a unit that does not depend on x is not counted.
     """
 
     metrics = ("active_units_[1-9]*", "active_units")

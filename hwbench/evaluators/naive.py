@@ -1,4 +1,4 @@
-"""The naive estimate of log p(x), by samples of the prior."""
+"""The naive estimate of log p(x), by samples from the prior."""
 
 # Dims: K samples, B points of a group, N points in all, D observed units.
 
@@ -26,16 +26,17 @@ from hwbench.numerics import effective_sample_size, generator, log_mean_exp, str
 from hwbench.protocols import Curve, Evaluation, Evaluator, HeldOut, HelmholtzMachine
 
 Count = Annotated[int, Field(ge=1)]
-CHUNK = 250  # samples, and points, in one pass
+CHUNK = 250  # samples, and points, per pass
 
 
 class NaiveLogLikelihood(Evaluator[HelmholtzMachine]):
     """log p(x) ≈ log (1/K) Σ_k p(x | h_k),  h_k ~ p(h): a lower bound in expectation.
 
-    It is what importance sampling would be with the prior for q. All points share the K samples, so
-    their errors go together; the Monte Carlo error is that of the mean over points, from `repeats`
-    independent evaluations whose average is reported (NaN for one). `estimator_variance` is the
-    variance of a point's estimate from K / 10 samples, as in `LogLikelihood`.
+    It is importance sampling with the prior in place of q. All points share the K samples, so their
+    errors are correlated. The Monte Carlo error refers to the mean over points and comes from
+    `repeats` independent evaluations, whose average is reported (NaN for one).
+    `estimator_variance` is the variance of a point's estimate from K / 10 samples, as in
+    `LogLikelihood`.
 
     Args:
         k: samples.
@@ -65,10 +66,10 @@ class NaiveLogLikelihood(Evaluator[HelmholtzMachine]):
         seed: int,
         progress: Callable[[float], None] = lambda fraction: None,
     ) -> Evaluation:
-        """Return the mean over points, per point, and for fewer samples.
+        """Return the estimate as a mean over points, for each point, and for fewer samples.
 
         Raises:
-            ValueError: the model cannot give log p(x | h).
+            ValueError: the model does not provide log p(x | h).
         """
         if not hasattr(model, "log_likelihood"):
             raise ValueError(
@@ -97,7 +98,7 @@ class NaiveLogLikelihood(Evaluator[HelmholtzMachine]):
         )
 
     def _log_weights(self, model: HelmholtzMachine, x: Tensor) -> Float[Tensor, "k b"]:
-        """Return log p(x | h_k); the random stream gives each group of points the same h_k."""
+        """Return log p(x | h_k); each group of points gets the same h_k from the random stream."""
 
         def draw(samples: int) -> Tensor:
             _, h = model.dream(samples)

@@ -1,4 +1,4 @@
-"""What evaluators share: which points, without gradients, and means over points as metrics."""
+"""Helpers of evaluators: a choice of points, contexts without gradients, means as metrics."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Kind = Literal["exact", "estimate", "lower bound", "upper bound", "score"]
 
 @contextlib.contextmanager
 def evaluating(seed: int, device: torch.device) -> Iterator[None]:
-    """No gradients, and torch's random stream set for the block and restored after it."""
+    """Disable gradients and seed torch's random stream for a block; restore the stream after it."""
     with (
         torch.random.fork_rng(devices=[device] if device.type == "cuda" else []),
         torch.inference_mode(),
@@ -30,7 +30,7 @@ def evaluating(seed: int, device: torch.device) -> Iterator[None]:
 def points_of(split: HeldOut, points: int | None, seed: int) -> HeldOut:
     """Return a random subset, the same for every method.
 
-    Never the top: some test files are in class order.
+    It is never the first points, since some test files are sorted by class.
     """
     if points is None or points >= len(split):
         return split
@@ -41,7 +41,7 @@ def points_of(split: HeldOut, points: int | None, seed: int) -> HeldOut:
 def mean_metric(
     values: np.ndarray, kind: Kind, mc_se: float = math.nan, k: int = 0, sign: int = 1
 ) -> Metric:
-    """Return ± the mean over points, with its standard error over them (NaN for one point)."""
+    """Return `sign` × the mean over points, with its standard error (NaN for one point)."""
     n = len(values)
     se = float(values.std(ddof=1) / math.sqrt(n)) if n > 1 else math.nan
     return Metric(sign * float(values.mean()), se, mc_se, n, k, kind)
@@ -50,12 +50,12 @@ def mean_metric(
 def likelihood_metrics(
     log_px: np.ndarray, split: HeldOut, kind: Kind, mc_se: float = math.nan, k: int = 0
 ) -> dict[str, Metric]:
-    """Return the mean of log p(x) as `log_likelihood`, and with the other sign as `nll`, in nats.
+    """Return the mean of log p(x) as `log_likelihood`, and its negative as `nll`, in nats.
 
     Args:
-        log_px: at each point.
-        split: the points; where they are grey, both numbers are scores.
-        kind: what `log_likelihood` is otherwise; `nll` of a lower bound is an upper bound.
+        log_px: log p(x) of each point.
+        split: the points; if they are grey, both numbers are scores.
+        kind: kind of `log_likelihood` otherwise; `nll` of a lower bound is an upper bound.
         mc_se: Monte Carlo error of the mean.
         k: samples per point.
     """
@@ -69,5 +69,5 @@ def likelihood_metrics(
 
 
 def is_grey(split: HeldOut) -> bool:
-    """Say whether pixels are between 0 and 1, so that Bernoulli formulas give no likelihood."""
+    """Return whether pixels are between 0 and 1, so that Bernoulli formulas give no likelihood."""
     return split.scale != 1.0 and not split.resample

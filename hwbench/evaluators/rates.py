@@ -1,4 +1,4 @@
-"""The rates of a machine's own units, as a base of annealed importance sampling."""
+"""A machine's own unit rates, as a base of annealed importance sampling."""
 
 # Dims: N chains, V visible units, H hidden units.
 
@@ -18,22 +18,22 @@ CHAINS = 100
 def own_rates(
     couplings: Couplings, start: Float[Tensor, "v"], sweeps: int, chains: int = CHAINS
 ) -> tuple[Float[Tensor, "v"], Float[Tensor, "h"]]:
-    """Return log odds of independent units with the rates that chains find for the machine's.
+    """Return log odds of independent units with the machine's own rates, estimated by chains.
 
-    Of all independent units those with exactly its rates are the nearest to the machine, by
+    Among all independent units, those with exactly the machine's rates are nearest to it, by
     KL(p ‖ base). Any base has E[w] = Z / Z_A, but from fair coins a path may cross phases that the
-    chains do not follow: for a deep machine of 784-500-1000 with few units on, 20 000 temperatures
-    left log Z upwards and downwards 46 nats apart; from its rates 1000 bring them within one, in
-    between.
+    chains do not follow. For a deep machine of 784-500-1000 with few active units, 20 000
+    temperatures left log Z upwards and downwards 46 nats apart. From its own rates, 1000
+    temperatures bring the two within one nat of each other, at a value in between.
 
-    A rate m is the mean chance of a unit given the other side, and (n m + ½) / (n + 1) is taken for
-    it, n the number of chains, so that no unit is held on or off. The chains always draw the same
-    numbers: the base is the same for every seed of an evaluation.
+    A rate m is the mean probability of a unit given the other side. It is replaced by
+    (n m + ½) / (n + 1) for n chains, so that no unit is always on or off. The chains always draw
+    the same numbers, so the base is the same for every seed of an evaluation.
 
     Args:
-        couplings: of the machine's two sides.
+        couplings: couplings of the machine's two sides.
         start: log odds of the visible units where the chains start.
-        sweeps: of each chain.
+        sweeps: sweeps of each chain.
         chains: n.
     """
     weight, b, c = couplings

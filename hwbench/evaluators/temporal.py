@@ -29,8 +29,9 @@ Count = Annotated[int, Field(ge=1)]
 class FrameLogLikelihood(Evaluator[SequenceModel]):
     """(1/T) Σ_t log p(x_t | x_<t) with each term importance-sampled: log (1/K) Σ_k w_tk.
 
-    A lower bound in expectation, tighter than with K samples of whole sequences, since the frames'
-    latents are independent given x. For a model without latents it is exact. In nats per frame.
+    It is in nats per frame, and a lower bound in expectation. It is tighter than with K samples of
+    whole sequences, since the frames' latents are independent given x. For a model without latents
+    it is exact.
 
     Args:
         k: samples per frame.

@@ -26,28 +26,28 @@ from hwbench.protocols import (
     TrainSplit,
 )
 
-GROUPS = 10  # of repeats: their spread gives the error of the variance
+GROUPS = 10  # groups of repeats, whose spread gives the error of the variance
 
 
 class GradientVariance(Evaluator[HelmholtzMachine]):
     """tr Cov of a rule's gradient at fixed parameters and fixed points, per point.
 
-    A rule's gradient on a batch is an average over its B points, whose noises are independent; B
-    times the trace of its covariance is the mean over points of what one point would have. Metrics,
-    for the parameters φ of the recognition net and θ of the generative one:
+    A rule's gradient on a batch is an average over its B points, whose noises are independent. So B
+    times the trace of its covariance is the mean over points of the trace for a single point. The
+    metrics, for the parameters φ of the recognition net and θ of the generative net, are:
 
         gradient_variance, gradient_variance_generative   tr Cov
-        log_gradient_variance                             log tr Cov, of φ: what grows as a power of
-                                                          the net's size grows evenly in its log
+        log_gradient_variance                             log tr Cov, of φ: linear in the log of the
+                                                          net's size if tr Cov is a power of it
         gradient_variance_per_parameter                   tr Cov / number of parameters, of φ
         gradient_signal_to_noise                          ‖E g‖² / tr Cov, of φ, per point
 
     Args:
         rule: a `use` block, as in a training stage.
-        repeats: gradients; at least 20.
+        repeats: number of gradients; at least 20.
         points: size of the batch, a random subset of the held-out points.
-        warm_up: gradients taken before, for rules with a state: running means settle, and a
-            baseline's own parameters learn (by Adam at 0.01).
+        warm_up: number of preceding gradients, for rules with a state. Running means settle, and a
+            baseline's parameters are trained (by Adam at 0.01).
     """
 
     metrics = (
@@ -71,11 +71,11 @@ class GradientVariance(Evaluator[HelmholtzMachine]):
                 f"{repeats=}, {points=}, {warm_up=}"
             )
         self.rule, self.repeats, self.points, self.warm_up = rule, repeats, points, warm_up
-        make("rule", rule)  # a mistake shows before anything is trained
+        make("rule", rule)  # This reveals a mistake before anything is trained.
 
     @classmethod
     def tiny(cls) -> GradientVariance:
-        """Return a small measurement, of REINFORCE."""
+        """Return a small measurement of REINFORCE."""
         return cls({"use": "reinforce.REINFORCE"}, repeats=20, points=4)
 
     def __call__(
@@ -86,7 +86,7 @@ class GradientVariance(Evaluator[HelmholtzMachine]):
         seed: int,
         progress: Callable[[float], None] = lambda fraction: None,
     ) -> Evaluation:
-        """Return the metrics above; the model stays as it was."""
+        """Return the metrics above; the model is not changed."""
         model = copy.deepcopy(model)
         split = points_of(points, self.points, seed)
         device = split.values.device
@@ -120,7 +120,7 @@ class GradientVariance(Evaluator[HelmholtzMachine]):
         size = sum(p.numel() for p in model.recognition.parameters())
         mean = Metric(variance / size, mc_se=error / size, n=len(x))
         out.metrics["gradient_variance_per_parameter"] = mean
-        # the mean's square holds 1/R of the variance, which is taken off
+        # The square of the mean contains 1/R of the variance, which is subtracted.
         noise = variance / len(x) / (self.repeats // GROUPS * GROUPS)
         ratio = (squares - noise) / variance
         out.metrics["gradient_signal_to_noise"] = Metric(ratio, n=len(x))
@@ -155,7 +155,7 @@ class GradientVariance(Evaluator[HelmholtzMachine]):
                 rule.backward(model, x)
                 for name, net in nets.items():
                     g = torch.cat([_gradient(p) for p in net.parameters()]).double()
-                    # Welford's update of mean and sum of squares about it
+                    # This is Welford's update of the mean and the sum of squares about it.
                     mean = first.get(name, torch.zeros_like(g))
                     step = g - mean
                     first[name] = mean + step / (i + 1)

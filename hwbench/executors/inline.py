@@ -1,4 +1,4 @@
-"""Map a function over items in this very process, one after the other: for debuggers and tests."""
+"""Map a function over items one by one in the current process, for debugging and tests."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from hwbench.executors.local import Done, call
 
 
 class InlineExecutor:
-    """Runs items here; `jobs` is one whatever is asked, and threads are those of this process."""
+    """Runs items in this process; `jobs` and `threads` are ignored."""
 
     def __init__(self, jobs: int = 1, threads: int = 1) -> None:
         self.jobs = 1
         self.stopping = False
 
     def stop(self) -> None:
-        """Ask the running item to save what it has and end."""
+        """Ask the running item to save its state and end."""
         self.stopping = True
 
     def kill(self) -> None:
-        """Do as `stop` does: there is no other process to end."""
+        """Do the same as `stop`, since there is no other process to kill."""
         self.stop()
 
     def map(
@@ -29,7 +29,7 @@ class InlineExecutor:
         items: Sequence[Any],
         on_news: Callable[[int, Any], None] = lambda index, news: None,
     ) -> Iterator[Done]:
-        """Yield outcomes as they come; see `LocalExecutor.map`."""
+        """Yield outcomes as they arrive; see `LocalExecutor.map`."""
         for index, item in enumerate(items):
             if self.stopping:
                 return

@@ -1,8 +1,8 @@
 """Map a function over items in worker processes on this machine.
 
-Workers are spawned fresh (no forked thread pools), stay for many items, ignore Ctrl-C (the parent
-tells them to stop), and a worker that dies takes only its own item with it. They do not import the
-caller's `__main__`, so a script needs no `if __name__ == "__main__"`.
+Workers are spawned, not forked, so they inherit no thread pools, and each processes many items.
+They ignore Ctrl-C; the parent asks them to stop. A worker that dies loses only its own item.
+Workers do not import the caller's `__main__`, so a script needs no `if __name__ == "__main__"`.
 """
 
 from __future__ import annotations
@@ -21,16 +21,17 @@ from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-GRACE = 60.0  # seconds that all workers together get to save their state once told to stop
+GRACE = 60.0  # seconds for all workers together to save their state after a request to stop
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def environment(threads: int) -> dict[str, str]:
-    """Return what a worker's environment holds.
+    """Return the environment variables of a worker.
 
-    Idle threads sleep and do not spin on another's core. Malloc (of glibc; others do not look)
-    keeps large blocks for the next tensor: given back, the kernel clears each page anew, which is
-    a quarter of an evaluator's time with tensors of some MiB. What the user has set of it stands.
+    Idle threads sleep instead of spinning on another worker's core. Malloc (only glibc reads these
+    variables) keeps large blocks for the next tensor. If they were returned, the kernel would clear
+    every page again, a quarter of an evaluator's time with tensors of some MiB. Values set by the
+    user take precedence for malloc.
     """
     keep = {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**33)}
     return {
@@ -43,7 +44,7 @@ def environment(threads: int) -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Done:
-    """An item's outcome; `error` holds a traceback or the reason its worker died."""
+    """An item's outcome; `error` is a traceback or the reason why its worker died."""
 
     index: int
     outcome: Any = None
@@ -59,7 +60,7 @@ def _function(name: str) -> Callable[..., Any]:
 def call(
     name: str, index: int, item: Any, report: Callable[[Any], None], should_stop: Callable[[], bool]
 ) -> Done:
-    """Call 'module:name' on an item; an exception is its outcome."""
+    """Call 'module:name' on an item; an exception becomes the outcome's `error`."""
     try:
         return Done(index, _function(name)(item, report, should_stop))
     except Exception:
@@ -67,14 +68,14 @@ def call(
 
 
 def _work(name: str, pipe: Connection, stop: Any) -> None:
-    """Work for the parent, which tells when to stop: signals stay blocked, whoever handles them."""
+    """Process items from the parent, which also sends stop requests; signals stay blocked."""
     gone = False
 
     def report(news: Any) -> None:
         nonlocal gone
         try:
             pipe.send(("news", news))
-        except OSError:  # the parent was killed: to the item that is a wish to stop
+        except OSError:  # The parent was killed, so the item is asked to stop.
             gone = True
 
     def should_stop() -> bool:
@@ -84,19 +85,19 @@ def _work(name: str, pipe: Connection, stop: Any) -> None:
         while (message := pipe.recv()) is not None:
             index, item = message
             pipe.send(("done", call(name, index, item, report, should_stop)))
-    except (EOFError, BrokenPipeError, ConnectionResetError):  # the parent is gone
+    except (EOFError, BrokenPipeError, ConnectionResetError):  # The parent has died.
         return
 
 
 @contextlib.contextmanager
 def _starting() -> Iterator[None]:
-    """Let a process that is started meanwhile be deaf to signals and know no `__main__` of ours.
+    """Start child processes with signals blocked and without importing our `__main__`.
 
-    Signals to this process wait; none is lost.
+    Signals to this process are delayed, and none is lost.
     """
     blocked = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     main = sys.modules["__main__"]
-    sys.modules["__main__"] = types.ModuleType("__main__")  # without a file to import
+    sys.modules["__main__"] = types.ModuleType("__main__")  # It has no file to import.
     try:
         yield
     finally:
@@ -118,7 +119,7 @@ class _Worker:
         self.pipe.send((index, item))
 
     def dismiss(self) -> None:
-        """Let it end after the item it has; what it still says is read by `drain`."""
+        """Ask it to end after its current item; `drain` reads its remaining messages."""
         with contextlib.suppress(OSError):
             self.pipe.send(None)
 
@@ -129,9 +130,9 @@ class _Worker:
 
 
 def _end(workers: Sequence[_Worker], grace: float) -> None:
-    """Let workers end by themselves within `grace` seconds in all, then kill those that have not.
+    """Let workers end within `grace` seconds in total, then kill those that are still running.
 
-    Their pipes are emptied meanwhile: a worker that cannot speak cannot save.
+    Their pipes are emptied meanwhile, because a worker that is blocked on its pipe cannot save.
     """
     deadline = time.monotonic() + grace
     for worker in workers:
@@ -152,8 +153,8 @@ def _end(workers: Sequence[_Worker], grace: float) -> None:
 class LocalExecutor:
     """Runs `jobs` worker processes, each with `threads` threads for torch.
 
-    Threads default to one: torch's pool spins, and two busy pools side by side slow each other 20
-    to 60 times.
+    Threads default to one, because torch's pool spins, and two busy pools in parallel slow each
+    other down by a factor of 20 to 60.
     """
 
     def __init__(self, jobs: int, threads: int = 1) -> None:
@@ -165,19 +166,19 @@ class LocalExecutor:
         self._workers: list[_Worker] = []
 
     def stop(self) -> None:
-        """Ask the running items to save what they have and end."""
+        """Ask the running items to save their state and end."""
         self._asked = True
         self._stop.set()
 
     def kill(self) -> None:
-        """End the workers at once, whatever they are doing; what is on disk is whole and stays."""
+        """Kill the workers immediately; files on disk are complete and remain."""
         self.stop()
         for worker in self._workers:
             worker.process.kill()
 
     @property
     def stopping(self) -> bool:
-        """Say whether `stop` was ever called."""
+        """Return whether `stop` was ever called."""
         return self._asked
 
     def map(
@@ -186,12 +187,12 @@ class LocalExecutor:
         items: Sequence[Any],
         on_news: Callable[[int, Any], None] = lambda index, news: None,
     ) -> Iterator[Done]:
-        """Yield outcomes as they come; nothing new is started once `stop` was called.
+        """Yield outcomes as they arrive; no item is started after `stop` was called.
 
         Args:
             function: 'module:name' of a function (item, report, should_stop) -> outcome.
             items: picklable arguments.
-            on_news: gets what a running item reports.
+            on_news: called with each report of a running item.
         """
         own = environment(self.threads)
         before = {k: os.environ.get(k) for k in own}

@@ -11,7 +11,7 @@ from hwbench.spec import UserError
 
 
 class _Board:
-    """What tasks and driver tell each other; an actor of the cluster."""
+    """Messages between tasks and driver, as an actor of the cluster."""
 
     def __init__(self) -> None:
         self.told: list[tuple[int, Any]] = []
@@ -45,8 +45,8 @@ class RayExecutor:
     """Runs items as Ray tasks, at most `jobs` at a time, each with `threads` CPUs.
 
     The cluster is that of RAY_ADDRESS, or one started on this machine. Results and cache folders
-    must be on a file system that all nodes share. Where the driver has a GPU, each task has one of
-    the cluster's: Ray hides them from tasks that do not ask.
+    must be on a file system that all nodes share. If the driver has a GPU, each task requests one
+    from the cluster, since Ray hides GPUs from tasks that request none.
 
     Raises:
         UserError: Ray is not installed.
@@ -67,11 +67,11 @@ class RayExecutor:
         self._running: dict[Any, int] = {}
 
     def stop(self) -> None:
-        """Ask the running items to save what they have and end."""
+        """Ask the running items to save their state and end."""
         self.stopping = True
 
     def kill(self) -> None:
-        """End the running tasks at once; what is on disk is whole and stays."""
+        """Kill the running tasks immediately; files on disk are complete and remain."""
         self.stop()
         for reference in list(self._running):
             self._ray.cancel(reference, force=True)
@@ -82,7 +82,7 @@ class RayExecutor:
         items: Sequence[Any],
         on_news: Callable[[int, Any], None] = lambda index, news: None,
     ) -> Iterator[Done]:
-        """Yield outcomes as they come; see `LocalExecutor.map`."""
+        """Yield outcomes as they arrive; see `LocalExecutor.map`."""
         ray = self._ray
         if not ray.is_initialized():
             address = os.environ.get("RAY_ADDRESS")

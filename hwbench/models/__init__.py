@@ -1,1 +1,1 @@
-"""What is trained: one file, one kind of model."""
+"""The models: one kind per file."""

@@ -21,16 +21,16 @@ Count = Annotated[int, Field(ge=1)]
 class FineTunedAutoencoder(Autoencoder, Network):
     """Stacked auto-associators, whose encoders become the net (Bengio et al., 2007).
 
-    Each layer by itself gives back the one below,
+    Each layer is trained separately to reconstruct the one below,
 
         h_l = σ(h_{l−1} W_l + c_l),   ĥ_{l−1} = σ(h_l V_l + b_l),   V_l = W_lᵀ where `tied`
 
-    The net is h_1, …, h_L below a softmax layer; V_l and b_l have no part in it.
+    The net is h_1, …, h_L below a softmax layer; it does not use V_l and b_l.
 
     Args:
         layers: units of the hidden layers, the one next to the data first.
-        tied: whether a layer gives back by the weights that it is made by, transposed, or by its
-            own.
+        tied: whether a layer reconstructs with its transposed encoder weights, or with separate
+            weights.
         init: standard deviation of the initial weights over 1 / √inputs.
     """
 
@@ -64,7 +64,7 @@ class FineTunedAutoencoder(Autoencoder, Network):
         return cls(visible=4, classes=3, layers=[3, 2])
 
     def adapt(self, train: TrainSplit) -> None:
-        """Refuse what cannot be given back, and labels that fine-tuning cannot learn.
+        """Reject pixels that cannot be reconstructed and labels that do not suit fine-tuning.
 
         Raises:
             ValueError: a pixel is not between 0 and 1, or labels do not match.
@@ -97,5 +97,5 @@ class FineTunedAutoencoder(Autoencoder, Network):
         return torch.addmm(self.downward[layer - 1], h, decoder)
 
     def start(self) -> None:
-        """Keep the encoders; a small random softmax layer."""
+        """Keep the encoders, and start the softmax layer at small random weights."""
         self.net.start_top()

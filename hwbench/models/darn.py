@@ -1,7 +1,6 @@
-"""Autoregressive sigmoid layers (AR-SBN, also called DARN): every unit also sees those before it.
+"""Autoregressive sigmoid layers (AR-SBN, also called DARN): units also depend on earlier ones.
 
-Dims: *S any leading dims, N all of them flattened, D units of the layer, H units that it is
-conditioned on.
+Dims: *S any leading dims, N all of them flattened, D units of the layer, H conditioning units.
 """
 
 from __future__ import annotations
@@ -13,15 +12,15 @@ from torch import Tensor
 
 from hwbench.models.layers import Affine, BinaryUnits, Init, Layer, weights
 
-BLOCK = 32  # units drawn between two matrix products
+BLOCK = 32  # units per matrix product
 
 
 class AutoregressiveUnits(BinaryUnits):
     """p(x) = Π_d Bern(x_d; σ(base_d + Σ_{e<d} W_de x_e)).
 
     Args:
-        base: logits before the units see each other.
-        triangle: W, strictly lower triangular; sampling and scoring use this one matrix.
+        base: logits without the other units' contributions.
+        triangle: W, strictly lower triangular; sampling and scoring use the same matrix.
         clamped: see `BinaryUnits`.
     """
 
@@ -38,7 +37,7 @@ class AutoregressiveUnits(BinaryUnits):
 
     @torch.no_grad()
     def trace(self, shape: tuple[int, ...] = ()) -> tuple[Tensor, Tensor]:
-        """Draw unit after unit; a finished block of units reaches the later ones by one product."""
+        """Draw unit after unit; one product adds a finished block of units to all later ones."""
         lead = (*shape, *self.base.shape[:-1])
         units = self.base.shape[-1]
         logits = self.base.expand(*lead, units).reshape(-1, units).T.contiguous()  # [D, N]
@@ -60,14 +59,14 @@ class AutoregressiveLayer(Layer):
 
         p(x | h) = Π_d Bern(x_d; σ(b_d + (U h)_d + Σ_{e<d} W_de x_e))
 
-    The authors' code scores with the other triangle than it samples with; here both use one.
+    The authors' code samples with one triangle and scores with the other; here both use the same.
 
     Args:
         above: units above; 0 for a top layer, whose W starts at half the size, as in the authors'
             code.
         below: units of the layer.
-        bias: b at the start.
-        init: of the weights.
+        bias: initial b.
+        init: initialisation of the weights.
         clamped: see `BinaryUnits`.
     """
 

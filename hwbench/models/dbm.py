@@ -17,9 +17,9 @@ from hwbench.protocols import Couplings, DeepBoltzmannMachine, Latents
 class DBM(BinaryStack, DeepBoltzmannMachine):
     """p(x, h) ∝ exp(Σ_l b_l·h_l + Σ_l h_{l−1} W_l h_l), x = h_0 (Salakhutdinov & Hinton, 2009).
 
-    A hidden layer between two others has two biases: one of the RBM below it and one of the RBM
-    above (`downward`), which pretraining learns in turn; in the machine they add up. Joint training
-    moves the former only.
+    A hidden layer between two others has two biases: one from the RBM below it and one from the RBM
+    above (`downward`). Pretraining learns them in turn, and in the machine they add up. Joint
+    training moves only the former.
 
     Args:
         layers: units of the hidden layers, two or more, the one next to the data first.
@@ -28,7 +28,7 @@ class DBM(BinaryStack, DeepBoltzmannMachine):
     """
 
     def add_biases(self, sizes: list[int]) -> None:
-        """Make the biases of all layers, and second ones of layers between two others.
+        """Create the biases of all layers, and a second bias for layers between two others.
 
         Raises:
             ValueError: there are not two or more hidden layers of one or more units.
@@ -44,13 +44,13 @@ class DBM(BinaryStack, DeepBoltzmannMachine):
     # --- the whole machine ---
 
     def _totals(self) -> list[Tensor]:
-        """Return b_0, …, b_L, where layers between two others have the biases of both sides."""
+        """Return b_0, …, b_L; a layer between two others has the sum of its two biases."""
         first, *between, last = self.biases
         added = [b + d.detach() for b, d in zip(between, self.downward, strict=True)]
         return [first, *added, last]
 
     def couplings(self) -> Couplings:
-        """Return W [E, O] in blocks, zero between layers that are no neighbours, and the biases."""
+        """Return W [E, O] in blocks (zero for layers that are not neighbours) and the biases."""
         sizes = [self.visible, *self.layers]
         blocks = [
             [self._block(even, odd, sizes) for odd in range(1, len(sizes), 2)]
@@ -86,7 +86,7 @@ class DBM(BinaryStack, DeepBoltzmannMachine):
     def contrast(self, positive: Latents, negative: Latents) -> Float[Tensor, ""]:
         """Add the gradient of mean E(positive) − mean E(negative) to `.grad`; return it, detached.
 
-        ∇_{W_l} E = −h_{l−1} h_lᵀ, one matrix product for both; and E is linear in its parameters.
+        ∇_{W_l} E = −h_{l−1} h_lᵀ, so one matrix product serves both; E is linear in its parameters.
         """
         both = [torch.cat(layers) for layers in zip(positive, negative, strict=True)]
         sign = signs(len(positive[0]), len(negative[0]), both[0])
@@ -119,11 +119,12 @@ class DBM(BinaryStack, DeepBoltzmannMachine):
     ) -> Latents:
         """Return μ_1, …, μ_L with μ_l = σ(μ_{l−1} W_l + μ_{l+1} W_{l+1}ᵀ + b_l), if it converged.
 
-        The start is one pass upwards, in which a layer with one above it has its input from below
-        doubled, to stand for both. All is computed, and returned, in the precision of x.
+        It starts from one pass upwards. In this pass a layer below another has its input from
+        below doubled, to replace the missing input from above. Computation and results have the
+        precision of x.
 
         Raises:
-            ValueError: there is no iteration, or a damping outside [0, 1).
+            ValueError: `iterations` is below 1, or `damping` is outside [0, 1).
         """
         if iterations < 1 or not 0 <= (damping or 0.0) < 1:
             raise ValueError(
@@ -141,7 +142,7 @@ class DBM(BinaryStack, DeepBoltzmannMachine):
         from_x += biases[1]
 
         def updated(layer: int) -> Tensor:
-            if layer == 1:  # x does not change
+            if layer == 1:  # x does not change, so its product is reused.
                 return torch.addmm(from_x, states[2], weights[1].t()).sigmoid_()
             return _input(layer, states, weights, biases).sigmoid_()
 
@@ -160,7 +161,7 @@ class DBM(BinaryStack, DeepBoltzmannMachine):
         return states[1:]
 
     def bound(self, x: Float[Tensor, "b d"], means: Latents) -> Float[Tensor, "b"]:
-        """Return E_q[−E(x, h)] + H(q): −E at the means, since E is linear in each layer, and H."""
+        """Return E_q[−E(x, h)] + H(q); the first is −E at the means, as E is linear per layer."""
         entropy = torch.stack(
             [(torch.special.entr(m) + torch.special.entr(1 - m)).sum(1) for m in means]
         )
@@ -169,7 +170,7 @@ class DBM(BinaryStack, DeepBoltzmannMachine):
     # --- chains ---
 
     def _split(self, even: Tensor) -> tuple[Latents, list[Tensor], list[Tensor]]:
-        """Return the layers of a state, with nothing yet for the odd ones, and the parameters.
+        """Return the layers of a state, with empty odd ones, and the parameters.
 
         All have the precision of the state.
         """
@@ -186,7 +187,7 @@ class DBM(BinaryStack, DeepBoltzmannMachine):
             raise ValueError(f"DBM.gibbs: expected k ≥ 0 sweeps, found {k}")
         states, weights, biases = self._split(even)
         for _ in range(k):
-            for first in (1, 0):  # odd layers, then even ones
+            for first in (1, 0):  # The odd layers come first, then the even ones.
                 for layer in range(first, len(states), 2):
                     states[layer] = draw(_input(layer, states, weights, biases))
         return torch.cat(states[::2], 1)
@@ -212,11 +213,11 @@ class DBM(BinaryStack, DeepBoltzmannMachine):
     def rbm(self, layer: int) -> tuple[Couplings, float, float]:
         """Return the parameters of the RBM between h_{layer−1} and h_layer, and its two scales.
 
-        A layer between two others lacks one neighbour, and its input is doubled to stand for it:
+        A layer between two others lacks one neighbour, so its input is doubled:
         σ(2 (h_{l−1} W_l + b_l)) upwards unless l = L, σ(2 (h_l W_lᵀ + b)) downwards unless l = 1.
-        So each gives half of what the layer gets in the whole machine. The first and the last RBM
-        thus have one doubled direction each; those between have both, which is a plain RBM whose
-        own weights are twice the composed ones (and halved when composed, as usually told).
+        Each RBM thus provides half of the layer's input in the whole machine. The first and the
+        last RBM have one doubled direction each. RBMs between them have both: they are plain RBMs
+        with twice the composed weights (usually described as halving the weights on composition).
         """
         below = self.biases[0] if layer == 1 else self.downward[layer - 2]
         own = Couplings(self.weights[layer - 1], below, self.biases[layer])

@@ -19,18 +19,19 @@ from hwbench.protocols import BeliefNetwork, Couplings, Inferred, Latents
 class DBN(BinaryStack, BeliefNetwork):
     """p(x, h) = p(h_{L−1}, h_L) Π_{l<L} p(h_{l−1} | h_l): an RBM above directed layers.
 
-    Hinton, Osindero & Teh (2006). Layers are learned greedily as RBMs (`pretraining.GreedyCD`);
-    the weights of a directed layer serve both ways, in p(h_{l−1} | h_l) = σ(h_l W_lᵀ + b_{l−1}) and
-    in q(h_l | h_{l−1}) = σ(h_{l−1} W_l + c_l).
+    Hinton, Osindero & Teh (2006). Layers are learned greedily as RBMs (`pretraining.GreedyCD`).
+    The weights of a directed layer are used in both directions, in
+    p(h_{l−1} | h_l) = σ(h_l W_lᵀ + b_{l−1}) and in q(h_l | h_{l−1}) = σ(h_{l−1} W_l + c_l).
 
     Args:
-        layers: units of the hidden layers, the one next to the data first; one makes it an RBM.
+        layers: units of the hidden layers, the one next to the data first; a single layer gives
+            an RBM.
         init: standard deviation of the initial weights.
         visible_bias: start b_0 at the log odds of the training pixels, or at zero.
     """
 
     def add_biases(self, sizes: list[int]) -> None:
-        """Make the biases of both directions.
+        """Create the biases of both directions.
 
         Raises:
             ValueError: there is no hidden layer.
@@ -80,7 +81,7 @@ class DBN(BinaryStack, BeliefNetwork):
 
     @torch.no_grad()
     def descend(self, top: Float[Tensor, "n h"]) -> tuple[Float[Tensor, "n d"], Latents]:
-        """Draw h_{L−2}, …, h_1 and x below states of h_{L−1}."""
+        """Draw h_{L−2}, …, h_1 and x given states of h_{L−1}."""
         states = [top]
         for layer in range(len(self.layers) - 1, 0, -1):
             states.insert(0, self.downwards(layer, states[0]).sigmoid_().bernoulli())
@@ -88,7 +89,7 @@ class DBN(BinaryStack, BeliefNetwork):
 
     @torch.no_grad()
     def sample(self, n: int, sweeps: int = 1000) -> Float[Tensor, "n d"]:
-        """Return visible means below a top RBM after `sweeps` Gibbs sweeps from fair coins."""
+        """Return visible means after `sweeps` Gibbs sweeps of the top RBM from fair coins."""
         top = self.pair(len(self.layers))
         start = self.data_means.new_full((n, top.visible), 0.5).bernoulli()
         h = top.down(top.up(top.gibbs(start, sweeps)).sigmoid_().bernoulli()).sigmoid_()
@@ -98,15 +99,15 @@ class DBN(BinaryStack, BeliefNetwork):
 
 
 class UntiedDBN(DBN):
-    """A DBN whose directed layers get weights of their own each way once they are learned.
+    """A DBN whose directed layers have separate generative and recognition weights.
 
-    Below the top the generative weights are W_l + G_l and the recognition weights W_l + R_l, where
-    G_l and R_l are zero until a rule such as `updown.UpDown` moves them, and W_l, which such a rule
-    leaves alone, is what greedy learning has found; the biases are apart from the start.
+    Below the top the generative weights are W_l + G_l and the recognition weights W_l + R_l. W_l
+    comes from greedy learning and then stays fixed. G_l and R_l are zero until a rule such as
+    `updown.UpDown` moves them. The biases are separate from the start.
     """
 
     def add_biases(self, sizes: list[int]) -> None:
-        """Make the biases, and G_l and R_l for each layer below the top.
+        """Create the biases, and G_l and R_l for each layer below the top.
 
         Raises:
             ValueError: there is no hidden layer.
@@ -117,7 +118,7 @@ class UntiedDBN(DBN):
         self.up_offsets = nn.ParameterList(torch.zeros(shape) for shape in shapes)
 
     def upwards(self, layer: int, below: Float[Tensor, "b d"]) -> Float[Tensor, "b h"]:
-        """Return the log odds of h_layer given h_{layer−1} in q, and for the top in its RBM."""
+        """Return the log odds of h_layer given h_{layer−1} in q, or in the top RBM."""
         if layer == len(self.layers):
             return super().upwards(layer, below)
         weight = self.weights[layer - 1].detach() + self.up_offsets[layer - 1]
@@ -137,7 +138,7 @@ def _each(
 
 
 def _states(x: Tensor, h: Latents) -> Latents:
-    """Return all layers [K, B, H], x in front."""
+    """Return all layers [K, B, H], starting with x."""
     return [x.expand(h[0].shape[0] if h else 1, *x.shape), *h]
 
 

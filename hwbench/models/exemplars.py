@@ -22,23 +22,23 @@ from hwbench.protocols import (
     labels_of,
 )
 
-CHUNK = 5000  # kept points whose distances are held at once
-FEW = 200  # points whose neighbours are held at once
+CHUNK = 5000  # stored points per block of distances
+FEW = 200  # points per block of neighbours
 
 
 def nearest(
     points: Shaped[Tensor, "n d"], scale: Tensor, x: Float[Tensor, "b d"], k: int
 ) -> Integer[Tensor, "b k"]:
-    """Return the numbers of the k points nearest to each x by Euclidean distance, nearest first.
+    """Return the indices of the k points nearest to each x by Euclidean distance, nearest first.
 
-    Of points at the same distance the first is nearer. Bytes are compared in exact integers, so
-    that ties are ties; between real values they are left to rounding in float64.
+    Ties go to the point that comes first. Bytes are compared in exact integers, so ties are
+    detected exactly; for real values they depend on rounding in float64.
 
     Args:
         points: bytes or real numbers, in units of 1 / `scale`.
-        scale: what a point's value is divided by.
-        x: points between 0 and 1 (of bytes).
-        k: how many.
+        scale: divisor of a point's values.
+        x: points; for bytes, between 0 and 1.
+        k: number of neighbours.
 
     Raises:
         ValueError: there are fewer than k points.
@@ -55,9 +55,9 @@ def nearest(
         y = points[index].double()
         if not exact:
             y = y / scale
-        d = torch.addmm(y.square().sum(1), x, y.t(), alpha=-2)  # without ‖x‖²
+        d = torch.addmm(y.square().sum(1), x, y.t(), alpha=-2)  # ‖x‖² does not affect the order.
         if exact:
-            d.mul_(n).add_(index)  # integers below 2^53: the order of points breaks ties
+            d.mul_(n).add_(index)  # Integers below 2^53 are exact: the points' order breaks ties.
         part, at = d.topk(min(k, len(index)), largest=False)
         both, of = torch.cat([distances, part], 1), torch.cat([found, index[at]], 1)
         distances, at = both.topk(min(k, both.shape[1]), largest=False)
@@ -66,13 +66,13 @@ def nearest(
 
 
 class KNN(NeighbourClassifier):
-    """The class that most of the k nearest training points have, by Euclidean distance.
+    """k-nearest-neighbour classifier: the majority class among neighbours, by Euclidean distance.
 
-    Of points at the same distance the one that was kept first is nearer (see `nearest`); of classes
-    with as many votes, the one with the nearest neighbour wins.
+    Equal distances go to the point that was stored first (see `nearest`). Equal votes go to the
+    class with the nearest neighbour.
 
-    The logits are log(1 + votes), shares with one vote more for each class, plus less than log 2
-    that orders equal votes.
+    The logits are log(1 + votes), so each class has one additional vote. A term of less than log 2
+    orders classes with equal votes.
     """
 
     points: Tensor
@@ -92,18 +92,18 @@ class KNN(NeighbourClassifier):
 
     @classmethod
     def tiny(cls) -> KNN:
-        """Return four observed units, three classes and six points, of which three vote."""
+        """Return a model with four observed units, three classes, six points and k = 3."""
         model = cls(visible=4, classes=3)
         values = torch.cat([torch.eye(4), torch.zeros(1, 4), torch.ones(1, 4)]).to(torch.uint8)
         model.keep(TrainSplit(values, torch.arange(6) % 3), 3)
         return model
 
     def keep(self, split: Split, k: int) -> None:
-        """Keep the points of a split, of which k vote.
+        """Store the points of a split, and k.
 
         Raises:
             ValueError: labels do not match, there are fewer than k points, or their pixels are
-                drawn afresh at each presentation.
+                drawn at each presentation.
         """
         labels = labels_of(split, self.classes)
         if split.resample:
@@ -115,17 +115,17 @@ class KNN(NeighbourClassifier):
 
     @torch.no_grad()
     def neighbours(self, x: Float[Tensor, "b d"], k: int) -> Integer[Tensor, "b k"]:
-        """Return the numbers of the k nearest points, the nearest first.
+        """Return the indices of the k nearest points, the nearest first.
 
         Raises:
-            ValueError: fewer than k points are kept.
+            ValueError: fewer than k points are stored.
         """
         return nearest(self.points, self.scale, x, k)
 
     def vote(self, neighbours: Integer[Tensor, "b k"]) -> Float[Tensor, "b c"]:
-        """Return log(1 + votes) of each class, in float64; neighbours stand the nearest first."""
+        """Return log(1 + votes) of each class, in float64; the nearest neighbour comes first."""
         k = neighbours.shape[1]
-        # 2⁻¹, 2⁻², … add to less than a vote, and their order is that of the nearest members
+        # 2⁻¹, 2⁻², … add up to less than one vote and order classes by their nearest members.
         weights = 1 + 0.5 ** torch.arange(1, k + 1, dtype=torch.float64, device=neighbours.device)
         votes = weights.new_zeros(len(neighbours), self.classes)
         votes.scatter_add_(1, self.labels[neighbours], weights.expand(len(neighbours), k))
@@ -141,10 +141,10 @@ class KNN(NeighbourClassifier):
 
 
 class NeighbourMeans(NeighbourCompleter):
-    """Fills in with the mean of the k training points that are nearest by the units seen.
+    """Completes with the mean of the k training points that are nearest in the seen units.
 
-    Where pixels are drawn at each presentation, the grey images that they are drawn from are kept:
-    the mean of an image is that of its draws.
+    If pixels are drawn at each presentation, the underlying grey images are stored, since they are
+    the means of the draws.
     """
 
     points: Tensor
@@ -162,14 +162,14 @@ class NeighbourMeans(NeighbourCompleter):
 
     @classmethod
     def tiny(cls) -> NeighbourMeans:
-        """Return six images of 2x2, of which the left halves are seen and the nearest two count."""
+        """Return a model with six 2x2 images, seen left halves and k = 2."""
         model = cls(visible=4)
         values = torch.cat([torch.eye(4), torch.zeros(1, 4), torch.ones(1, 4)]).to(torch.uint8)
         model.keep(TrainSplit(values), half_of("left", 4), 2)
         return model
 
     def keep(self, split: Split, seen: Bool[Tensor, "d"], k: int) -> None:
-        """Keep the points of a split; the k nearest by the units seen fill in.
+        """Store the points of a split, which units are seen, and k.
 
         Raises:
             ValueError: there are fewer than k points.
@@ -183,24 +183,24 @@ class NeighbourMeans(NeighbourCompleter):
 
     @torch.no_grad()
     def neighbours(self, x: Float[Tensor, "b d"], k: int) -> Integer[Tensor, "b k"]:
-        """Return the numbers of the k nearest points by the units seen, the nearest first.
+        """Return the indices of the k points nearest in the seen units, the nearest first.
 
         Raises:
-            ValueError: fewer than k points are kept.
+            ValueError: fewer than k points are stored.
         """
         return nearest(self.points[:, self.seen], self.scale, x[:, self.seen], k)
 
     @torch.no_grad()
     def means(self, neighbours: Integer[Tensor, "b k"]) -> Float[Tensor, "b d"]:
-        """Return the means of these points."""
+        """Return the means of the neighbours."""
         parts = [self.points[part].float().mean(1) for part in neighbours.split(FEW)]
         return torch.cat(parts) / self.scale.float()
 
     def complete(self, x: Float[Tensor, "b d"], seen: Bool[Tensor, "d"]) -> Float[Tensor, "b d"]:
-        """Return the units seen as they are, and the neighbours' means elsewhere.
+        """Return the seen units unchanged, and the neighbours' means elsewhere.
 
         Raises:
-            ValueError: k was chosen for other units seen.
+            ValueError: k was chosen for other seen units.
         """
         if not torch.equal(seen, self.seen):
             raise ValueError(
@@ -220,8 +220,8 @@ class RBFSVM(KernelClassifier):
 
         f_ij(x) = Σ_s α_s y_s exp(−γ ‖x − x_s‖²) + b_ij   votes for i where it is positive, else j
 
-    in float64. The logits are the votes, no log probabilities: the class with most of them wins,
-    and of equals the first, as in LIBSVM (Chang & Lin, 2011).
+    in float64. The logits are the votes and not log probabilities: the class with most votes wins,
+    and ties go to the first, as in LIBSVM (Chang & Lin, 2011).
     """
 
     vectors: Tensor
@@ -245,7 +245,7 @@ class RBFSVM(KernelClassifier):
 
     @classmethod
     def tiny(cls) -> RBFSVM:
-        """Return four observed units and three classes with a support vector each."""
+        """Return a model with four observed units, and three classes of one support vector each."""
         model = cls(visible=4, classes=3)
         signs = torch.tensor([[1.0, -1.0, -1.0], [1.0, 1.0, -1.0]]).double()
         each = torch.ones(3, dtype=torch.int64)
@@ -262,27 +262,27 @@ class RBFSVM(KernelClassifier):
         present: Integer[Tensor, "p"],
         gamma: float,
     ) -> None:
-        """Keep what fitting has found, as `KernelClassifier.keep` says."""
+        """Store the fitted parameters; see `KernelClassifier.keep`."""
         self.vectors, self.counts, self.coefficients = vectors, counts, coefficients
         self.intercepts, self.present = intercepts, present
         self.gamma = self.gamma.new_tensor(gamma)
 
     @torch.no_grad()
     def decisions(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b q"]:
-        """Return f_ij(x) of each pair of classes that were met: (0, 1), (0, 2), … in this order."""
+        """Return f_ij(x) of all pairs (0, 1), (0, 2), … of the classes in the training data."""
         x, v = x.double(), self.vectors
         squares = x.square().sum(1)[:, None] + v.square().sum(1) - 2 * x @ v.t()
         kernel = (-self.gamma * squares.clamp_min_(0)).exp_()
         counts = self.counts.tolist()
         parts = zip(kernel.split(counts, 1), self.coefficients.split(counts, 1), strict=True)
-        sums = [k @ a.t() for k, a in parts]  # by class: against each of the others, in their order
+        sums = [k @ a.t() for k, a in parts]  # Per class, one column for each other class.
         pairs = combinations(range(len(counts)), 2)
         return torch.stack([sums[i][:, j - 1] + sums[j][:, i] for i, j in pairs], 1).add_(
             self.intercepts
         )
 
     def logits(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b c"]:
-        """Return how many pairs voted for each class, in float64; −1 for classes never met."""
+        """Return the votes for each class, in float64; −1 for classes without training data."""
         found = self.decisions(x)
         votes = found.new_zeros(len(x), len(self.counts))
         for n, (i, j) in enumerate(combinations(range(len(self.counts)), 2)):
@@ -298,7 +298,7 @@ class RBFSVM(KernelClassifier):
 
 
 def _take_sizes(model: torch.nn.Module, state: dict[str, Any], prefix: str) -> None:
-    """Give buffers the sizes and types of a state to be loaded: how many points is not known."""
+    """Give buffers the sizes and types of the state to load, as they depend on the stored data."""
     for name, buffer in list(model.named_buffers(recurse=False)):
         if prefix + name in state:
             setattr(model, name, torch.empty_like(state[prefix + name], device=buffer.device))

@@ -1,4 +1,4 @@
-"""Machines that are learned without labels, and the nets that they become."""
+"""Machines pretrained without labels, and the nets that they become."""
 
 # Dims: B points, D observed units, F inputs of the net.
 
@@ -23,7 +23,7 @@ T = TypeVar("T", bound="FineTuned")
 
 
 class FineTuned(BinaryStack, Network):
-    """A stack, learned without labels, and the net that it becomes.
+    """A stack that is pretrained without labels, and the net that it becomes.
 
     Args:
         layers: units of the hidden layers.
@@ -53,7 +53,7 @@ class FineTuned(BinaryStack, Network):
         return cls(visible=4, classes=3, layers=[3, 2])
 
     def adapt(self, train: TrainSplit) -> None:
-        """Adapt the stack, once the labels, which only fine-tuning needs, are seen to be there.
+        """Check the labels, which only fine-tuning needs, and then adapt the stack.
 
         Raises:
             ValueError: a pixel is not between 0 and 1, or labels do not match.
@@ -62,33 +62,33 @@ class FineTuned(BinaryStack, Network):
         super().adapt(train)
 
     def beside(self) -> list[int]:
-        """Return how many inputs of its own each hidden layer of the net has; none by default."""
+        """Return the number of additional inputs of each hidden layer of the net; 0 by default."""
         return [0] * len(self.layers)
 
     @abstractmethod
     def inputs_of(self, layer: int) -> tuple[Tensor, Tensor]:
-        """Return the weight [in, out] and the bias that h_layer of the net starts from."""
+        """Return the initial weight [in, out] and bias of h_layer of the net."""
 
     def start(self) -> None:
-        """Put the stack's weights and biases into the net; a small random softmax layer."""
+        """Copy the stack's weights and biases into the net, below a small random softmax layer."""
         self.net.start(self.inputs_of(number + 1) for number in range(len(self.layers)))
 
 
 class FineTunedDBM(FineTuned, DBM):
     """A deep Boltzmann machine and the net that it becomes (Salakhutdinov & Hinton, 2009).
 
-    Mean field gives q(h | x) once, at the generative parameters. The net is
+    Mean field computes q(h | x) once, at the generative parameters. The net is
 
         h_1 = σ(x W_1 + q(h_2 | x) A_1 + b_1),   …,   h_L = σ(h_{L−1} W_L + b_L),   softmax
 
-    with A_l = W_{l+1}ᵀ at the start and parameters of its own from then on, so that with the
-    softmax layer aside it begins as one more sweep of mean field.
+    It starts at A_l = W_{l+1}ᵀ and then has separate parameters. Apart from the softmax layer, it
+    starts as one more sweep of mean field.
 
     Args:
         layers: units of the hidden layers.
         init: as for `dbm.DBM`.
         visible_bias: as for `dbm.DBM`.
-        iterations: of mean field, at most.
+        iterations: largest number of mean-field iterations.
     """
 
     def __init__(
@@ -104,16 +104,16 @@ class FineTunedDBM(FineTuned, DBM):
         self.iterations = iterations
 
     def beside(self) -> list[int]:
-        """Return the units of the layer above each."""
+        """Return the size of the layer above each hidden layer."""
         return [*self.layers[1:], 0]
 
     @torch.no_grad()
     def prepare(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b f"]:
-        """Return x beside q(h_2 | x), …, q(h_L | x)."""
+        """Return x followed by q(h_2 | x), …, q(h_L | x)."""
         return torch.cat([x, *self.mean_field(x, self.iterations, 1e-7)[1:]], 1)
 
     def inputs_of(self, layer: int) -> tuple[Tensor, Tensor]:
-        """Return W_l above W_{l+1}ᵀ, and the biases of both sides added."""
+        """Return W_l stacked on W_{l+1}ᵀ, and the sum of the biases from both sides."""
         above = [w.t() for w in self.weights[layer : layer + 1]]
         return torch.cat([self.weights[layer - 1], *above]), self._totals()[layer]
 

@@ -1,4 +1,4 @@
-"""Restricted Boltzmann machine with real observed units and binary hidden ones."""
+"""Restricted Boltzmann machine with real observed units and binary hidden units."""
 
 # Dims: *B any leading dims, B points, D observed units, H hidden units.
 
@@ -20,7 +20,7 @@ from hwbench.protocols import RealEnergyModel, TrainSplit
 class GaussianRBM(RealEnergyModel):
     """p(x, h) ∝ exp(−‖x − b‖² / 2s² + c·h + x W h / s), x real and h binary.
 
-    Hinton & Salakhutdinov (2006). Given the other side, units are independent on each:
+    Hinton & Salakhutdinov (2006). Given the other side, the units of one side are independent:
 
         p(h_j = 1 | x) = σ(c_j + x·W_j / s),   p(x | h) = N(b + s W h, s² I)
 
@@ -57,7 +57,7 @@ class GaussianRBM(RealEnergyModel):
 
     @torch.no_grad()
     def adapt(self, train: TrainSplit) -> None:
-        """Keep the means of the data and start the visible biases from them."""
+        """Store the means of the data and start the visible biases from them."""
         self.data_means.copy_(train.means())
         if self.start_at == "data":
             self.visible_bias.copy_(self.data_means)
@@ -104,7 +104,7 @@ class GaussianRBM(RealEnergyModel):
 
     @torch.no_grad()
     def log_partition(self) -> Float[Tensor, ""]:
-        """Return log Z exactly, in float64: x is integrated out and the states of h are summed.
+        """Return log Z exactly, in float64: x is integrated out, and h is summed over.
 
             Z = (2π s²)^(D/2) Σ_h exp(c·h + b·W h / s + ‖W h‖² / 2)
 

@@ -34,7 +34,7 @@ def _kinds(net: str, kinds: Kind | list[Kind], layers: int, one_each: str) -> li
     """Return one kind per layer.
 
     Raises:
-        ValueError: a kind is not known, or there are not as many as layers.
+        ValueError: a kind is unknown, or the number of kinds differs from that of layers.
     """
     listed = cast(list[Kind], [kinds] * layers if isinstance(kinds, str) else list(kinds))
     for kind in listed:
@@ -53,21 +53,21 @@ class BinaryHelmholtzMachine(HelmholtzMachine):
         p(x, h) = p(h_L) Π_{l=1}^{L} p(h_{l−1} | h_l),   q(h | x) = Π_{l=1}^{L} q(h_l | h_{l−1}),
         h_0 = x
 
-    "A/B" of Bornschein & Bengio (2015) is `generative: A, recognition: B`. No parameter
-    is shared between the two nets.
+    "A/B" of Bornschein & Bengio (2015) is `generative: A, recognition: B`. The two nets share no
+    parameters.
 
     Args:
         visible: observed units D.
         layers: latent units, the layer next to the data first: the paper's 10-200-200 is [200, 200,
             10].
         generative: kind of every p layer, or a list, the layer next to the data first: p(x | h_1),
-            …, p(h_L). A deterministic layer needs units above, so that `dsbn` at the top is `sbn`.
+            …, p(h_L). A deterministic layer needs units above, so `dsbn` at the top means `sbn`.
         recognition: kind of every q layer, or a list: q(h_1 | x), …, q(h_L | h_{L−1}).
         nade_hidden: hidden units of each NADE layer; the smaller of its two sides by default.
-        bias: of all units at the start; by default −1 (sbn, dsbn) and 0 (ar-sbn, nade), as in the
+        bias: initial bias of all units; by default −1 (sbn, dsbn) and 0 (ar-sbn, nade), as in the
             authors' code.
-        init: of the weights: `small`, a Glorot range divided by the number of inputs, is the
-            authors'.
+        init: initialisation of the weights; `small`, a Glorot range divided by the number of
+            inputs, is the authors'.
         clamped: which nets pass their means through 0.9999 p + 0.000005 (the authors do so for p on
             the UCI sets).
         output_bias: start the observed units' biases at `init`, or at the logit of the pixel means
@@ -75,7 +75,7 @@ class BinaryHelmholtzMachine(HelmholtzMachine):
 
     Raises:
         ValueError: there is no latent layer, a size is below 1, a list of kinds does not fit the
-            layers, or an argument is none of those allowed.
+            layers, or an argument has a value that is not allowed.
 
     >>> model = BinaryHelmholtzMachine(6, [4, 3], generative=["ar-sbn", "sbn", "nade"])
     >>> x = torch.zeros(5, 6)
@@ -154,7 +154,7 @@ class BinaryHelmholtzMachine(HelmholtzMachine):
             )
 
     def adapt(self, train: TrainSplit) -> None:
-        """Start the observed units' biases at the logit of the pixel means, where asked to."""
+        """Start the observed units' biases at the logit of the pixel means, if requested."""
         if self.output_bias == "data":
             with torch.no_grad():
                 means = train.means().clamp(1e-3, 1 - 1e-3)
@@ -163,11 +163,11 @@ class BinaryHelmholtzMachine(HelmholtzMachine):
     def infer(self, x: Float[Tensor, "b d"], k: int, *, pathwise: bool = False) -> Inferred:
         """Draw k samples h ~ q(h | x) per point with their log q.
 
-        What x alone decides is computed once, not k times.
+        Whatever depends only on x is computed once, not k times.
 
         Raises:
-            ValueError: `pathwise` is asked for, but binary units cannot be reparameterised; or x
-                has not `visible` units.
+            ValueError: `pathwise` is set, but binary units cannot be reparameterised; or x does not
+                have `visible` units.
         """
         self._check_width(x)
         if pathwise:
@@ -189,7 +189,7 @@ class BinaryHelmholtzMachine(HelmholtzMachine):
         """Return log q(h | x) = Σ_l log q(h_l | h_{l−1}).
 
         Raises:
-            ValueError: x has not `visible` units.
+            ValueError: x does not have `visible` units.
         """
         self._check_width(x)
         log_q = x.new_zeros(())
@@ -201,7 +201,7 @@ class BinaryHelmholtzMachine(HelmholtzMachine):
         """Return log p(x | h_1); latents [K, 1, units] are shared by all points x [B, D].
 
         Raises:
-            ValueError: x has not `visible` units.
+            ValueError: x does not have `visible` units.
         """
         self._check_width(x)
         return cast(BinaryUnits, self.generative[0](h[0])).log_prob(x)
@@ -210,7 +210,7 @@ class BinaryHelmholtzMachine(HelmholtzMachine):
         """Return log p(x, h) = log p(h_L) + Σ_l log p(h_{l−1} | h_l).
 
         Raises:
-            ValueError: x has not `visible` units.
+            ValueError: x does not have `visible` units.
         """
         self._check_width(x)
         *layers, top = self.generative
@@ -220,7 +220,7 @@ class BinaryHelmholtzMachine(HelmholtzMachine):
         return log_p
 
     def _descend(self, n: int) -> tuple[BinaryUnits, Latents]:
-        """Return p(x | h_1) and the latents h ~ p that it is given."""
+        """Return p(x | h_1) and the latents h ~ p that it depends on."""
         *layers, top = self.generative
         units, h = top(), cast(Latents, [])
         shape: tuple[int, ...] = (n,)
@@ -231,7 +231,7 @@ class BinaryHelmholtzMachine(HelmholtzMachine):
 
     @torch.no_grad()
     def dream(self, n: int) -> tuple[Float[Tensor, "n d"], Latents]:
-        """Return n joint samples, x [n, D] and latents, each [n, units]; all binary, x too."""
+        """Return n joint samples, x [n, D] and latents, each [n, units]; all are binary."""
         units, h = self._descend(n)
         return units.sample(), h
 

@@ -1,6 +1,6 @@
 """Directed layers of binary units: a layer is a module whose forward returns a distribution.
 
-Dims: *S any leading dims (samples, batch), D units of the layer, H units that it is conditioned on.
+Dims: *S any leading dims (samples, batch), D units of the layer, H conditioning units.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ CLAMP_SCALE, CLAMP_FLOOR = 0.9999, 0.000005  # constants of the authors' code
 
 
 def glorot_bound(inputs: int, outputs: int, init: Init) -> float:
-    """Return b of weights U(−b, b): √(6 / (n_in + n_out)) (Glorot & Bengio, 2010).
+    """Return the bound of uniform initial weights, √(6 / (n_in + n_out)) (Glorot & Bengio, 2010).
 
     `small` divides it by n_in, as Bornschein & Bengio do.
 
@@ -31,16 +31,16 @@ def glorot_bound(inputs: int, outputs: int, init: Init) -> float:
 
 
 def weights(inputs: int, outputs: int, init: Init) -> nn.Parameter:
-    """Return fresh weights [outputs, inputs]."""
+    """Return random initial weights [outputs, inputs]."""
     bound = glorot_bound(inputs, outputs, init)
     return nn.Parameter(torch.empty(outputs, inputs).uniform_(-bound, bound))
 
 
 def clamp_logits(logits: Float[Tensor, "*s d"]) -> Float[Tensor, "*s d"]:
-    """Return the logit of 0.9999 σ(a) + 0.000005, a sigmoid that never quite reaches 0 or 1.
+    """Return the logit of 0.9999 σ(a) + 0.000005, a sigmoid that stays away from 0 and 1.
 
-    The constants are those of Bornschein & Bengio's code; the ceiling, 0.999905, is lower than 1
-    minus the floor.
+    The constants are those of Bornschein & Bengio's code. The largest value, 0.999905, is lower
+    than 1 minus the smallest.
     """
     on = CLAMP_SCALE * logits.sigmoid() + CLAMP_FLOOR
     off = CLAMP_SCALE * (-logits).sigmoid() + (1 - CLAMP_SCALE - CLAMP_FLOOR)
@@ -50,8 +50,8 @@ def clamp_logits(logits: Float[Tensor, "*s d"]) -> Float[Tensor, "*s d"]:
 def log_bernoulli(x: Float[Tensor, "*s d"], logits: Float[Tensor, "*t d"]) -> Float[Tensor, "*u"]:
     """Return Σ_d log Bern(x_d; σ(a_d)) at logits a, in nats; x and a broadcast.
 
-    Samples shared by all points, a [K, 1, D] with x [B, D], take a matrix product and not [K, B, D]
-    numbers.
+    For samples shared by all points, a [K, 1, D] with x [B, D], a matrix product avoids an array
+    of [K, B, D].
 
     >>> log_bernoulli(torch.ones(5, 3), torch.zeros(3)).exp().tolist()
     [0.125, 0.125, 0.125, 0.125, 0.125]
@@ -63,10 +63,11 @@ def log_bernoulli(x: Float[Tensor, "*s d"], logits: Float[Tensor, "*t d"]) -> Fl
 
 
 class BinaryUnits(ABC):
-    """A distribution over x ∈ {0, 1}^D, a chain: p(x) = Π_d Bern(x_d; σ(a_d(x_{<d}))).
+    """A distribution over x ∈ {0, 1}^D as a chain: p(x) = Π_d Bern(x_d; σ(a_d(x_{<d}))).
 
-    Has what rules and models use of the interface of `torch.distributions`, whose own Bernoulli
-    draws one scalar at a time: three times as long on a CPU as comparing uniforms to the means.
+    It implements the part of the `torch.distributions` interface that rules and models use. Torch's
+    own Bernoulli draws one scalar at a time: on a CPU this takes three times as long as comparing
+    uniform numbers with the means.
 
     Args:
         clamped: pass means through 0.9999 p + 0.000005.
@@ -76,16 +77,16 @@ class BinaryUnits(ABC):
         self.clamped = clamped
 
     def squash(self, logits: Tensor) -> Tensor:
-        """Return the logits in use."""
+        """Return the logits, clamped if `clamped` is set."""
         return clamp_logits(logits) if self.clamped else logits
 
     @abstractmethod
     def logits(self, x: Float[Tensor, "*s d"]) -> Float[Tensor, "*t d"]:
-        """Return the logit a_d(x_{<d}) of every unit given those before it."""
+        """Return the logit a_d(x_{<d}) of every unit given the preceding ones."""
 
     @abstractmethod
     def trace(self, shape: tuple[int, ...] = ()) -> tuple[Tensor, Tensor]:
-        """Draw `shape` samples; return x and the logits that each unit was drawn at, detached."""
+        """Draw `shape` samples; return x and the logits of the draws, detached."""
 
     def log_prob(self, x: Float[Tensor, "*s d"]) -> Float[Tensor, "*t"]:
         """Return log p(x), in nats."""
@@ -100,8 +101,8 @@ class BinaryUnits(ABC):
     ) -> tuple[Float[Tensor, "*s d"], Float[Tensor, "*s"]]:
         """Draw samples with their log-probability.
 
-        It carries gradients where they are enabled; elsewhere it is what sampling accumulated,
-        which saves the scoring.
+        It carries gradients if these are enabled. Otherwise it is computed from the logits of the
+        draws, which avoids scoring the samples again.
         """
         x, logits = self.trace(shape)
         return x, self.log_prob(x) if torch.is_grad_enabled() else log_bernoulli(x, logits)
@@ -115,19 +116,19 @@ class SigmoidUnits(BinaryUnits):
         self.fixed = self.squash(logits)
 
     def logits(self, x: Float[Tensor, "*s d"]) -> Float[Tensor, "*t d"]:
-        """Return the logits, whatever x."""
+        """Return the logits, which do not depend on x."""
         return self.fixed
 
     @torch.no_grad()
     def trace(self, shape: tuple[int, ...] = ()) -> tuple[Tensor, Tensor]:
-        """Draw `shape` samples; returns x and the logits, not repeated for the samples."""
+        """Draw `shape` samples; return x and the logits, which are not repeated per sample."""
         a = self.fixed.detach()
         uniform = torch.rand((*shape, *a.shape), dtype=a.dtype, device=a.device)
         return (uniform < a.sigmoid()).to(a.dtype), a
 
 
 class Affine(nn.Module):
-    """b + W h, or b alone where there is nothing above (`above = 0`)."""
+    """b + W h, or b alone if there are no units above (`above = 0`)."""
 
     def __init__(self, above: int, below: int, bias: float, init: Init) -> None:
         super().__init__()
@@ -143,7 +144,7 @@ class Affine(nn.Module):
 
 
 class Layer(nn.Module):
-    """A layer of D binary units given H units above; with H = 0 a top layer, called without h."""
+    """A layer of D binary units given H units above; H = 0 makes a top layer, called without h."""
 
     affine: Affine
 
@@ -185,8 +186,8 @@ class DeterministicLayer(Layer):
         above: units above, at least 1.
         below: units of the layer.
         hidden: deterministic units; H + D / 2 by default.
-        bias: of both.
-        init: of the weights.
+        bias: initial bias of both layers.
+        init: initialisation of the weights.
         clamped: see `BinaryUnits`.
     """
 

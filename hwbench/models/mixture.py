@@ -16,9 +16,9 @@ from hwbench.protocols import Mixture
 
 
 class BernoulliMixture(Mixture):
-    """p(x) = Σ_c π_c Π_d μ_cd^x_d (1 − μ_cd)^(1 − x_d), held as logits of π and μ.
+    """p(x) = Σ_c π_c Π_d μ_cd^x_d (1 − μ_cd)^(1 − x_d), parameterised by logits of π and μ.
 
-    Logits make every parameter value legal, so gradient rules can train it as well as EM can.
+    All values of the logits are valid, so gradient rules can train it as well as EM.
     """
 
     def __init__(

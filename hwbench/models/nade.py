@@ -1,7 +1,7 @@
 """The neural autoregressive distribution estimator (Larochelle & Murray, 2011), layer and model.
 
-Dims: *S any leading dims, N all of them flattened, D units, H hidden units, C units that a layer is
-conditioned on, P units of a block, R distinct hidden states in a block.
+Dims: *S any leading dims, N all of them flattened, D units, H hidden units, C conditioning units,
+P units of a block, R distinct hidden states in a block.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from hwbench.models.layers import Affine, BinaryUnits, Init, Layer, weights
 from hwbench.protocols import Density, TrainSplit
 
 Count = Annotated[int, Field(ge=1)]
-BLOCK = 16  # units scored together: their hidden states stay in a core's cache
+BLOCK = 16  # units scored together, so that their hidden states fit into a core's cache
 
 
 def logits_by_loop(
@@ -27,7 +27,7 @@ def logits_by_loop(
     encode: Float[Tensor, "d h"],
     decode: Float[Tensor, "d h"],
 ) -> Float[Tensor, "n d"]:
-    """Return V_d · σ(a + Σ_{e<d} x_e W_e) for every unit d: the plain form, unit after unit."""
+    """Return V_d · σ(a + Σ_{e<d} x_e W_e) for every unit d, one by one: the reference form."""
     out = []
     for x_d, w_d, v_d in zip(x.unbind(1), encode, decode, strict=True):
         out.append(a.sigmoid() @ v_d)
@@ -36,16 +36,16 @@ def logits_by_loop(
 
 
 class _Plan(NamedTuple):
-    """Where a block's distinct hidden states come from and go to.
+    """The inputs of a block's distinct hidden states, and the places of their logits.
 
-    A unit that is off leaves the hidden state of its point as it was, so a block has fewer states
+    A unit that is off does not change the hidden state of its point, so a block has fewer states
     than units.
 
     Attributes:
-        point: [R], which point a state belongs to.
-        seen: [R, P], the units of the block that a state has seen, with their values.
-        place: [N · P], where the product of states and V (flattened) has the logit of each point
-            and unit.
+        point: [R], the point of each state.
+        seen: [R, P], the values of the block's units that a state depends on, and zeros elsewhere.
+        place: [N · P], the index of the logit of each point and unit in the (flattened) product of
+            states and V.
     """
 
     point: Integer[Tensor, " r"]
@@ -54,10 +54,10 @@ class _Plan(NamedTuple):
 
 
 def _plans_of(x: Float[Tensor, "n d"], blocks: int) -> list[_Plan]:
-    """Return the plans of x [N, blocks · P], made at once, in a third of the time."""
+    """Return the plans of x [N, blocks · P], computed together in a third of the time."""
     n, p = len(x), x.shape[1] // blocks
-    x = x.view(n, blocks, p).transpose(0, 1).reshape(blocks * n, p)  # block after block
-    fresh = torch.ones(x.shape, dtype=torch.bool, device=x.device)  # a unit meets a new state
+    x = x.view(n, blocks, p).transpose(0, 1).reshape(blocks * n, p)  # Rows go block by block.
+    fresh = torch.ones(x.shape, dtype=torch.bool, device=x.device)  # True where a state is new.
     fresh[:, 1:] = x[:, :-1] != 0
     row, unit = fresh.nonzero(as_tuple=True)
     column = torch.arange(p, device=x.device)
@@ -70,7 +70,7 @@ def _plans_of(x: Float[Tensor, "n d"], blocks: int) -> list[_Plan]:
 
 
 def _plans(x: Float[Tensor, "n d"]) -> list[_Plan]:
-    """Return the plan of each block of units; the last one may be narrower."""
+    """Return the plan of each block of units; the last block may be narrower."""
     whole = x.shape[1] // BLOCK
     plans = _plans_of(x[:, : whole * BLOCK], whole) if whole else []
     if x.shape[1] % BLOCK:
@@ -79,7 +79,7 @@ def _plans(x: Float[Tensor, "n d"]) -> list[_Plan]:
 
 
 class _Blocks(torch.autograd.Function):
-    """`logits_by_loop` by blocks, over distinct hidden states, which backward computes again."""
+    """`logits_by_loop` by blocks over distinct hidden states, which backward recomputes."""
 
     @staticmethod
     def forward(
@@ -102,7 +102,7 @@ class _Blocks(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, encode, decode, *kept = ctx.saved_tensors
         d_encode, d_decode = torch.empty_like(encode), torch.empty_like(decode)
-        d_a = torch.zeros_like(kept[0])  # of the hidden pre-activations at the end of the block
+        d_a = torch.zeros_like(kept[0])  # gradient of the block's final hidden pre-activations
         for i in reversed(range(len(kept) // 4)):
             block = slice(i * BLOCK, (i + 1) * BLOCK)
             a, plan = kept[4 * i], _Plan(*kept[4 * i + 1 : 4 * i + 4])
@@ -122,11 +122,12 @@ def logits_by_blocks(
     encode: Float[Tensor, "d h"],
     decode: Float[Tensor, "d h"],
 ) -> Float[Tensor, "n d"]:
-    """Return what `logits_by_loop` returns, in a fraction of its time; x gets no gradient.
+    """Return the same as `logits_by_loop`, in a fraction of its time; x gets no gradient.
 
-    Time goes with the number of units that are on. Until backward each block keeps [N, H] numbers.
+    The time is proportional to the number of units that are on. Until backward, each block keeps
+    an array of [N, H].
     """
-    keep = torch.is_grad_enabled()  # always off within `forward`
+    keep = torch.is_grad_enabled()  # It has to be asked here, because it is off within `forward`.
     return _Blocks.apply(x, a, encode, decode, keep)  # type: ignore[no-any-return]
 
 
@@ -135,7 +136,7 @@ class NADEUnits(BinaryUnits):
 
     Args:
         bias: b.
-        hidden: a, the pre-activations before the first unit.
+        hidden: a, the hidden pre-activations before the first unit.
         encode: W.
         decode: V.
         clamped: see `BinaryUnits`.
@@ -166,7 +167,7 @@ class NADEUnits(BinaryUnits):
 
     @torch.no_grad()
     def trace(self, shape: tuple[int, ...] = ()) -> tuple[Tensor, Tensor]:
-        """Draw unit after unit; on a CPU hidden units change only where the unit came on."""
+        """Draw unit after unit; on a CPU, hidden units are updated only where the unit is on."""
         lead = (*shape, *self.hidden.shape[:-1])
         units, hidden = self.encode.shape
         a = self.hidden.expand(*lead, hidden).reshape(-1, hidden).clone()
@@ -177,7 +178,7 @@ class NADEUnits(BinaryUnits):
         for d in range(units):
             logits[d] = self.squash(torch.addmv(logits[d], s, self.decode[d]))
             torch.lt(threshold[d], logits[d], out=x[d])
-            if a.device.type != "cpu":  # asking it which points would make it wait
+            if a.device.type != "cpu":  # Finding the points would force a synchronisation.
                 torch.sigmoid(a.addr_(x[d], self.encode[d]), out=s)
             else:
                 on = x[d].nonzero().squeeze(1)
@@ -188,16 +189,16 @@ class NADEUnits(BinaryUnits):
 
 
 class NADELayer(Layer):
-    """A layer of units that are a NADE given those above (Boulanger-Lewandowski et al., 2012).
+    """A layer that is a NADE given the units above (Boulanger-Lewandowski et al., 2012).
 
         p(x | y) = Π_d Bern(x_d; σ(b_d + (U_b y)_d + V_d · σ(c + U_c y + Σ_{e<d} x_e W_e)))
 
     Args:
         above: units above; 0 for a top layer.
         below: units of the layer.
-        hidden: hidden units; by default min(above, below), at the top as many as units.
-        bias: b and c at the start.
-        init: of the weights.
+        hidden: hidden units; by default min(above, below), and at the top as many as units.
+        bias: initial b and c.
+        init: initialisation of the weights.
         clamped: see `BinaryUnits`.
     """
 
@@ -225,13 +226,13 @@ class NADELayer(Layer):
 
 
 class NADE(Density):
-    """NADE as a density over binary pixels (Larochelle & Murray, 2011), with weights not tied.
+    """NADE as a density over binary pixels (Larochelle & Murray, 2011), with untied weights.
 
     Args:
         visible: observed units D.
         hidden: hidden units H.
-        order: seed of a random order of the pixels; without one they keep theirs.
-        init: of the weights.
+        order: seed of a random order of the pixels; by default they keep their own order.
+        init: initialisation of the weights.
         output_bias: start the units' biases at the logit of the pixel means (clipped to [0.001,
             0.999]), or at zero.
 
@@ -261,11 +262,11 @@ class NADE(Density):
 
     @classmethod
     def tiny(cls) -> NADE:
-        """Return a NADE of 4 units in an order of its own."""
+        """Return a NADE of 4 units in a random order."""
         return cls(visible=4, hidden=3, order=1)
 
     def adapt(self, train: TrainSplit) -> None:
-        """Start the biases at the logit of the training pixels' means, where asked to."""
+        """Start the biases at the logit of the training pixels' means, if requested."""
         if self.output_bias == "data":
             with torch.no_grad():
                 means = train.means()[self.order].clamp(1e-3, 1 - 1e-3)

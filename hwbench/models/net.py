@@ -1,4 +1,4 @@
-"""Feed-forward nets of sigmoid units that classify."""
+"""Feed-forward classifiers of sigmoid units."""
 
 # Dims: B points, D observed units, C classes, F inputs of the net.
 
@@ -21,14 +21,14 @@ Count = Annotated[int, Field(ge=1)]
 class SigmoidNet(nn.Module):
     """Layers of sigmoid units and a softmax on top.
 
-    Each hidden layer may have inputs of its own beside the layer below; they stand side by side
-    after the D units that the first one has below it.
+    A hidden layer may have additional inputs besides the layer below. They follow the D observed
+    units in the net's input, layer by layer.
 
     Args:
         visible: D.
-        hidden: units of each hidden layer; none makes it a linear classifier.
+        hidden: units of each hidden layer; an empty list makes a linear classifier.
         classes: C.
-        beside: for each hidden layer, how many inputs of its own it has; none by default.
+        beside: number of additional inputs of each hidden layer; none by default.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class SigmoidNet(nn.Module):
 
     @torch.no_grad()
     def randomise(self, init: float) -> None:
-        """Draw all weights from N(0, init² / inputs); biases are zero."""
+        """Draw all weights from N(0, init² / inputs), and set biases to zero."""
         for layer in [*self.layers, self.top]:
             assert isinstance(layer, nn.Linear)
             layer.weight.normal_(0, init / layer.in_features**0.5)
@@ -62,7 +62,7 @@ class SigmoidNet(nn.Module):
 
     @torch.no_grad()
     def start(self, layers: Iterable[tuple[Tensor, Tensor]]) -> None:
-        """Take each hidden layer's weight [in, out] and bias; a small random softmax layer."""
+        """Set each hidden layer's weight [in, out] and bias, and a small random softmax layer."""
         for layer, (weight, bias) in zip(self.layers, layers, strict=True):
             assert isinstance(layer, nn.Linear)
             layer.weight.copy_(weight.t())
@@ -71,13 +71,13 @@ class SigmoidNet(nn.Module):
 
     @torch.no_grad()
     def start_top(self) -> None:
-        """Make the softmax layer small and random, as on top of layers that are learned."""
+        """Set small random weights in the softmax layer, as is usual on top of learned layers."""
         self.top.weight.normal_(0, 0.01)
         self.top.bias.zero_()
 
 
 class Net(Network):
-    """A net of sigmoid units, random at the start; without hidden layers, softmax regression.
+    """A randomly initialised net of sigmoid units; without hidden layers, softmax regression.
 
     Args:
         hidden: units of each hidden layer, the one next to the data first.
@@ -106,6 +106,6 @@ class Net(Network):
 
 
 def needs_classes(name: str, classes: int) -> None:
-    """Raise ValueError where a data set has no labels."""
+    """Raise ValueError if a data set has no labels."""
     if classes < 2:
         raise ValueError(f"{name}: the data set has no labels to learn (found classes = {classes})")

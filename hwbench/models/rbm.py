@@ -14,7 +14,7 @@ from torch.nn import functional as F
 
 from hwbench.protocols import Couplings, EnergyModel, TrainSplit
 
-ENUMERABLE = 25  # units: 2^25 states take seconds
+ENUMERABLE = 25  # units; 2^25 states take seconds
 
 
 class RBM(EnergyModel):
@@ -26,7 +26,7 @@ class RBM(EnergyModel):
         visible_bias: start b at the log odds of the training pixels (Hinton, 2010, section 8.1),
             or at zero.
         grey: accept training pixels between 0 and 1. They are then treated as probabilities, and
-            what is reported is a score and not a likelihood.
+            the reported number is a score and not a likelihood.
     """
 
     data_means: Tensor
@@ -53,10 +53,10 @@ class RBM(EnergyModel):
 
     @torch.no_grad()
     def adapt(self, train: TrainSplit) -> None:
-        """Keep the pixel means and start the visible biases from them.
+        """Store the pixel means and start the visible biases from them.
 
         Raises:
-            ValueError: the pixels are grey and the model was not told so.
+            ValueError: the pixels are grey and `grey` is not set.
         """
         if not (self.grey or train.resample or _is_binary(train)):
             raise ValueError(
@@ -153,7 +153,7 @@ class RBM(EnergyModel):
 def _draw(logits: Tensor) -> Tensor:
     """Return Bernoulli(σ(logits)) draws; overwrites the logits."""
     u = torch.rand_like(logits)
-    return torch.lt(u, logits.sigmoid_(), out=u)  # u < p: a third of the time of torch.bernoulli
+    return torch.lt(u, logits.sigmoid_(), out=u)  # u < p takes a third of torch.bernoulli's time.
 
 
 def _add_grad(parameter: Tensor, gradient: Tensor) -> None:

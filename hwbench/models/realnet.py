@@ -1,4 +1,4 @@
-"""Stacks above a Gaussian-binary RBM, for real points, and the nets that they become."""
+"""Stacks on a Gaussian-binary RBM, for real-valued data, and the nets that they become."""
 
 # Dims: B points, D observed units, H units of a layer, C classes, F inputs of the net.
 
@@ -33,10 +33,10 @@ T = TypeVar("T", bound="OnGaussianRBM")
 
 
 class OnGaussianRBM(Stack, Network):
-    """A stack of binary layers whose observed units are the hidden ones of a Gaussian RBM.
+    """A stack of binary layers whose observed units are the hidden units of a Gaussian RBM.
 
-    The RBM is learned first, from the points, and is fixed while the others learn from its hidden
-    units, which are drawn afresh each time.
+    The RBM is learned first, from the points. Then it stays fixed while the other layers learn from
+    its hidden units, which are drawn anew each time.
 
     Attributes:
         gaussian: the RBM between x and h_1.
@@ -65,7 +65,7 @@ class OnGaussianRBM(Stack, Network):
         return cls(visible=3, classes=3, layers=[4, 3, 2])
 
     def adapt(self, train: TrainSplit) -> None:
-        """Start the visible biases at the means of the data, once labels are seen to be there.
+        """Check the labels, and start the visible biases at the means of the data.
 
         Raises:
             ValueError: labels, which only fine-tuning needs, do not match.
@@ -79,7 +79,7 @@ class OnGaussianRBM(Stack, Network):
         return self.gaussian.hidden_logits(x).sigmoid_()
 
     def pair(self, layer: int) -> EnergyModel:
-        """Return the Gaussian RBM for layer 1, then those of the stack above.
+        """Return the Gaussian RBM for layer 1, and an RBM of the stack above for the others.
 
         Raises:
             ValueError: there is no such layer.
@@ -92,28 +92,28 @@ class OnGaussianRBM(Stack, Network):
         return self.gaussian if layer == 1 else self.upper.pair(layer - 1)
 
     def ascend(self, x: Float[Tensor, "b d"], layer: int) -> Float[Tensor, "b h"]:
-        """Return the means of h_layer, each layer's from the means below it; x for layer 0."""
+        """Return the means of h_layer, computed layer by layer from means; x for layer 0."""
         return x if layer == 0 else self.upper.ascend(self.activities(x), layer - 1)
 
     def below(self, x: Float[Tensor, "b d"], layer: int) -> Float[Tensor, "b h"]:
-        """Return x itself for layer 1, and for others what the stack above draws."""
+        """Return x itself for layer 1, and draws of the stack above for the others."""
         return x if layer == 1 else self.upper.below(self.activities(x), layer - 1)
 
     @abstractmethod
     def start(self) -> None:
-        """Put into the net what the layers have learned, below a small random softmax layer."""
+        """Copy the learned layers into the net, below a small random softmax layer."""
 
 
 class RealFineTunedDBM(OnGaussianRBM, BoltzmannStack):
     """A deep Boltzmann machine on the hidden units of a Gaussian RBM, and the net that it becomes.
 
-    Salakhutdinov & Hinton (2009), section 4.2. The net is that of `finetuned.FineTunedDBM`, and its
-    observed units are the means of the RBM's hidden ones, which stay as they are.
+    Salakhutdinov & Hinton (2009), section 4.2. The net is that of `finetuned.FineTunedDBM`. Its
+    observed units are the means of the RBM's hidden units; the RBM itself stays fixed.
 
     Args:
-        layers: hidden units: of the Gaussian RBM, then of the machine's two or more layers.
+        layers: hidden units of the Gaussian RBM, then of the machine's two or more layers.
         init: standard deviation of the initial weights.
-        iterations: of mean field, at most.
+        iterations: largest number of mean-field iterations.
     """
 
     least = 3
@@ -144,19 +144,19 @@ class RealFineTunedDBM(OnGaussianRBM, BoltzmannStack):
         return self.activities(x).bernoulli()
 
     def prepare(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b f"]:
-        """Return the means of h_1 beside what mean field gives the layers above its next."""
+        """Return the means of h_1, followed by the mean-field means of h_3, …, h_L."""
         return self.upper.prepare(self.activities(x))
 
     def start(self) -> None:
-        """Put the machine's weights and biases into the net; a small random softmax layer."""
+        """Copy the machine's parameters into the net, below a small random softmax layer."""
         self.upper.start()
 
 
 class RealFineTunedDBN(OnGaussianRBM):
     """A deep belief network with a Gaussian RBM at its bottom, and the net that it becomes.
 
-    The net starts as the way up, layer by layer, below a softmax layer; all of it is fine-tuned,
-    a copy of the RBM's weights, too (Hinton & Salakhutdinov, 2006).
+    The net starts as the upward pass, layer by layer, below a softmax layer. All of it is
+    fine-tuned, including a copy of the RBM's weights (Hinton & Salakhutdinov, 2006).
 
     Args:
         layers: units of the hidden layers, the Gaussian RBM's first; two or more.
@@ -178,7 +178,7 @@ class RealFineTunedDBN(OnGaussianRBM):
         self.net = SigmoidNet(visible, layers, classes)
 
     def start(self) -> None:
-        """Put the weights and biases of the way up into the net; a small random softmax layer."""
+        """Copy the upward weights and biases into the net, below a small random softmax layer."""
         own = self.gaussian
         first = (own.weight / own.spread, own.hidden_bias)
         above = zip(self.upper.weights, self.upper.upward, strict=True)

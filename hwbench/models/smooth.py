@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from hwbench.protocols import Gaussian, GaussianHelmholtzMachine, Inferred, Latents, TrainSplit
 
 Count = Annotated[int, Field(ge=1)]
-LOG_VAR_RANGE = (-10.0, 4.0)  # beyond, a variance has collapsed or exploded
+LOG_VAR_RANGE = (-10.0, 4.0)  # Outside, a variance has collapsed or exploded.
 LOG_2PI = math.log(2 * math.pi)
 
 
@@ -59,7 +59,7 @@ class RankOne(Gaussian):
 
     def root(self, noise: Float[Tensor, "*s z"]) -> Float[Tensor, "*t z"]:
         """Return R ε."""
-        # (1 − √η) / s without the 0 / 0 at s = 0
+        # This form of (1 − √η) / s has no 0 / 0 at s = 0.
         shrink = 1 / (1 + self.s + (1 + self.s).sqrt())
         white = noise * (0.5 * self.log_var).exp()
         along = (white * self.u).sum(-1, keepdim=True)
@@ -87,14 +87,14 @@ class RankOne(Gaussian):
 
 
 class GaussianLayer(nn.Module):
-    """p(h | a) = N(tanh(W a + b), Σ): Σ free, or with log σ² (and u) linear in a.
+    """p(h | a) = N(tanh(W a + b), Σ) with a free Σ, or with log σ² (and u) linear in a.
 
     Args:
-        inputs: units that it is given.
-        units: its own.
-        log_var: log σ² at the start.
-        network: let the covariance depend on the inputs.
-        rank_one: precision diag(1/σ²) + u uᵀ instead of diag(1/σ²).
+        inputs: number of inputs a.
+        units: number of units h.
+        log_var: initial log σ².
+        network: whether the covariance depends on the inputs.
+        rank_one: use the precision diag(1/σ²) + u uᵀ instead of diag(1/σ²).
     """
 
     def __init__(
@@ -107,7 +107,7 @@ class GaussianLayer(nn.Module):
         columns = 2 if rank_one else 1
         start = torch.zeros(columns, units)
         start[0] = log_var
-        start[1:] = 0.1 * torch.randn(columns - 1, units)  # at u = 0 its gradient would vanish
+        start[1:] = 0.1 * torch.randn(columns - 1, units)  # At u = 0 its gradient would vanish.
         if network:
             self.covariance = nn.Linear(inputs, columns * units)
             with torch.no_grad():
@@ -132,7 +132,7 @@ class SmoothHelmholtzMachine(GaussianHelmholtzMachine):
 
         p(x, h) = N(h_L; 0, I) Π_l N(h_l; tanh(W_l h_{l+1} + B_l), Σ_l) · Bern(x; σ(W_0 h_1 + B_0))
 
-    with diagonal Σ_l. The recognition net has parameters of its own and the same units:
+    with diagonal Σ_l. The recognition net has separate parameters and the same kind of units:
 
         bottom-up     q(h | x) = Π_l N(h_l; tanh(V_l h_{l−1} + C_l), S_l),   S_l diagonal
         rank-one      the same with S_l⁻¹ = D_l + u_l u_lᵀ
@@ -144,9 +144,9 @@ class SmoothHelmholtzMachine(GaussianHelmholtzMachine):
         visible: observed units D.
         layers: latent units, the layer next to the data first.
         posterior: the form of q.
-        covariance: whether the covariances of q are free parameters, as those of p are, or depend
+        covariance: whether the covariances of q are free parameters, like those of p, or depend
             on the layer below.
-        log_var: log variance of all units at the start.
+        log_var: initial log variance of all units.
         output_bias: start B_0 at the logit of the pixel means (clipped to [0.001, 0.999]), or at
             zero.
 
@@ -189,7 +189,7 @@ class SmoothHelmholtzMachine(GaussianHelmholtzMachine):
 
     @classmethod
     def tiny(cls) -> SmoothHelmholtzMachine:
-        """Return one latent unit on each of two layers: log p(x) is a quadrature."""
+        """Return two layers of one latent unit each, so that quadrature can compute log p(x)."""
         return cls(visible=4, layers=[1, 1], log_var=-0.5)
 
     @torch.no_grad()
@@ -240,7 +240,7 @@ class SmoothHelmholtzMachine(GaussianHelmholtzMachine):
         logits = self.generative[0](h[0])
         if (
             logits.ndim == 3 and logits.shape[1] == 1 and x.ndim == 2
-        ):  # samples shared by all points
+        ):  # All points share the samples.
             return logits[:, 0] @ x.t() - F.softplus(logits).sum(-1)
         return (x * logits).sum(-1) - F.softplus(logits).sum(-1)
 
@@ -273,15 +273,15 @@ class SmoothHelmholtzMachine(GaussianHelmholtzMachine):
     def curvature(self, x: Float[Tensor, "b d"], h: Latents, gradient: Latents) -> Latents:
         """Return the diagonal second derivatives of the cost; see the protocol.
 
-        With free covariances those of q do not depend on h; where a network gives them, their
-        second derivatives are left out too.
+        Free covariances of q do not depend on h. If a network computes them, their second
+        derivatives are omitted, too.
         """
         pixels = cast(nn.Linear, self.generative[0])
         p = pixels(h[0]).sigmoid()
-        below = (p * (1 - p)) @ pixels.weight.square()  # of −log p(x | h_1)
+        below = (p * (1 - p)) @ pixels.weight.square()  # term of −log p(x | h_1)
         out: Latents = []
         for layer, h_l in enumerate(h):
-            own = torch.ones_like(h_l)  # of −log p(h_l | h_{l+1}), −log p(h_L)
+            own = torch.ones_like(h_l)  # term of −log p(h_l | h_{l+1}) or −log p(h_L)
             if layer + 1 < len(h):
                 net = cast(GaussianLayer, self.generative[layer + 1])
                 prior = cast(Diagonal, net(h[layer + 1]))
@@ -293,7 +293,7 @@ class SmoothHelmholtzMachine(GaussianHelmholtzMachine):
             out.append(below + own)
             if layer + 1 < len(h):
                 below = above
-        if self.posterior == "mean-field":  # h_l is drawn whatever h_{l−1} is
+        if self.posterior == "mean-field":  # The draw of h_l does not depend on h_{l−1}.
             return out
         for layer in reversed(range(len(h) - 1)):
             net = cast(GaussianLayer, self.recognition[layer + 1])
@@ -304,6 +304,6 @@ class SmoothHelmholtzMachine(GaussianHelmholtzMachine):
 
 
 def _tanh_derivatives(y: Tensor) -> tuple[Tensor, Tensor]:
-    """Return tanh' and tanh'' where tanh is y."""
+    """Return tanh' and tanh'' at the point where tanh is y."""
     slope = 1 - y.square()
     return slope, -2 * y * slope

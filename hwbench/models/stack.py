@@ -1,4 +1,4 @@
-"""What machines of binary layers share that are learned greedily, one RBM at a time."""
+"""Common base of binary machines that are learned greedily, one RBM at a time."""
 
 # Dims: B points, D observed units, H units of a layer.
 
@@ -28,7 +28,7 @@ T = TypeVar("T", bound="BinaryStack")
 
 
 class BinaryStack(Stack, GenerativeModel):
-    """Weights W_l between h_{l−1} and h_l, of which each kind of machine makes its own use.
+    """Binary layers with weights W_l between h_{l−1} and h_l, which subclasses use differently.
 
     Args:
         layers: units of the hidden layers, the one next to the data first.
@@ -54,20 +54,20 @@ class BinaryStack(Stack, GenerativeModel):
 
     @abstractmethod
     def add_biases(self, sizes: list[int]) -> None:
-        """Make the other parameters; `sizes` are the units of h_0, …, h_L.
+        """Create the other parameters; `sizes` are the units of h_0, …, h_L.
 
         Raises:
-            ValueError: the machine cannot have these layers.
+            ValueError: these sizes are not valid for the machine.
         """
 
     @classmethod
     def tiny(cls: type[T]) -> T:
-        """Return four visible units and two hidden layers of three and two."""
+        """Return four visible units, and hidden layers of three and two."""
         return cls(visible=4, layers=[3, 2])
 
     @torch.no_grad()
     def adapt(self, train: TrainSplit) -> None:
-        """Keep the pixel means and start the visible biases from them.
+        """Store the pixel means and start the visible biases from them.
 
         Raises:
             ValueError: a pixel is not between 0 and 1.
@@ -80,13 +80,13 @@ class BinaryStack(Stack, GenerativeModel):
 
     @abstractmethod
     def rbm(self, layer: int) -> tuple[Couplings, float, float]:
-        """Return the parameters between h_{layer−1} and h_layer, and what scales up- and downwards.
+        """Return the parameters between h_{layer−1} and h_layer, and the scales s and s'.
 
-        Pretraining takes the units above to have log odds s (x W + c), those below s' (h Wᵀ + b).
+        In pretraining the units above have log odds s (x W + c), and those below s' (h Wᵀ + b).
         """
 
     def pair(self, layer: int) -> _Pair:
-        """Return the RBM between h_{layer−1} and h_layer as pretraining sees it.
+        """Return the RBM between h_{layer−1} and h_layer in the form used by pretraining.
 
         Raises:
             ValueError: there is no such layer.
@@ -100,28 +100,29 @@ class BinaryStack(Stack, GenerativeModel):
         return _Pair(couplings, self.data_means, scale_up=up, scale_down=down)
 
     def upwards(self, layer: int, below: Float[Tensor, "b d"]) -> Float[Tensor, "b h"]:
-        """Return the log odds of h_layer that a pass upwards gives it; by default its RBM's."""
+        """Return the log odds of h_layer in an upward pass; by default those of its RBM."""
         return self.pair(layer).up(below)
 
     @torch.no_grad()
     def ascend(self, x: Float[Tensor, "b d"], layer: int) -> Float[Tensor, "b h"]:
-        """Return the means of h_layer, each layer's from the means below it; x for layer 0."""
+        """Return the means of h_layer, computed layer by layer from means; x for layer 0."""
         for number in range(1, layer + 1):
             x = self.upwards(number, x).sigmoid_()
         return x
 
     @torch.no_grad()
     def below(self, x: Float[Tensor, "b d"], layer: int) -> Float[Tensor, "b h"]:
-        """Draw h_{layer−1} for points x, whose pixels are drawn first, afresh each time."""
+        """Draw h_{layer−1} for points x, whose pixels are drawn first, anew each time."""
         x = bernoulli(x)
         return x if layer == 1 else bernoulli(self.ascend(x, layer - 1))
 
 
 class _Pair(EnergyModel):
-    """The RBM of one step of pretraining, with conditionals that do not belong to one energy.
+    """The RBM of one step of pretraining; its conditionals do not derive from a single energy.
 
     Its free energy −b·x − Σ_j softplus(s (c_j + x·W_j)) / s, s = `scale_up`, has the usual gradient
-    −x σ(s (c + x W))ᵀ: for s = 2, that of an RBM that sees x twice, with tied weights.
+    −x σ(s (c + x W))ᵀ. For s = 2 this is the gradient of an RBM with two copies of x and tied
+    weights.
     """
 
     def __init__(
@@ -154,13 +155,13 @@ class _Pair(EnergyModel):
         return self.scale_down * torch.addmm(self.visible_bias, h, self.weight.t())
 
     def free_energy(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b"]:
-        """Return what has the gradient of contrastive divergence, in the weights' precision."""
+        """Return the free energy of the class docstring, in the weights' precision."""
         x = x.to(self.weight.dtype)
         return -(x @ self.visible_bias) - F.softplus(self.up(x)).sum(1) / self.scale_up
 
     @torch.no_grad()
     def gibbs(self, x: Float[Tensor, "b d"], k: int) -> Float[Tensor, "b d"]:
-        """Return the units below after k sweeps, up and down, detached; in the precision of x."""
+        """Return the units below after k sweeps up and down, detached, in the precision of x."""
         weight, b, c = (p.to(x.dtype) for p in self.couplings())
         for _ in range(k):
             h = draw(torch.addmm(c, x, weight), self.scale_up)
@@ -173,7 +174,7 @@ class _Pair(EnergyModel):
     ) -> Float[Tensor, ""]:
         """Add the gradient of mean F(x) − mean F(negative) to `.grad`; return it, detached.
 
-        ∇_W F(x) = −x σ(s (c + x W))ᵀ, one matrix product for both.
+        ∇_W F(x) = −x σ(s (c + x W))ᵀ, so one matrix product serves both.
         """
         both = torch.cat([x, negative]).to(self.weight.dtype)
         sign = signs(len(x), len(negative), both)
@@ -193,12 +194,12 @@ class _Pair(EnergyModel):
 
 
 def check_pixels(name: str, train: TrainSplit) -> None:
-    """Refuse points that are no means of binary units.
+    """Reject points that cannot be means of binary units.
 
     Raises:
         ValueError: a pixel is not between 0 and 1.
     """
-    parts = (train, labelled_part(train))  # images that move are raw; those at rest are real
+    parts = (train, labelled_part(train))  # Moving images are raw; images at rest are real.
     ends = torch.tensor([[float(v) / p.scale for v in p.values.aminmax()] for p in parts])
     low, high = ends[:, 0].min().item(), ends[:, 1].max().item()
     if low < 0 or high > 1:
@@ -209,7 +210,7 @@ def check_pixels(name: str, train: TrainSplit) -> None:
 
 
 def bernoulli(means: Tensor) -> Tensor:
-    """Return Bernoulli(means) draws: u < mean takes a third of the time of torch.bernoulli."""
+    """Return Bernoulli(means) draws; u < mean takes a third of the time of torch.bernoulli."""
     u = torch.rand_like(means)
     return torch.lt(u, means, out=u)
 
@@ -217,8 +218,8 @@ def bernoulli(means: Tensor) -> Tensor:
 def draw(logits: Tensor, scale: float = 1.0) -> Tensor:
     """Return Bernoulli(σ(scale · logits)) draws of the same type; overwrites the logits.
 
-    Where logits are bfloat16, chances are rounded to whole 65536ths: random numbers of 16 bits, of
-    which the generator gives four at a time, suit their precision.
+    For bfloat16 logits, probabilities are rounded to multiples of 1/65536. Random numbers of 16
+    bits, which the generator produces four at a time, suit their precision.
     """
     if logits.dtype != torch.bfloat16:
         return bernoulli(logits.mul_(scale).sigmoid_())
@@ -229,7 +230,7 @@ def draw(logits: Tensor, scale: float = 1.0) -> Tensor:
 
 
 def signs(positive: int, negative: int, like: Tensor) -> Tensor:
-    """Return what a sum over both has to be weighted by for −mean(positive) + mean(negative)."""
+    """Return weights that turn a sum over both parts into −mean(positive) + mean(negative)."""
     sign = like.new_full((positive + negative,), 1 / negative)
     sign[:positive] = -1 / positive
     return sign

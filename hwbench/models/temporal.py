@@ -31,7 +31,7 @@ Start = Annotated[float, Field(ge=-10, le=4)]
 
 
 class History(nn.Module):
-    """z_t = LSTM(x_1, …, x_{t−1}), with z_1 from no frame at all: z_t does not see x_t."""
+    """z_t = LSTM(x_1, …, x_{t−1}), so z_t does not depend on x_t, and z_1 on no frame."""
 
     def __init__(self, frame: int, units: int) -> None:
         super().__init__()
@@ -39,7 +39,7 @@ class History(nn.Module):
         self.lstm = nn.LSTM(frame, units, batch_first=True)
 
     def forward(self, x: Float[Tensor, "*s t f"]) -> Float[Tensor, "*s t c"]:
-        """Return z of every frame."""
+        """Return z_t for every frame."""
         flat = x.reshape(-1, *x.shape[-2:])
         before = torch.cat([torch.zeros_like(flat[:, :1]), flat[:, :-1]], 1)
         z, _ = self.lstm(before)
@@ -54,10 +54,10 @@ class History(nn.Module):
 
 
 def frames_of(visible: int, shape: tuple[int, ...]) -> int:
-    """Return the number of frames of a point, the first number of its shape.
+    """Return the number of frames of a point, the first entry of its shape.
 
     Raises:
-        ValueError: the shape does not hold `visible` units in at least two frames.
+        ValueError: the shape does not consist of `visible` units in at least two frames.
     """
     if len(shape) < 2 or math.prod(shape) != visible or shape[0] < 2:
         raise ValueError(
@@ -126,20 +126,20 @@ class TemporalHelmholtzMachine(HelmholtzMachine, SequenceModel):
 
         p(x, h) = Π_t p(x_t, h_t | z_t),   q(h | x) = Π_t q(h_t | x_t, z_t),   z_t = LSTM(x_<t)
 
-    Every layer of p and q has z_t as further inputs, an additive bias; the top layer of p, whose
-    only input it is, is N(tanh(U z_t), Σ). Without LSTM (`recurrent: 0`) frames are independent
-    and the top is N(0, I). Gradients of the free energy reach the LSTM through p and q both, summed
-    over frames by back-propagation through time: the algorithm's second loop.
+    Every layer of p and q has z_t as an additional input, which acts as a bias. It is the only
+    input of the top layer of p, N(tanh(U z_t), Σ). Without LSTM (`recurrent: 0`) frames are
+    independent and the top is N(0, I). Gradients of the free energy reach the LSTM through both p
+    and q. Back-propagation through time sums them over frames, as in the algorithm's second loop.
 
-    Latents of a layer are those of all frames, one after the other: [K, B, T Z].
+    Latents of a layer contain all frames, one after the other: [K, B, T Z].
 
     Args:
         visible: observed units D of a whole sequence.
         shape: (frames, height, width).
         layers: latent units of a frame, the layer next to the data first.
-        recurrent: units of the LSTM; 0 for none.
-        covariance_network: let the covariances of q depend on its inputs.
-        log_var: log variance of all units at the start.
+        recurrent: units of the LSTM; 0 for no LSTM.
+        covariance_network: whether the covariances of q depend on its inputs.
+        log_var: initial log variance of all units.
     """
 
     generative: nn.ModuleList
@@ -175,7 +175,7 @@ class TemporalHelmholtzMachine(HelmholtzMachine, SequenceModel):
 
     @classmethod
     def tiny(cls) -> TemporalHelmholtzMachine:
-        """Return two frames of two pixels, with two and one latent units each, p and q wide."""
+        """Return two frames of two pixels, with two and one latent units and wide p and q."""
         return cls(visible=4, shape=(2, 2, 1), layers=[2, 1], recurrent=3, log_var=1.0)
 
     @torch.no_grad()
@@ -190,7 +190,7 @@ class TemporalHelmholtzMachine(HelmholtzMachine, SequenceModel):
         return x, None if self.history is None else self.history(x)
 
     def _prior(self, h: Latents, z: Tensor | None) -> Float[Tensor, "*s t"]:
-        """Return log p(h_t | z_t) of frames; latents are [*S, T, Z]."""
+        """Return log p(h_t | z_t) of each frame; latents are [*S, T, Z]."""
         if z is None:
             log_p = -0.5 * (h[-1].square() + LOG_2PI).sum(-1)
         else:
@@ -200,7 +200,7 @@ class TemporalHelmholtzMachine(HelmholtzMachine, SequenceModel):
         return log_p
 
     def _log_p(self, x: Tensor, h: Latents, z: Tensor | None) -> Float[Tensor, "*s t"]:
-        """Return log p(x_t, h_t | z_t) of frames."""
+        """Return log p(x_t, h_t | z_t) of each frame."""
         return self._prior(h, z) + bernoulli_log_prob(x, self.generative[0](_join(h[0], z)))
 
     def _infer(

@@ -30,15 +30,15 @@ ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
 
 
 class RandomLinear(nn.Module):
-    """Linear layer whose weights are drawn afresh for every datum and every sample.
+    """Linear layer whose weights are drawn anew for every data point and every sample.
 
     Hernández-Lobato et al. (2016): W ~ N(μ_W, diag σ²_W), b ~ N(μ_b, diag σ²_b), with one draw per
-    (sample, datum). Since each draw is used once, sampling the pre-activations is exact (Kingma et
-    al., 2015):
+    sample and data point. Since each draw is used once, sampling the pre-activations is exact
+    (Kingma et al., 2015):
 
         a W + b ~ N(a μ_W + μ_b, a² σ²_W + σ²_b),  independent over units.
 
-    `at_means` switches the noise off and uses μ.
+    If `at_means` is set, there is no noise and the weights are μ.
     """
 
     def __init__(self, inputs: int, outputs: int, log_var: float) -> None:
@@ -57,10 +57,10 @@ class RandomLinear(nn.Module):
         )
 
     def forward(self, a: Float[Tensor, "*s i"], k: int) -> Float[Tensor, "*t o"]:
-        """Return pre-activations with an own weight draw for each of k samples and each point.
+        """Return pre-activations with a separate weight draw for each of k samples and each point.
 
-        Inputs are [B, I] (shared by the samples, moments computed once) or [K, B, I]; the result is
-        [K, B, O], and at the means it has the shape of the inputs.
+        Inputs are [B, I] (shared by the samples, moments computed once) or [K, B, I]. The result is
+        [K, B, O]; at the means it has as many dimensions as the inputs.
         """
         if self.at_means:
             return cast(Tensor, self.mean(a))
@@ -80,7 +80,7 @@ class RandomLinear(nn.Module):
 
 
 class MLP(nn.Module):
-    """Hidden layers and a linear head; deterministic, or with random weights in every layer."""
+    """Hidden layers and a linear head, either deterministic or with random weights everywhere."""
 
     def __init__(
         self,
@@ -101,19 +101,19 @@ class MLP(nn.Module):
             linear = layer.mean if isinstance(layer, RandomLinear) else cast(nn.Linear, layer)
             nn.init.xavier_uniform_(
                 linear.weight
-            )  # Glorot & Bengio (2010), as in the code of Burda et al.
+            )  # The code of Burda et al. initialises so, too (Glorot & Bengio, 2010).
             nn.init.zeros_(linear.bias)
 
     @property
     def head_bias(self) -> nn.Parameter:
-        """Return the bias of the head (its mean, where weights are random)."""
+        """Return the bias of the head, or its mean if weights are random."""
         head = self.layers[-1]
         return cast(nn.Parameter, head.mean.bias if isinstance(head, RandomLinear) else head.bias)
 
     def forward(self, a: Float[Tensor, "*s i"], k: int) -> Float[Tensor, "*t o"]:
         """Return the head's output for inputs [B, I] or [K, B, I].
 
-        It is [K, B, O] where weights are random.
+        With random weights it is [K, B, O].
         """
         for i, layer in enumerate(self.layers):
             if i:
@@ -123,7 +123,7 @@ class MLP(nn.Module):
 
 
 class GaussianNet(nn.Module):
-    """p(z | a) = N(μ(a), σ²(a)) with a diagonal covariance; one head gives μ and the log scale."""
+    """p(z | a) = N(μ(a), σ²(a)) with diagonal covariance; one head outputs μ and the log scale."""
 
     def __init__(self, net: MLP, scale: str) -> None:
         super().__init__()
@@ -152,9 +152,9 @@ class VAE(HelmholtzMachine):
         p(x, h) = N(h_L; 0, I) Π_l N(h_{l-1}; μ_l(h_l), σ_l²(h_l)) · Bern(x; f(h_1)),
         q(h | x) = Π_l N(h_l; h_{l-1})
 
-    Nets named in `random` have Gaussian weights, drawn for each datum and each sample
-    (Hernández-Lobato et al., 2016). Then `log_joint` is itself a one-draw estimate of the joint
-    averaged over weights, in the exp domain.
+    Nets named in `random` have Gaussian weights, drawn for each data point and each sample
+    (Hernández-Lobato et al., 2016). Then exp(`log_joint`) is an unbiased one-draw estimate of the
+    joint density averaged over weights.
 
     Args:
         visible: observed units D.
@@ -162,14 +162,14 @@ class VAE(HelmholtzMachine):
         hidden: units of the deterministic layers that lead up to each stochastic layer: one list
             for all, or one list per stochastic layer. The generative net mirrors them.
         random: which nets have random weights.
-        activation: of the deterministic layers.
-        scale: whether a Gaussian head gives log σ (Burda et al.) or log σ².
-        weight_log_var: log σ² of random weights at the start.
+        activation: activation function of the deterministic layers.
+        scale: whether a Gaussian head outputs log σ (Burda et al.) or log σ².
+        weight_log_var: initial log σ² of random weights.
         output_bias: start the observed units' biases at the logit of the pixel means (clipped to
             [0.001, 0.999], as Burda et al. do), or at zero.
 
     Raises:
-        ValueError: `hidden` has lists, but not one per stochastic layer.
+        ValueError: `hidden` consists of lists, but not of one per stochastic layer.
 
     >>> vae, x = VAE(visible=6, latent=[3, 2], hidden=[[8], [4]]), torch.zeros(5, 6)
     >>> h, log_q = vae.infer(x, k=7)
@@ -226,7 +226,7 @@ class VAE(HelmholtzMachine):
 
     @classmethod
     def tiny(cls) -> VAE:
-        """Return a net with one latent unit over 4 pixels, whose log p(x) is a quadrature away."""
+        """Return one latent unit over 4 pixels, so that quadrature can compute log p(x)."""
         return cls(visible=4, latent=1, hidden=[3])
 
     def adapt(self, train: TrainSplit) -> None:
@@ -250,14 +250,14 @@ class VAE(HelmholtzMachine):
                 layer.at_means = False
 
     def weight_kl(self) -> Float[Tensor, ""]:
-        """Return KL(q(θ) ‖ N(0, I)) of the random generative weights, in nats; zero without any."""
+        """Return KL(q(θ) ‖ N(0, I)) of the random generative weights, in nats; 0 without any."""
         terms = [m.kl() for m in self.generative.modules() if isinstance(m, RandomLinear)]
         return torch.stack(terms).sum() if terms else torch.zeros(())
 
     def infer(self, x: Float[Tensor, "b d"], k: int, *, pathwise: bool = False) -> Inferred:
         """Draw k samples per point.
 
-        Their log q uses the very weight draws that gave the sample its mean and scale.
+        Their log q uses the same weight draws as the sample's mean and scale.
         """
         h: Latents = []
         log_q = torch.zeros((), device=x.device)
@@ -275,7 +275,7 @@ class VAE(HelmholtzMachine):
         return Inferred(h, log_q)
 
     def log_q(self, h: Latents, x: Float[Tensor, "*b d"]) -> Float[Tensor, "*k b"]:
-        """Return log q(h | x) at latents [K, B, Z]; with random weights, at one fresh draw each."""
+        """Return log q(h | x) at latents [K, B, Z]; random weights are drawn anew for each."""
         log_q = torch.zeros((), device=x.device)
         for layer, below, z in zip(self.recognition, [x, *h], h, strict=False):
             mean, log_std = layer(below, z.shape[0])
@@ -293,7 +293,7 @@ class VAE(HelmholtzMachine):
     def log_likelihood(self, x: Float[Tensor, "*b d"], h: Latents) -> Float[Tensor, "*k b"]:
         """Return log p(x | h) = Σ_d x_d log f_d + (1 − x_d) log(1 − f_d).
 
-        Latents [K, 1, Z] are shared by all points x [B, D], and so is then a draw of the weights.
+        Latents [K, 1, Z] are shared by all points x [B, D], and so are the draws of the weights.
         """
         return log_bernoulli(x, self.generative[0](h[0], h[0].shape[0]))
 

@@ -1,1 +1,1 @@
-"""Optimisers that torch.optim does not have."""
+"""Optimisers that torch.optim lacks."""

@@ -15,17 +15,18 @@ Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class BurdaAdam(torch.optim.Optimizer):
-    """Adam (Kingma & Ba, 2015) as the authors of the IWAE ran it.
+    """Adam (Kingma & Ba, 2015) as implemented by the authors of the IWAE.
 
-    It differs from the published algorithm in four ways: β₁ is 0.99, ε = 1e-4 is added to the
-    uncorrected √v, the second moment starts at one, and a step uses the moments from before its own
-    gradient (their update rules are applied simultaneously):
+    It differs from the published algorithm in four ways. β₁ is 0.99; ε = 1e-4 is added to the
+    uncorrected √v; the second moment starts at one; and a step uses the moments before they include
+    its own gradient (the update rules are applied simultaneously):
 
         θ ← θ − α_t m / (√v + ε),   α_t = lr √(1 − β₂ᵗ) / (1 − β₁ᵗ);
         then m ← β₁ m + (1 − β₁) g,   v ← β₂ v + (1 − β₂) g²
 
-    The very first step therefore moves nothing. Their g is the sum over the minibatch: with a loss
-    that is a mean, `gradient_scale` is their batch size (v₀ and ε make the scale matter).
+    The first step therefore changes nothing. The authors' g is the sum over the minibatch. For a
+    loss that is a mean, set `gradient_scale` to their batch size, since v₀ and ε make the scale
+    matter.
     """
 
     def __init__(

@@ -15,18 +15,18 @@ class DecayingSGD(torch.optim.Optimizer):
 
         η_t = max(lr / decayᵗ, floor),   t = 1, 2, …
 
-    Salakhutdinov & Hinton (2009) train deep Boltzmann machines so, at 0.001 / 1.000015ᵗ and at
-    least 1e-4, since chains can follow a model only while it moves slowly. A stage's `schedule` may
-    set lr and momentum on top.
+    Salakhutdinov & Hinton (2009) train deep Boltzmann machines in this way, at 0.001 / 1.000015ᵗ
+    and at least 1e-4, since chains can follow a model only while it moves slowly. A stage's
+    `schedule` may additionally set lr and momentum.
 
     Args:
         params: parameters or groups of them.
         lr: the rate before the first step.
         momentum: β.
-        decay: by how much the rate is divided at each step.
-        floor: the smallest rate that decay leads to.
+        decay: divisor of the rate at each step.
+        floor: smallest rate that decay can reach.
         max_norm: largest norm of the weights into a unit (a column of a matrix) from below; after
-            each step longer ones are cut back to it.
+            each step, longer vectors are shortened to it.
 
     Raises:
         ValueError: a number is out of range.

@@ -14,19 +14,20 @@ from torch import Tensor
 class EMAMomentum(torch.optim.Optimizer):
     """Momentum as an exponential moving average: Δ ← β Δ + (1 − β) η g, θ ← θ − Δ.
 
-    The optimizer of Bornschein & Bengio's code (2015). Beside torch's `SGD(momentum=β)`, where Δ ←
-    β Δ + g, a learning rate η moves 1 / (1 − β) times less. Their gradients are sums over the
-    minibatch: see `ReweightedWakeSleep(reduction="sum")`.
+    This is the optimizer of Bornschein & Bengio's code (2015). Compared with torch's
+    `SGD(momentum=β)`, where Δ ← β Δ + g, the same learning rate η moves parameters 1 / (1 − β)
+    times less. The authors' gradients are sums over the minibatch; see
+    `ReweightedWakeSleep(reduction="sum")`.
 
     Args:
         params: parameters or groups of them.
         lr: learning rate η.
         momentum: β.
-        skip_nan: entries of the gradient that are NaN leave Δ as it is, as in the authors' code;
+        skip_nan: entries of the gradient that are NaN do not change Δ, as in the authors' code;
             otherwise a NaN spreads, and the run ends as diverged.
 
     Raises:
-        ValueError: a rate is out of range, of all parameters or of a group.
+        ValueError: a rate is out of range, for all parameters or for a group.
     """
 
     def __init__(
@@ -47,7 +48,7 @@ class EMAMomentum(torch.optim.Optimizer):
             raise ValueError(f"EMAMomentum: momentum must be in [0, 1) (found {momentum})")
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add a group of parameters, which may have rates of its own.
+        """Add a group of parameters, which may have its own rates.
 
         Raises:
             ValueError: one of them is out of range.
@@ -86,8 +87,8 @@ class EMAMomentum(torch.optim.Optimizer):
 
 
 def _may_have_nan(moves: list[Tensor]) -> bool:
-    """Say whether an entry may be NaN: a sum tells, at a tenth of the cost of looking at each.
+    """Return whether an entry may be NaN; testing the sum costs a tenth of testing each entry.
 
-    On a GPU, where to be told is to wait, the answer is yes.
+    On a GPU the answer is always yes, since a test would force a synchronisation.
     """
     return moves[0].is_cuda or bool(torch.stack([m.sum() for m in moves]).sum().isnan())

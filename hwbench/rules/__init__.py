@@ -1,1 +1,1 @@
-"""How a model learns: one file, one kind of rule."""
+"""The learning rules: one kind per file."""

@@ -16,18 +16,18 @@ from hwbench.rules.pretraining import check_layer
 
 
 class GreedyReconstruction(Rule[Autoencoder]):
-    """Cross-entropy of a layer's input and what the layer gives back (Bengio et al., 2007).
+    """Cross-entropy between a layer's input and its reconstruction (Bengio et al., 2007).
 
-    A stage for each layer, from the lowest up. With y = h_{l−1}(x) held fixed, and ŷ what h_l gives
-    back of it, the update descends
+    There is one stage for each layer, from the lowest up. With y = h_{l−1}(x) held fixed, and ŷ its
+    reconstruction from h_l, the update descends
 
         ∇ −Σ_i [y_i log ŷ_i + (1 − y_i) log(1 − ŷ_i)]
 
-    in nats, averaged over points; nothing is made noisy. For grey y it is a score, and at least
-    the entropy of y.
+    in nats, averaged over points, without noise. For grey y it is a score, and at least the entropy
+    of y.
 
     Args:
-        layer: number of the layer that is learned, 1 next to the data.
+        layer: number of the layer that is learned; 1 is next to the data.
     """
 
     def __init__(self, layer: Annotated[int, Field(ge=1)] = 1) -> None:
@@ -35,7 +35,7 @@ class GreedyReconstruction(Rule[Autoencoder]):
         self.layer = layer
 
     def check(self, model: Autoencoder) -> None:
-        """Refuse an autoencoder that has no such layer.
+        """Reject an autoencoder without this layer.
 
         Raises:
             ValueError: `layer` is above the top.

@@ -24,19 +24,19 @@ class StochasticBackpropagation(Rule[GaussianHelmholtzMachine]):
         pathwise       ∇_φ V_l(μ + R ε),   ε ~ N(0, I)
         second order   E[∇V_l] ∇_φ μ + ½ E[∇²V_l] : ∇_φ(R Rᵀ)      (Bonnet, 1964; Price, 1958)
 
-    and the entropies. The second-order form needs the full Hessian of V_l for more than one layer,
-    since V_l reaches past h_{l+1}:
+    and the entropies. With more than one layer, the second-order form needs the full Hessian of
+    V_l, since V_l also depends on h_l through the layers above h_{l+1}:
 
         exact        every column of R with its Hessian product: Σ_l Z_l double backward passes
-        hutchinson   one random-sign probe v instead, E[v vᵀ] = I: unbiased, one double pass a layer
-        diagonal     the model's `curvature`: an approximation (biased) below the top layer, and
+        hutchinson   one random-sign probe v, E[v vᵀ] = I: unbiased, one double pass per layer
+        diagonal     the model's `curvature`: a biased approximation below the top layer, and
                      wherever R is not diagonal (rank one)
 
     The loss has the value F̂, averaged over samples and batch.
 
     Args:
         order: 1 (pathwise) or 2.
-        hessian: how second derivatives are had.
+        hessian: how second derivatives are computed.
         k: samples per point.
     """
 
@@ -87,7 +87,7 @@ class StochasticBackpropagation(Rule[GaussianHelmholtzMachine]):
                 retain_graph=True,
                 is_grads_batched=True,
             )
-            # ½ Σ (R v)ᵀ H (R v) has the derivative Σ (d R v)ᵀ H (R v)
+            # The derivative of ½ Σ (R v)ᵀ H (R v) is Σ (d R v)ᵀ H (R v).
             loss = loss + (columns * products).sum((0, -1))
         loss = loss.mean()
         return loss + (cost.mean() - loss).detach()
@@ -95,7 +95,7 @@ class StochasticBackpropagation(Rule[GaussianHelmholtzMachine]):
     def _draw(
         self, model: GaussianHelmholtzMachine, x: Tensor, shifts: Latents
     ) -> tuple[Latents, Tensor]:
-        """Return h ~ q along its path, moved by `shifts`, and the sum of the layers' entropies."""
+        """Return reparameterised h ~ q plus `shifts`, and the sum of the layers' entropies."""
         h: Latents = []
         entropy = x.new_zeros(())
         for layer, units in enumerate(model.layers):

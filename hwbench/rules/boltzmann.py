@@ -19,32 +19,33 @@ Share = Annotated[float, Field(gt=0, lt=1)]
 class MeanFieldPCD(Rule[BoltzmannStack]):
     """Variational learning with persistent chains (Salakhutdinov & Hinton, 2009, algorithm 1).
 
-    With μ the means of a factorised q(h | x) and (x⁻, h⁻) the state of chains that go on from step
-    to step, the update descends
+    With μ the means of a factorised q(h | x) and (x⁻, h⁻) the state of persistent chains, the
+    update descends
 
         ∇ [mean E(x, μ) − mean E(x⁻, h⁻)] + weight_decay · W + sparsity
 
-    with μ and the chains held fixed: stochastic ascent of the bound on log p(x). Of h⁻ the odd
-    layers are means given the even ones, which has the same expectation and less noise. Grey pixels
-    are drawn afresh each time. Where a machine stands above other layers, x are the units that
-    these draw for it, and they themselves stay as they are.
+    with μ and the chains held fixed: stochastic ascent of the bound on log p(x). The odd layers of
+    h⁻ are means given the even ones, which has the same expectation and less noise. Grey pixels are
+    drawn anew each time. For a machine on top of other layers, x are the units that these layers
+    draw for it; the layers themselves stay fixed.
 
     Sparsity moves the total input of each unit of layer l by −e, e = `sparsity_cost` (m − target)
     with m a running mean of μ, as in the authors' code.
 
     Args:
-        iterations: of mean field, at most.
-        tolerance: stop them once units move by less than this on average; 0 never looks.
+        iterations: largest number of mean-field iterations.
+        tolerance: end mean field once units move by less than this on average; 0 skips this test.
         damping: of parallel updates; None updates odd and even layers in turn.
-        chains: their number.
-        sweeps: of each chain, per step.
+        chains: number of chains.
+        sweeps: sweeps of each chain per step.
         weight_decay: coefficient of ½‖W‖².
         sparsity: target mean of each hidden layer.
-        sparsity_cost: strength.
-        sparsity_damping: what share of the running mean stays at each step.
-        precision: of mean field and chains. bfloat16 rounds means and log odds, and the weights
-            that multiply them, to 8 significant bits, and chances of binary units to 65536ths;
-            parameters and gradients stay in float32. It is for processors that multiply it faster.
+        sparsity_cost: strength of the sparsity term.
+        sparsity_damping: share of the running mean that is kept at each step.
+        precision: of mean field and chains. bfloat16 rounds means, log odds and the weights that
+            multiply them to 8 significant bits, and probabilities of binary units to multiples of
+            1/65536. Parameters and gradients stay in float32. It is meant for processors that
+            multiply bfloat16 faster.
     """
 
     chains: Tensor
@@ -77,10 +78,10 @@ class MeanFieldPCD(Rule[BoltzmannStack]):
         return cls(chains=20, weight_decay=0.01, sparsity=[0.2, 0.1], sparsity_cost=0.1)
 
     def check(self, model: BoltzmannStack) -> None:
-        """Refuse sparsity targets that are not one for each hidden layer.
+        """Check that there is one sparsity target for each hidden layer.
 
         Raises:
-            ValueError: there are more or fewer.
+            ValueError: there are more or fewer targets.
         """
         layers = model.machine().layers
         if self.sparsity is not None and len(self.sparsity) != len(layers):
@@ -90,10 +91,10 @@ class MeanFieldPCD(Rule[BoltzmannStack]):
             )
 
     def begin(self, model: BoltzmannStack, train: TrainSplit) -> None:
-        """Start the chains at random training points, the other even layers at zero.
+        """Start the chains at random training points, with the other even layers at zero.
 
-        They must not start from the model: a resumed run begins before it has its parameters back.
-        So where x is what other layers make of the points, chains start at fair coins instead.
+        They must not depend on the model, because a resumed run calls this before it restores its
+        parameters. So if other layers compute x from the points, chains start at fair coins.
         """
         self.check(model)
         machine = model.machine()
@@ -150,7 +151,7 @@ class MeanFieldPCD(Rule[BoltzmannStack]):
 
     @torch.no_grad()
     def _excess(self, machine: DeepBoltzmannMachine, positive: Latents) -> tuple[Latents, Latents]:
-        """Return states whose energies differ by e · inputs, to have the gradient of this term.
+        """Return two states whose energy difference, e · inputs, has the sparsity gradient.
 
         With m the mean states and e their excess, e_0 = 0, E(m − ½e) − E(m + ½e) is
         Σ_l e_l · (m_{l−1} W_l + m_{l+1} W_{l+1}ᵀ + b_l), since E is linear in each layer.

@@ -33,8 +33,8 @@ class ELBO(Rule[HelmholtzMachine]):
 
         L = (1/k) Σ_j log p(x, h_j) / q(h_j | x),   h_j ~ q(h | x) reparameterised
 
-    For k > 1 this averages k one-sample bounds (the VAE columns of Burda et al., 2016), so k lowers
-    the variance only.
+    For k > 1 this averages k one-sample bounds (the VAE columns of Burda et al., 2016), so a larger
+    k only lowers the variance.
     """
 
     def __init__(self, k: Samples = 1) -> None:
@@ -51,15 +51,15 @@ class IWAE(Rule[HelmholtzMachine]):
 
         L_k = log (1/k) Σ_j w_j,   w_j = p(x, h_j) / q(h_j | x),   ∇L_k = Σ_j w̃_j ∇ log w_j
 
-    Equations 2 and 3 of Hernández-Lobato et al. (2016) print the bound without the log: each term
-    would then equal p(x) in expectation for every k. With a model whose weights are random this is
-    their IWAER bound.
+    Equations 2 and 3 of Hernández-Lobato et al. (2016) give the bound without the log; each term
+    would then equal p(x) in expectation for every k. For a model with random weights this is their
+    IWAER bound.
 
     Args:
         k: samples per point.
         weight_kl: add KL(q(θ) ‖ N(0, I)) of the random generative weights, spread over the N
-            training points as for one global θ (the variant that the paper reports to hurt, without
-            saying how it was weighted).
+            training points as for one global θ. The paper reports that this is harmful, but not how
+            it was weighted.
     """
 
     points: Tensor
@@ -71,7 +71,7 @@ class IWAE(Rule[HelmholtzMachine]):
         self.register_buffer("points", torch.ones(()))
 
     def check(self, model: HelmholtzMachine) -> None:
-        """Refuse `weight_kl` where it would be 0.
+        """Reject `weight_kl` for a model where it would be 0.
 
         Raises:
             ValueError: the model has no random generative weights.
@@ -83,7 +83,7 @@ class IWAE(Rule[HelmholtzMachine]):
             )
 
     def begin(self, model: HelmholtzMachine, train: TrainSplit) -> None:
-        """Remember the number of training points.
+        """Store the number of training points.
 
         Raises:
             ValueError: see `check`.

@@ -15,22 +15,22 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from hwbench.rules.supervised import Supervised
 
-if TYPE_CHECKING:  # SciPy is imported at its first use
+if TYPE_CHECKING:  # SciPy is imported at its first use.
     import numpy as np
 
 
 class ConjugateGradients(Supervised):
     """Conjugate gradients on the cross-entropy −log p(label | x) of large minibatches, in turn.
 
-    Hinton & Salakhutdinov (2006) and Salakhutdinov & Hinton (2009) fine-tune so: for each minibatch
-    a few line searches along conjugate directions (Polak and Ribière; by SciPy), with the lower
-    layer held at first, since the softmax layer above it starts at random.
+    Hinton & Salakhutdinov (2006) and Salakhutdinov & Hinton (2009) fine-tune in this way. Each
+    minibatch gets a few line searches along conjugate directions (Polak and Ribière; by SciPy). The
+    lower layer is fixed at first, since the softmax layer above it starts at random.
 
     Args:
         epochs: as for `Supervised`.
         searches: line searches for each minibatch.
-        held: so many first epochs move no weights into the first hidden layer and no biases of
-            hidden layers.
+        held: number of first epochs in which the weights into the first hidden layer and the biases
+            of hidden layers are fixed.
         batch_size: as for `Supervised`.
         patience: as for `Supervised`.
     """
@@ -48,7 +48,7 @@ class ConjugateGradients(Supervised):
 
     @classmethod
     def tiny(cls) -> ConjugateGradients:
-        """Return a few epochs, of which one holds the lower layer."""
+        """Return a few epochs, one of them with a fixed lower layer."""
         return cls(epochs=5, held=1, batch_size=20)
 
     def learn(
@@ -56,7 +56,7 @@ class ConjugateGradients(Supervised):
     ) -> Iterator[float]:
         """Search along a few directions for each minibatch; see `Supervised.learn`.
 
-        The cross-entropy of a minibatch is that before its searches.
+        The cross-entropy of a minibatch is measured before its searches.
         """
         lower = {f"layers.{i}.bias" for i, _ in enumerate(net.get_submodule("layers").children())}
         lower.add("layers.0.weight")
@@ -68,7 +68,7 @@ class ConjugateGradients(Supervised):
             yield total / len(labels)
 
     def _search(self, net: nn.Module, moving: list[nn.Parameter], x: Tensor, y: Tensor) -> float:
-        """Move the parameters; return the cross-entropy before."""
+        """Move the parameters, and return the cross-entropy before the move."""
         from scipy.optimize import minimize
 
         start = parameters_to_vector(moving).detach()

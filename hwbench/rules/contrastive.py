@@ -18,20 +18,20 @@ from hwbench.protocols import EnergyModel, Rule, TrainSplit
 class ContrastiveDivergence(Rule[EnergyModel]):
     """CD-k (Hinton, 2002) and persistent CD-k (Tieleman, 2008).
 
-    With x⁻ the state after k Gibbs sweeps from the data (CD), or from chains that go on from step
-    to step (PCD), the update descends
+    With x⁻ the state after k Gibbs sweeps from the data (CD) or from persistent chains (PCD), the
+    update descends
 
         ∇ [mean F(x) − mean F(x⁻)] + weight_decay · W
 
-    with x⁻ held fixed. Weight decay is this rule's, since it is for weights only (parameters with
-    two or more dimensions) and not for biases; leave the optimizer's at zero.
+    with x⁻ held fixed. The rule applies weight decay itself, since it is only for weights
+    (parameters with two or more dimensions) and not for biases; leave the optimizer's at zero.
 
     Args:
         k: sweeps per step.
-        k_schedule: pairs [fraction of training, sweeps]: from that fraction on, so many sweeps. It
-            must begin at fraction 0 and end with k.
-        persistent: keep the chains (PCD).
-        chains: their number.
+        k_schedule: pairs [fraction of training, sweeps]: the sweeps from that fraction on. It must
+            begin at fraction 0 and end with k.
+        persistent: keep the chains from step to step (PCD).
+        chains: number of persistent chains.
         weight_decay: coefficient of ½‖W‖².
     """
 
@@ -66,10 +66,10 @@ class ContrastiveDivergence(Rule[EnergyModel]):
         if self.persistent:
             device = train.values.device
             index = torch.randint(len(train), (self.n_chains,), device=device)
-            self.chains = train.batch(index).bernoulli()  # binary points stay what they are
+            self.chains = train.batch(index).bernoulli()  # Binary points do not change.
 
     def advance(self, fraction: float) -> None:
-        """Set the number of sweeps that the schedule gives for this fraction of training."""
+        """Set the number of sweeps for this fraction of training from the schedule."""
         self.k = next(k for start, k in reversed(self.schedule) if start <= fraction)
 
     def forward(self, model: EnergyModel, x: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
@@ -78,7 +78,7 @@ class ContrastiveDivergence(Rule[EnergyModel]):
         return model.free_energy(x).mean() - model.free_energy(negative).mean() + self._decay(model)
 
     def backward(self, model: EnergyModel, x: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
-        """Add the same gradient by the model's own `contrast`, which may do without autograd."""
+        """Add the same gradient by the model's `contrast`, which may not need autograd."""
         loss = model.contrast(x, self._negative(model, x))
         if self.weight_decay:
             with torch.no_grad():

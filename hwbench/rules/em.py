@@ -22,23 +22,22 @@ class EM(Fit[Mixture]):
         E    r_nc ∝ π_c Π_d Bern(x_nd; μ_cd),   N_c = Σ_n r_nc
         M    π_c ∝ N_c + a,   μ_cd = clip((Σ_n r_nc x_nd + a m_d) / (N_c + a), ε, 1 − ε)
 
-    with a pseudo-counts `smoothing` of the mean image m (Dempster et al., 1977). This is the exact
-    maximiser, under μ in [ε, 1 − ε], of the lower bound that belongs to
+    with a = `smoothing` pseudo-counts of the mean image m (Dempster et al., 1977). This is the
+    exact maximiser, subject to μ in [ε, 1 − ε], of the EM lower bound of
 
         Σ_n log p(x_n) + a Σ_c [log π_c + Σ_d (m_d log μ_cd + (1 − m_d) log(1 − μ_cd))],
 
-    so this objective never falls. Starting means are random training points, shrunk halfway to m,
-    plus noise. Memory beyond the data is `chunk` × C numbers and two copies of the parameters.
+    so this objective never falls. Initial means are random training points, shrunk halfway to m,
+    plus noise. Besides the data, memory holds `chunk` × C numbers and two copies of the parameters.
 
     Args:
-        iterations: at most this many.
+        iterations: largest number of iterations.
         smoothing: a, pseudo-counts per component.
         clip: ε, in (0, 1/2).
         tolerance: stop when an iteration gains less than this many nats per point.
-        patience: stop after this many iterations without a better validation likelihood. The
-            parameters that were best on the validation points are kept; without such points, the
-            last ones.
-        chunk: points treated at a time.
+        patience: stop after this many iterations without a better validation likelihood. The best
+            parameters on the validation points are kept or, without such points, the last ones.
+        chunk: number of points processed at a time.
     """
 
     curves = ("train/objective", "train/log_likelihood", "validation/log_likelihood")
@@ -72,10 +71,10 @@ class EM(Fit[Mixture]):
         """Fit the mixture.
 
         Returns curves of points (iteration, nats per point): the objective and the log-likelihoods
-        of training and validation points, each before the iteration.
+        of training and validation points, each measured before the iteration.
         """
         draws = generator(seed, "pixels", device=train.values.device)
-        data = _frozen(train, draws)  # one draw: the objective must not change under EM
+        data = _frozen(train, draws)  # Pixels are drawn once, so that the objective is fixed.
         held_out = None if validation is None else _frozen(validation, draws)
         mean = data.means()
         self._start(model, data, mean, generator(seed, "init", device=mean.device))
@@ -114,7 +113,7 @@ class EM(Fit[Mixture]):
         mixture.logits.copy_(mu.clamp(self.clip, 1 - self.clip).logit())
 
     def _step(self, mixture: Mixture, data: Split, mean: Tensor) -> float:
-        """Do one iteration; returns the mean log-likelihood before it."""
+        """Do one iteration, and return the mean log-likelihood before it."""
         counts = torch.zeros_like(mixture.weights, dtype=torch.float64)
         sums = torch.zeros_like(mixture.logits)
         total = 0.0
@@ -130,7 +129,7 @@ class EM(Fit[Mixture]):
         mu = (sums.double() + a * mean.double()) / mass.clamp_min(torch.finfo(torch.float64).tiny)
         tiny = torch.finfo(
             mixture.weights.dtype
-        ).tiny  # a component may die; its log π must stay finite
+        ).tiny  # A component may die, but its log π must stay finite.
         mixture.weights.copy_(mass[:, 0].clamp_min(tiny).log())
         mixture.logits.copy_(mu.clamp(self.clip, 1 - self.clip).logit())
         return total / len(data)
@@ -154,7 +153,7 @@ class EM(Fit[Mixture]):
 
 
 def _frozen(split: Split, g: torch.Generator) -> Split:
-    """Return a resampled split with its pixels drawn once, as bytes; others as they are."""
+    """Return a resampled split with its pixels drawn once, as bytes; others unchanged."""
     if not split.resample:
         return split
     values = torch.empty(split.values.shape, dtype=torch.uint8, device=split.values.device)

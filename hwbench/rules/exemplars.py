@@ -1,4 +1,4 @@
-"""Fitting of models that keep training points; what is chosen, validation points choose."""
+"""Fitting of models that store training points; validation points choose hyperparameters."""
 
 # Dims: N points, B points, D observed units, S support vectors.
 
@@ -27,19 +27,19 @@ from hwbench.protocols import (
     labels_of,
 )
 
-CHUNK = 1000  # points classified at once
+CHUNK = 1000  # points per call of the model
 
 Positive = Annotated[float, Field(gt=0)]
 
 
 class ChooseK(Fit[NeighbourClassifier]):
-    """Keep the training points; of several k the one with the fewest validation errors votes.
+    """Store the training points, and choose the k with the fewest validation errors.
 
-    Of equals the smallest k is taken.
+    Ties go to the smallest k.
 
     Args:
         k: the numbers of neighbours to choose from; a single one needs no validation points.
-        refit: keep the validation points, too, once k is chosen.
+        refit: store the validation points, too, once k is chosen.
     """
 
     curves = ("validation/error", "chosen/k")
@@ -65,12 +65,12 @@ class ChooseK(Fit[NeighbourClassifier]):
         seed: int,
         progress: Callable[[float, str], None],
     ) -> dict[str, Any]:
-        """Keep the points; the seed plays no part.
+        """Store the points; the seed has no effect.
 
-        Returns the validation error over k, and the k that was chosen.
+        Returns the validation error over k, and the chosen k.
 
         Raises:
-            ValueError: a choice without validation points, or points that the model cannot keep.
+            ValueError: there is a choice but no validation points, or the points cannot be stored.
         """
         k, curves = self.k[0], {}
         model.keep(train, self.k[-1])
@@ -94,15 +94,15 @@ class ChooseK(Fit[NeighbourClassifier]):
 
 
 class ChooseNeighbours(Fit[NeighbourCompleter]):
-    """Keep the training points; k is that with the least squared error on the validation points.
+    """Store the training points, and choose the k with the least squared validation error.
 
-    The error is that of the units not seen. Of equals the smallest k is taken. The validation
-    points are not kept: where pixels are drawn, they are binary among grey images.
+    The error is over the unseen units. Ties go to the smallest k. The validation points are not
+    stored: if pixels are drawn, they would be binary images among grey ones.
 
     Args:
-        seen: the half of an image that is seen, as the evaluator has it.
+        seen: the seen half of an image, the same as in the evaluator.
         k: the numbers of neighbours to choose from; a single one needs no validation points.
-        size: [height, width] of an image; a square unless given.
+        size: [height, width] of an image; a square by default.
     """
 
     curves = ("validation/mse", "chosen/k")
@@ -129,12 +129,12 @@ class ChooseNeighbours(Fit[NeighbourCompleter]):
         seed: int,
         progress: Callable[[float, str], None],
     ) -> dict[str, Any]:
-        """Keep the points; the seed plays no part.
+        """Store the points; the seed has no effect.
 
-        Returns the validation error over k, and the k that was chosen.
+        Returns the validation error over k, and the chosen k.
 
         Raises:
-            ValueError: a choice without validation points, or fewer points than k.
+            ValueError: there is a choice but no validation points, or fewer than k points.
         """
         device = train.values.device
         seen = half_of(self.seen, train.visible, self.size).to(device)
@@ -163,16 +163,17 @@ class ChooseNeighbours(Fit[NeighbourCompleter]):
 
 
 class ChooseRBF(Fit[KernelClassifier]):
-    """Support vectors by LIBSVM's SMO, through scikit-learn; C and γ by validation errors.
+    """Fit a support vector machine by LIBSVM's SMO (scikit-learn); validation chooses C and γ.
 
-    Every pair of C and γ is fitted to the training points; of those with the fewest errors on the
-    validation points the first is taken.
+    Every pair of C and γ is fitted to the training points. The first pair with the fewest errors on
+    the validation points is taken.
 
     Args:
         C: penalties of points within the margin.
-        gamma: of the kernel exp(−γ ‖x − y‖²).
+        gamma: values of γ in the kernel exp(−γ ‖x − y‖²).
         refit: fit again, to training and validation points, once C and γ are chosen.
-        points: use no more than the first so many training points, before and after the choice.
+        points: largest number of training points used, taken from the start, before and after the
+            choice.
         cache: memory for kernel values, in MB.
     """
 
@@ -202,13 +203,13 @@ class ChooseRBF(Fit[KernelClassifier]):
         seed: int,
         progress: Callable[[float, str], None],
     ) -> dict[str, Any]:
-        """Fit the machine; the seed plays no part.
+        """Fit the machine; the seed has no effect.
 
-        Returns the validation error over the candidates, C by C, and what was chosen.
+        Returns the validation error over the candidates, ordered by C, and the chosen values.
 
         Raises:
-            ValueError: a choice without validation points, labels that do not match, points of one
-                class only, or pixels that are drawn at each presentation.
+            ValueError: there is a choice but no validation points, labels do not match, all points
+                have one class, or pixels are drawn at each presentation.
         """
         if validation is None and len(self.candidates) > 1:
             raise ValueError("ChooseRBF: validation points choose C and gamma; none given")
@@ -240,7 +241,7 @@ class ChooseRBF(Fit[KernelClassifier]):
         x = split.batch(torch.arange(len(split), device=labels.device)).double().cpu().numpy()
         machine = SVC(C=C, kernel="rbf", gamma=gamma, cache_size=self.cache)
         machine.fit(x, labels.cpu().numpy())
-        sign = -1.0 if len(machine.classes_) == 2 else 1.0  # scikit-learn turns two classes round
+        sign = -1.0 if len(machine.classes_) == 2 else 1.0  # scikit-learn swaps two classes.
         device = labels.device
         model.keep(
             torch.tensor(machine.support_vectors_, device=device),
@@ -253,7 +254,7 @@ class ChooseRBF(Fit[KernelClassifier]):
 
 
 def _all(train: TrainSplit, validation: ValidationSplit | None) -> Split:
-    """Return the points to learn from and those to choose by, in this order."""
+    """Return the training points followed by the validation points."""
     if validation is None:
         return train
     assert train.labels is not None

@@ -1,4 +1,4 @@
-"""Maximum likelihood for models whose log p(x) is exact.
+"""Maximum likelihood for models with an exact log p(x).
 
 Dims: B points, D observed units.
 """

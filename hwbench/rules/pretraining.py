@@ -17,17 +17,18 @@ from hwbench.rules.contrastive import ContrastiveDivergence
 class GreedyCD(Rule[Stack]):
     """CD-k for one pair of neighbouring layers of a stack (Hinton et al., 2006).
 
-    A stage for each layer, from the lowest up: the points go up through the layers below, whose
-    means are drawn as binary units, and train the stack's RBM between layers `layer` − 1 and
-    `layer`. What else the RBM has (as the doubled inputs of a deep Boltzmann machine, or real
-    observed units) is the stack's affair. Grey pixels are drawn too, afresh each time.
+    There is one stage for each layer, from the lowest up. The points pass up through the layers
+    below, whose means are drawn as binary units, and train the stack's RBM between layers
+    `layer` − 1 and `layer`. The stack defines any special form of the RBM, such as the doubled
+    inputs of a deep Boltzmann machine or real observed units. Grey pixels are drawn, too, anew
+    each time.
 
     Args:
-        layer: number of the layer that is learned, 1 next to the data.
+        layer: number of the layer that is learned; 1 is next to the data.
         k: sweeps per step.
         k_schedule: as in `contrastive.ContrastiveDivergence`.
         weight_decay: coefficient of ½‖W‖².
-        precision: of the Gibbs sweeps, as in `boltzmann.MeanFieldPCD`; for binary layers only.
+        precision: of the Gibbs sweeps, as in `boltzmann.MeanFieldPCD`; only for binary layers.
     """
 
     def __init__(
@@ -43,10 +44,10 @@ class GreedyCD(Rule[Stack]):
         self.divergence = ContrastiveDivergence(k, k_schedule, weight_decay=weight_decay)
 
     def check(self, model: Stack) -> None:
-        """Refuse a stack that has no such layer, and to round real units.
+        """Reject a stack without this layer, and low precision for real units.
 
         Raises:
-            ValueError: `layer` is above the top, or real units shall have low precision.
+            ValueError: `layer` is above the top, or real units would have low precision.
         """
         check_layer(self.layer, model.layers)
         if self.precision != "float32" and isinstance(model.pair(self.layer), RealEnergyModel):
@@ -56,16 +57,16 @@ class GreedyCD(Rule[Stack]):
             )
 
     def advance(self, fraction: float) -> None:
-        """Set the number of sweeps that the schedule gives for this fraction of training."""
+        """Set the number of sweeps for this fraction of training from the schedule."""
         self.divergence.advance(fraction)
 
     def forward(self, model: Stack, x: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
-        """Return mean F(h) − mean F(h⁻) of the pair, h the points in the layer below it."""
+        """Return mean F(h) − mean F(h⁻) of the pair; h are the points in its lower layer."""
         loss: Tensor = self.divergence(model.pair(self.layer), self._below(model, x))
         return loss
 
     def backward(self, model: Stack, x: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
-        """Add the same gradient by the pair's own `contrast`."""
+        """Add the same gradient by the pair's `contrast`."""
         return self.divergence.backward(model.pair(self.layer), self._below(model, x))
 
     def _below(self, model: Stack, x: Tensor) -> Tensor:
@@ -74,7 +75,7 @@ class GreedyCD(Rule[Stack]):
 
 
 def check_layer(layer: int, layers: list[int]) -> None:
-    """Refuse to learn a layer above the top.
+    """Reject a layer above the top.
 
     Raises:
         ValueError: there is no such layer.

@@ -22,7 +22,7 @@ class REINFORCE(Rule[HelmholtzMachine]):
         θ descends  −∇ log p(x, h)
         φ descends  (F̂ − b) ∇ log q(h | x)        at h ~ q, detached
 
-    A baseline b that does not depend on the sample it is taken from leaves the mean as it is, since
+    A baseline b that does not depend on its own sample leaves the mean unchanged, since
     E[∇ log q] = 0:
 
         none            0
@@ -30,17 +30,17 @@ class REINFORCE(Rule[HelmholtzMachine]):
         network         that mean plus a net of x, fitted to F̂ (Mnih & Gregor, 2014)
         leave-one-out   the mean of F̂ over the other samples of the same point; needs k ≥ 2
 
-    The loss has the value F̂, averaged over samples and batch; the net's squared error is trained
-    with it, on parameters of its own.
+    The loss has the value F̂, averaged over samples and batch. It also trains the baseline net's
+    squared error, over the net's own parameters.
 
     Args:
-        baseline: which.
+        baseline: one of the above.
         k: samples per point.
-        decay: of the running mean.
+        decay: decay of the running mean.
         hidden: units of the baseline net.
 
     Raises:
-        ValueError: leave-one-out with one sample.
+        ValueError: the baseline is leave-one-out and k is 1.
     """
 
     running_mean: Tensor
@@ -62,7 +62,7 @@ class REINFORCE(Rule[HelmholtzMachine]):
         self.network: nn.Sequential | None = None
 
     def begin(self, model: HelmholtzMachine, train: TrainSplit) -> None:
-        """Build the baseline net; to be called before the optimizer is made."""
+        """Build the baseline net; call this before creating the optimizer."""
         if self.baseline == "network":
             self.network = nn.Sequential(
                 nn.Linear(model.visible, self.hidden), nn.Tanh(), nn.Linear(self.hidden, 1)
@@ -80,12 +80,12 @@ class REINFORCE(Rule[HelmholtzMachine]):
         return loss + (signal.mean() - loss).detach()
 
     def _baseline(self, x: Tensor, signal: Tensor) -> Tensor:
-        """Return b [K, B] (or broadcastable to it), and take the batch into the running mean."""
+        """Return b [K, B] (or broadcastable to it), and update the running mean."""
         if self.baseline == "none":
             return torch.zeros_like(signal[:1])
         if self.baseline == "leave-one-out":
             return (signal.sum(0) - signal) / (self.k - 1)
-        # before there is a mean, every sample gets that of the others in the batch
+        # Before there is a running mean, the baseline is the mean over the batch's other samples.
         others = (signal.sum() - signal) / max(1, signal.numel() - 1)
         baseline = torch.where(self.started, self.running_mean, others)
         past = torch.where(self.started, self.running_mean, signal.mean())

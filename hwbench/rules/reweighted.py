@@ -1,4 +1,4 @@
-"""Reweighted wake-sleep, with classical wake-sleep as its case k = 1 without the wake update of q.
+"""Reweighted wake-sleep, including classical wake-sleep (k = 1, no wake update of q).
 
 Dims: K samples, B points, D observed units.
 """
@@ -32,22 +32,22 @@ class ReweightedWakeSleep(Rule[HelmholtzMachine]):
     has the gradient of these updates and the value −log (1/K) Σ_k p(x, h_k) / q(h_k | x), averaged
     over the batch.
 
-    In the authors' code a sleep phase is a step of its own that shares q's momentum with the wake
-    phase; here its gradient is added to that of the wake phase it follows. Under their momentum the
+    In the authors' code a sleep phase is a separate step that shares q's momentum with the wake
+    phase; here its gradient is added to that of the preceding wake phase. With their momentum the
     sum of all steps is the same.
 
     Args:
         k: samples per point.
         wake: update q in the wake phase.
         sleep: update q in the sleep phase.
-        sleep_interleave: one sleep phase after this many wake phases (2 in the authors' code),
-            counting for all of
-            them: with `sleep_interleave` dreams for each point of the batch.
-        dreams: dreams of a sleep phase, which weigh as many as they stand for; sleep_interleave ×
-            batch by default.
-        reduction: whether gradients are the mean over the points of a batch or their sum, as in the
-            authors' code, where a learning rate of 0.001 for batches of 25 is one of 0.025 for
-            means.
+        sleep_interleave: number of wake phases per sleep phase (2 in the authors' code). The sleep
+            phase counts for all of them, with `sleep_interleave` dreams for each point of the
+            batch.
+        dreams: dreams of a sleep phase; sleep_interleave × batch by default. Their number does not
+            change the weight of the phase.
+        reduction: whether gradients are the mean over the points of a batch or, as in the authors'
+            code, their sum. A learning rate of 0.001 for sums over batches of 25 corresponds to
+            0.025 for means.
 
     Raises:
         ValueError: neither wake nor sleep updates q, a count is below 1, or `reduction` is unknown.

@@ -26,21 +26,21 @@ from hwbench.protocols import (
     labels_of,
 )
 
-CHUNK = 1000  # points whose inputs are prepared at once
+CHUNK = 1000  # points per call of the model
 
 
 class Supervised(Fit[Network]):
-    """Training of a net on labels, epoch by epoch, by steps that a subclass takes.
+    """Training of a net on labels, epoch by epoch, with steps defined by a subclass.
 
-    What the net takes in is prepared once for all points, at the parameters that earlier stages
-    have left; then only the net is trained. Points without labels play no part.
+    The net's inputs are computed once for all points, at the parameters from earlier stages; then
+    only the net is trained. Points without labels are not used.
 
     Args:
-        epochs: at most so many.
+        epochs: largest number of epochs.
         batch_size: points in a minibatch.
-        patience: stop after so many epochs without a smaller validation error. The parameters that
-            were best on the validation points (by error, then cross-entropy) are kept; without such
-            points, the last ones.
+        patience: stop after this many epochs without a smaller validation error. The best
+            parameters on the validation points (by error, then cross-entropy) are kept or, without
+            such points, the last ones.
     """
 
     curves = ("train/cross_entropy", "validation/error")
@@ -52,13 +52,13 @@ class Supervised(Fit[Network]):
     def learn(
         self, net: nn.Module, inputs: Tensor, labels: Tensor, orders: Iterator[Tensor]
     ) -> Iterator[float]:
-        """Train for an epoch and yield the mean cross-entropy that was met in it, again and again.
+        """Train epoch by epoch, and yield the mean cross-entropy during each.
 
         Args:
-            net: in training.
-            inputs: [N, F], what the net takes in for each point.
+            net: the net to train.
+            inputs: [N, F], the net's input for each point.
             labels: [N].
-            orders: for each epoch, in which order to take the points.
+            orders: the order of the points in each epoch.
         """
 
     def __call__(
@@ -71,11 +71,11 @@ class Supervised(Fit[Network]):
     ) -> dict[str, Any]:
         """Fit the net.
 
-        Returns curves over epochs: the cross-entropy of the training points, in nats, as it was
-        met, and the validation error after each.
+        Returns curves over epochs: the cross-entropy of the training points during the epoch, in
+        nats, and the validation error after it.
 
         Raises:
-            ValueError: points without labels, or not one label each, or other classes.
+            ValueError: points have no labels, or not one label each, or unexpected classes.
         """
         train = labelled_part(train)
         labels = labels_of(train, model.classes)
@@ -117,7 +117,7 @@ class Backpropagation(Supervised):
     Args:
         epochs: as for `Supervised`.
         lr: learning rate; falls linearly to zero over the epochs.
-        momentum: of the gradient.
+        momentum: momentum of the gradient.
         weight_decay: coefficient of ½‖W‖², for the weights of the net and not its biases.
         batch_size: as for `Supervised`.
         patience: as for `Supervised`.

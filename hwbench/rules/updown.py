@@ -19,22 +19,22 @@ class UpDown(Rule[BeliefNetwork]):
     """The up-down algorithm (Hinton, Osindero & Teh, 2006, section 5 and appendix B).
 
     With h ~ q(h | x) from the data upwards, h⁻_{L−1} the top RBM's state after k Gibbs sweeps from
-    h_{L−1} (or from chains that go on from step to step), and (x̃, h̃) drawn downwards from h⁻_{L−1},
-    all held fixed, the update ascends
+    h_{L−1} (or from persistent chains), and (x̃, h̃) drawn downwards from h⁻_{L−1}, all held fixed,
+    the update ascends
 
         wake    Σ_{l<L} ∇_θ log p(h_{l−1} | h_l)
         top     −∇ [F(h_{L−1}) − F(h⁻_{L−1})]
         sleep   Σ_{l<L} ∇_φ log q(h̃_l | h̃_{l−1})
 
-    Grey pixels are drawn afresh each time. The authors' sleep phase recognises the means of x̃;
-    here x̃ is drawn like the other layers, so that the gradient is that of log q at a dream.
+    Grey pixels are drawn anew each time. The authors' sleep phase applies q to the means of x̃;
+    here x̃ is drawn like the other layers, so the gradient is that of log q at a dream.
 
     Args:
         k: sweeps per step.
         k_schedule: as in `contrastive.ContrastiveDivergence`.
-        persistent: keep the chains; with these the dreams tend to the model's own, as in plain
-            wake-sleep.
-        chains: their number.
+        persistent: keep the chains from step to step; the dreams then approach those of the model,
+            as in plain wake-sleep.
+        chains: number of persistent chains.
     """
 
     chains: Tensor
@@ -47,20 +47,20 @@ class UpDown(Rule[BeliefNetwork]):
         chains: Annotated[int, Field(ge=1)] = 100,
     ) -> None:
         super().__init__()
-        self.sweeps = ContrastiveDivergence(k, k_schedule)  # for its schedule of k
+        self.sweeps = ContrastiveDivergence(k, k_schedule)  # It is used for its schedule of k.
         self.persistent, self.n_chains = persistent, chains
         self.register_buffer("chains", torch.zeros(0))
 
     @classmethod
     def tiny(cls) -> UpDown:
-        """Return two sweeps of persistent chains."""
+        """Return persistent chains with two sweeps per step."""
         return cls(k=2, persistent=True, chains=20)
 
     def check(self, model: BeliefNetwork) -> None:
-        """Refuse a network without directed layers.
+        """Reject a network without directed layers.
 
         Raises:
-            ValueError: it has one layer.
+            ValueError: the network has one layer.
         """
         if len(model.layers) < 2:
             raise ValueError(
@@ -69,18 +69,18 @@ class UpDown(Rule[BeliefNetwork]):
             )
 
     def begin(self, model: BeliefNetwork, train: TrainSplit) -> None:
-        """Start persistent chains at fair coins, whatever the model: see `boltzmann`."""
+        """Start persistent chains at fair coins, independent of the model; see `boltzmann`."""
         self.check(model)
         if self.persistent:
             start = train.means().new_full((self.n_chains, model.layers[-2]), 0.5)
             self.chains = start.bernoulli()
 
     def advance(self, fraction: float) -> None:
-        """Set the number of sweeps that the schedule gives for this fraction of training."""
+        """Set the number of sweeps for this fraction of training from the schedule."""
         self.sweeps.advance(fraction)
 
     def forward(self, model: BeliefNetwork, x: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
-        """Return what has the negative of the three gradients, as means over points."""
+        """Return a loss whose gradient is minus the sum of the three, averaged over points."""
         x = torch.bernoulli(x)
         top = model.pair(len(model.layers))
         h, _ = model.infer(x, 1)
