@@ -23,7 +23,7 @@ PARALLEL := -n auto --maxprocesses 4 --dist worksteal --benchmark-disable
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install reproduce-table1 test test-all smoke baselines speed check format report docker clean FORCE
+.PHONY: help install reproduce-table1 campaign test test-all smoke baselines speed check format report docker clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][-a-z0-9%]*:.*## / { \
@@ -48,6 +48,9 @@ reproduce-table1: $(STAMP) ## run, compare and report Table 1 of IWAER (iwaer/ta
 
 reproduce-%: $(STAMP) FORCE ## the same for any spec: make reproduce-rws-mnist runs rws/mnist
 	$(BIN)/hwbench reproduce "$$(echo '$*' | sed 's,-,/,')" $(ARGS)
+
+campaign: $(STAMP) ## run benchmarks/queue.yaml, the most valuable cases first: ARGS="--budget 2h"
+	$(BIN)/hwbench run --queue benchmarks/queue.yaml $(ARGS)
 
 test: $(STAMP) ## unit tests, laws and the smallest case of every spec (minutes)
 	$(PYTEST) $(PARALLEL) -m 'not slow' --benchmark-skip $(ARGS)

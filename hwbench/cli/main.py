@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from hwbench import __version__
-from hwbench.cli import check, compare, console, data, gate, list, reproduce, run, why
+from hwbench.cli import cache, check, compare, console, data, gate, list, reproduce, run, why
 from hwbench.cli import report as report_
 from hwbench.cli.console import DONE, FAILED, INTERRUPTED, WRONG_INPUT
 
@@ -54,6 +54,7 @@ app.command()(reproduce.reproduce)
 app.command()(gate.gate)
 app.command()(why.why)
 app.add_typer(data.app, name="data")
+app.add_typer(cache.app, name="cache")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, get_args
@@ -88,6 +89,16 @@ AgainstOption = Annotated[
     Path | None,
     typer.Option("--against", help="A spec of your own whose rows are put beside these."),
 ]
+QueueOption = Annotated[
+    Path | None,
+    typer.Option("--queue", help="A file of cases to run in its order, in place of SPEC."),
+]
+BudgetOption = Annotated[
+    str | None,
+    typer.Option(
+        "--budget", metavar="TIME", help="Stop after this long, as 3h, 90m or 2h30m; resumable."
+    ),
+]
 RESULTS, REPORTS = Path("results"), Path("reports")
 Words = Annotated[
     list[str] | None,
@@ -128,6 +139,28 @@ def rows_named(texts: Sequence[str] | None) -> list[dict[str, list[str]]] | None
             pairs[key.strip()] = value.strip().split("|")
         wanted.append(pairs)
     return wanted or None
+
+
+def budget_named(text: str | None) -> float | None:
+    """Return the seconds of --budget: a number with h, m or s, or several of them; None for None.
+
+    Raises:
+        SpecError: it is not of that form, or zero.
+
+    >>> budget_named("2h30m"), budget_named("90m"), budget_named(None)
+    (9000.0, 5400.0, None)
+    """
+    from hwbench.spec import SpecError
+
+    if text is None:
+        return None
+    number = r"(\d+(?:\.\d+)?)"
+    match = re.fullmatch(rf"(?:{number}h)?(?:{number}m)?(?:{number}s)?", text.strip().lower())
+    hours, minutes, seconds = (float(g or 0) for g in match.groups()) if match else (0, 0, 0)
+    total = 3600 * hours + 60 * minutes + seconds
+    if not total:
+        raise SpecError(f"--budget {text!r}: expected a time, as 3h, 90m or 2h30m")
+    return total
 
 
 def verdicts_named(text: str | None) -> set[str]:

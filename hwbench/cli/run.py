@@ -12,18 +12,21 @@ from hwbench.cli.console import DONE, FAILED, INTERRUPTED
 from hwbench.cli.options import (
     RESULTS,
     BenchmarksOption,
+    BudgetOption,
     DeviceOption,
     DryOption,
     ExecutorOption,
     JobsOption,
-    Needed,
+    Names,
     PluginOption,
     ProfileOption,
+    QueueOption,
     ResultsOption,
     RetryOption,
     RowsOption,
     SeedsOption,
     ThreadsOption,
+    budget_named,
     rows_named,
 )
 
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
 
 
 def run(
-    names: Needed,
+    names: Names = None,
     profile: ProfileOption = "auto",
     rows: RowsOption = None,
     seeds: SeedsOption = None,
@@ -47,14 +50,19 @@ def run(
     plugin: PluginOption = None,
     retry_failed: RetryOption = False,
     dry_run: DryOption = False,
+    queue: QueueOption = None,
+    budget: BudgetOption = None,
 ) -> None:
-    """Run the cases of specs that are not on file yet.
+    """Run the cases of specs, or of a queue, that have no result yet.
 
     Examples: [bold]hwbench run table1 --profile quick[/],
-    [bold]hwbench run iwaer/table1 --rows data=MNIST,method=IWAER --seeds 1[/]
+    [bold]hwbench run iwaer/table1 --rows data=MNIST,method=IWAER --seeds 1[/],
+    [bold]hwbench run --queue benchmarks/queue.yaml --budget 3h[/]
     """
     from hwbench.check import check
     from hwbench.runner.plan import Settings, make_plan
+    from hwbench.runner.queue import queue_plan, read_queue
+    from hwbench.spec import SpecError, display_path, locate
     from hwbench.spec.files import benchmarks_folder, load_specs
 
     settings = Settings(
@@ -69,10 +77,24 @@ def run(
         plugins=plugin or [],
         retry_failed=retry_failed,
         dry_run=dry_run,
+        budget=budget_named(budget),
     )
+    if queue is not None and (names or rows or seeds or profile != "auto"):
+        raise SpecError("--queue names specs, rows, seeds and profiles itself; leave them out")
+    if queue is None and not names:
+        raise SpecError("name a spec, or a queue by --queue FILE")
     settings.check()
-    specs = load_specs(names, benchmarks_folder(benchmarks), check)
-    ended = carry_out(make_plan(specs, settings), specs, settings)
+    folder = benchmarks_folder(benchmarks)
+    if queue is None:
+        specs = load_specs(names, folder, check)
+        plan = make_plan(specs, settings)
+    else:
+        entries = read_queue(queue)
+        found = {s.file: s for s in load_specs([e.spec for e in entries], folder, check)}
+        specs = list(found.values())
+        own = [found[display_path(locate(e.spec, folder))] for e in entries]
+        plan = queue_plan(entries, own, settings)
+    ended = carry_out(plan, specs, settings)
     raise typer.Exit(end_of_run(ended))
 
 

@@ -40,7 +40,7 @@ class Watcher(Observer):
             err.print(f"\n[bold white on red] {plan.banner} [/]\n")
         names = ", ".join(s.id for s in self.specs)
         err.print(
-            f"[bold]{names}[/] at profile [bold]{plan.profile}[/]: "
+            f"[bold]{names}[/] at profile [bold]{plan.profile or 'of the queue'}[/]: "
             f"{count(len(plan.cases), 'case')}, {campaign.reused} on file, "
             f"{len(campaign.jobs)} to run"
         )
@@ -136,6 +136,10 @@ class Watcher(Observer):
         """Print the end of a case."""
         if self._display is not None:
             self._display.done(outcome)
+
+    def spent(self) -> None:
+        """Print that the budget has ended."""
+        console.err.print("\nThe budget is spent: running cases save their state.", style="yellow")
 
     def stopping(self) -> None:
         """Print what happens now."""

@@ -77,6 +77,9 @@ class Observer:
     def stopping(self) -> None:
         """Take the first request to stop; running cases are saving their state."""
 
+    def spent(self) -> None:
+        """Take the end of the budget; running cases are saving their state."""
+
 
 @contextmanager
 def interruptible(executor: Any, observer: Observer) -> Iterator[None]:
@@ -103,6 +106,27 @@ def interruptible(executor: Any, observer: Observer) -> Iterator[None]:
             signal.signal(number, handler)
 
 
+@contextmanager
+def limited(executor: Any, observer: Observer, seconds: float | None) -> Iterator[None]:
+    """After so many seconds, running cases save their state and end; None sets no limit."""
+    if seconds is None:
+        yield
+        return
+
+    def end() -> None:
+        if not executor.stopping:
+            executor.stop()
+            observer.spent()
+
+    timer = threading.Timer(seconds, end)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
 def run_plan(plan: Plan, settings: Settings, observer: Observer) -> Ended:
     """Run the cases of a plan that have no result yet; a dry run ends with the estimate.
 
@@ -124,9 +148,9 @@ def run_plan(plan: Plan, settings: Settings, observer: Observer) -> Ended:
         return Ended(skipped=skipped)
     executor = executors.make(settings.executor, at_once, settings.threads)
     outcomes: list[Outcome] = []
-    with interruptible(executor, observer):
+    with interruptible(executor, observer), limited(executor, observer, settings.budget):
         costs: list[Cost | None] = [None] * len(jobs)
-        if settings.dry_run or plan.profile != "smoke":
+        if settings.dry_run or plan.timed:
             costs = estimate(jobs, executor, at_once, not settings.dry_run, observer)
         observer.estimated(campaign, costs)
         if settings.dry_run or executor.stopping:

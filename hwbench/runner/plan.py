@@ -37,7 +37,10 @@ Coordinates = Mapping[str, Any]  # the wanted value of each coordinate, or a lis
 
 @dataclass
 class Settings:
-    """What a run is asked to do; with `dry_run` nothing is written, nor downloaded."""
+    """What a run is asked to do; with `dry_run` nothing is written, nor downloaded.
+
+    `budget` is the number of seconds after which running cases save their state and end.
+    """
 
     profile: str = "auto"
     rows: Sequence[Coordinates] | None = None
@@ -50,6 +53,7 @@ class Settings:
     plugins: Sequence[str] = ()
     retry_failed: bool = False
     dry_run: bool = False
+    budget: float | None = None
 
     def check(self) -> None:
         """Refuse what cannot work, before any work or output.
@@ -81,11 +85,16 @@ class Settings:
 
 @dataclass
 class Plan:
-    """Which cases run, at which profile, and under which banner."""
+    """Which cases run, in their order, at which profile (None: a queue's), under which banner."""
 
-    profile: Profile
+    profile: Profile | None
     cases: list[Case]
     banner: str | None = None
+
+    @property
+    def timed(self) -> bool:
+        """Return whether a run begins with an estimate; smoke is too short, a queue too long."""
+        return self.profile not in ("smoke", None)
 
 
 def check_rows(wanted: Iterable[Coordinates], specs: Sequence[Spec]) -> None:

@@ -1,0 +1,61 @@
+"""hwbench cache."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from hwbench.cli import console
+from hwbench.cli.options import (
+    BenchmarksOption,
+    Needed,
+    ProfileOption,
+    RowsOption,
+    SeedsOption,
+    rows_named,
+)
+
+app = typer.Typer(
+    help="Checkpoints of half-trained cases, which may travel to another machine.",
+    no_args_is_help=True,
+)
+
+
+@app.command("export")
+def cache_export(
+    names: Needed,
+    to: Annotated[Path, typer.Option("--to", help="The archive to write.")],
+    profile: ProfileOption = "auto",
+    rows: RowsOption = None,
+    seeds: SeedsOption = None,
+    benchmarks: BenchmarksOption = None,
+) -> None:
+    """Pack the checkpoints of half-trained cases into one file.
+
+    Example: [bold]hwbench cache export rws/mnist --profile full --to rws.tar[/]
+    """
+    from hwbench.runner.job import Job
+    from hwbench.runner.machine import cache_folder
+    from hwbench.runner.plan import Settings, make_plan
+    from hwbench.runner.travel import pack
+    from hwbench.spec.files import benchmarks_folder, load_specs
+
+    settings = Settings(profile=profile, rows=rows_named(rows), seeds=seeds, dry_run=True)
+    settings.check()
+    plan = make_plan(load_specs(names, benchmarks_folder(benchmarks)), settings)
+    jobs = [Job(case, settings.results, cache_folder()) for case in plan.cases]
+    for label in pack(jobs, to):
+        console.err.print(f"packed {label}", markup=False)
+
+
+@app.command("import")
+def cache_import(file: Annotated[Path, typer.Argument(help="An archive of cache export.")]) -> None:
+    """Place the checkpoints of an archive in the cache; the same run resumes from them."""
+    from hwbench.runner.machine import cache_folder
+    from hwbench.runner.travel import unpack
+
+    for label, placed in unpack(file, cache_folder()):
+        state = "placed" if placed else "kept the checkpoints that are here already:"
+        console.err.print(f"{state} {label}", markup=False)

@@ -1,0 +1,114 @@
+"""Checkpoints that travel: half-trained cases packed into one file, for another machine."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import re
+import tarfile
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Annotated
+
+from pydantic import Field, ValidationError
+
+from hwbench.runner.job import Job, run_folder
+from hwbench.spec import UserError, display_path
+from hwbench.spec.model import Strict
+from hwbench.store import write_atomically
+
+MANIFEST = "manifest.json"
+NAME = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}-[a-z]+")  # of a run's folder
+
+
+class Packed(Strict):
+    """A half-trained case: its label, the name of its folder, and the sha256 of each file."""
+
+    label: str
+    folder: Annotated[str, Field(pattern=rf"^{NAME.pattern}$")]
+    files: dict[str, str]
+
+
+class Manifest(Strict):
+    """What an archive holds."""
+
+    hwbench_cache: Annotated[int, Field(ge=1, le=1)] = 1
+    runs: list[Packed]
+
+
+def pack(jobs: Iterable[Job], file: Path) -> list[str]:
+    """Write the checkpoints of half-trained jobs into an archive; returns the labels of the cases.
+
+    Jobs without checkpoints are left out. Weights of finished cases stay where they are.
+
+    Raises:
+        UserError: no job has checkpoints.
+        StoreError: the file cannot be written.
+    """
+    runs, contents = [], []
+    for job in jobs:
+        folder = run_folder(job)
+        if not (folder / "state.safetensors").is_file():
+            continue
+        found = {
+            path.relative_to(folder).as_posix(): path.read_bytes()
+            for path in sorted(folder.rglob("*"))
+            if path.is_file() and not path.name.startswith(".")
+        }
+        digests = {name: hashlib.sha256(data).hexdigest() for name, data in found.items()}
+        runs.append(Packed(label=job.case.label, folder=folder.name, files=digests))
+        contents += [(f"{folder.name}/{name}", data) for name, data in found.items()]
+    if not runs:
+        raise UserError("none of these cases has checkpoints: nothing to pack")
+    manifest = Manifest(runs=runs).model_dump_json(indent=1).encode()
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as archive:
+        for name, data in [(MANIFEST, manifest), *contents]:
+            entry = tarfile.TarInfo(name)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    write_atomically(file, buffer.getvalue(), overwrite=True)
+    return [run.label for run in runs]
+
+
+def unpack(file: Path, cache: Path) -> list[tuple[str, bool]]:
+    """Place the checkpoints of an archive; returns each label and whether it was placed.
+
+    A case that has checkpoints here already keeps them. Every file is checked by its sha256, and no
+    name in an archive leaves its run's folder.
+
+    Raises:
+        UserError: the file is no such archive, or damaged; nothing is placed then.
+        StoreError: the cache cannot be written.
+    """
+    try:
+        with tarfile.open(file) as archive:
+            members = {m.name: archive.extractfile(m) for m in archive.getmembers() if m.isfile()}
+            contents = {name: data.read() for name, data in members.items() if data is not None}
+        manifest = Manifest.model_validate_json(contents.pop(MANIFEST))
+    except (OSError, KeyError, tarfile.TarError, ValidationError, json.JSONDecodeError) as error:
+        why = str(error).splitlines()[0]
+        raise UserError(f"{display_path(file)} is no archive of checkpoints: {why}") from None
+    wanted = {f"{run.folder}/{name}": d for run in manifest.runs for name, d in run.files.items()}
+    for name, digest in wanted.items():
+        if not _stays_inside(name) or name not in contents:
+            raise UserError(f"{display_path(file)}: {name!r} is missing or misplaced")
+        if hashlib.sha256(contents[name]).hexdigest() != digest:
+            raise UserError(f"{display_path(file)}: {name} is damaged (its sha256 differs)")
+    return [(run.label, _place(run, contents, cache)) for run in manifest.runs]
+
+
+def _stays_inside(name: str) -> bool:
+    parts: Sequence[str] = PurePosixPath(name).parts
+    return "\\" not in name and not name.startswith("/") and ".." not in parts
+
+
+def _place(run: Packed, contents: dict[str, bytes], cache: Path) -> bool:
+    folder = cache / "runs" / run.folder
+    if (folder / "state.safetensors").exists():
+        return False
+    # The state comes last: without it the other files count for nothing.
+    for name in sorted(run.files, key=lambda name: name == "state.safetensors"):
+        write_atomically(folder / name, contents[f"{run.folder}/{name}"], overwrite=True)
+    return True
