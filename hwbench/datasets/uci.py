@@ -1,9 +1,9 @@
 """The binary sets of Larochelle and Murray (2011), section 5: seven here, OCR letters in `ocr.py`.
 
-A class without a copy reads Larochelle's three files. Their checksums are unknown, so the files are
-accepted by their sizes and values. Mushrooms and NIPS may also be read from a copy with the same
-points. AdultCopy and DNACopy are read from copies that differ from the published split, as stated
-in their attribute `departs`. They are separate sets, so that a result names the set it used.
+A class reads Larochelle's three files or, where it has one, a copy with the same points. The
+checksums of his files are unknown, so they are accepted by their sizes and values. WebCopy has the
+points of Web in another split, as stated in its attribute `departs`. It is a set of its own, so
+that a result names the set it used.
 """
 
 from __future__ import annotations
@@ -123,20 +123,8 @@ class Adult(_BinarySet):
 
     shape = (123,)
     published = _three("a5a_{}.libsvm")
+    copy = "uci_binary/adult_full.npz"
     sizes = (5000, 1414, 26147)
-
-
-class AdultCopy(_BinarySet):
-    """Adult, read from a copy that lacks one of the 26147 test points.
-
-    Args:
-        pixels: fixed; the set is binary by nature.
-    """
-
-    shape = (123,)
-    copy = "uci_binary/adult.npz"
-    sizes = (5000, 1414, 26146)
-    departs = "26146 of the 26147 test points"
 
 
 class Connect4(_BinarySet):
@@ -148,6 +136,7 @@ class Connect4(_BinarySet):
 
     shape = (126,)
     published = _three("connect-4_{}.libsvm")
+    copy = "uci_binary/connect4_full.npz"
     sizes = (16000, 4000, 47557)
 
 
@@ -160,20 +149,8 @@ class DNA(_BinarySet):
 
     shape = (180,)
     published = _three("dna_scale_{}.libsvm")
+    copy = "uci_binary/dna_nade_cut.npz"
     sizes = (1400, 600, 1186)
-
-
-class DNACopy(_BinarySet):
-    """DNA, read from a copy whose 2000 training points are split into 1600 and 400.
-
-    Args:
-        pixels: fixed; the set is binary by nature.
-    """
-
-    shape = (180,)
-    copy = "uci_binary/dna.npz"
-    sizes = (1600, 400, 1186)
-    departs = "1600 training and 400 validation points where the published split has 1400 and 600"
 
 
 class Mushrooms(_BinarySet):
@@ -224,3 +201,32 @@ class Web(_BinarySet):
     shape = (300,)
     published = _three("w6a_{}.libsvm")
     sizes = (14000, 3188, 32561)
+
+
+class WebCopy(_BinarySet):
+    """Web, read from a copy of all 49749 points that lost the published split.
+
+    A permutation that comes with the copy gives a split of the same sizes.
+
+    Args:
+        pixels: fixed; the set is binary by nature.
+    """
+
+    shape = (300,)
+    copy = "uci_binary/web_w8a.npz"
+    sizes = (14000, 3188, 32561)
+    departs = "a random split of the published sizes"
+
+    def load(self, seed: int) -> Splits:
+        """Return the splits, the same for every seed.
+
+        Raises:
+            DataMissing: the file is unavailable.
+            files.DataCorrupt: the file is not the declared one, or its sizes differ.
+        """
+        found = files.arrays(self.copy)
+        values = found["x"][found["order"]]
+        if values.shape != (sum(self.sizes), *self.shape):
+            raise files.DataCorrupt(f"{self.copy}: {values.shape} found")
+        pool, test = np.split(values, [sum(self.sizes[:2])])
+        return cut(Points(_tensor(pool)), Points(_tensor(test)), validation=self.sizes[1])

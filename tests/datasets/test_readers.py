@@ -147,20 +147,20 @@ def npz(**arrays: np.ndarray) -> bytes:
     return buffer.getvalue()
 
 
-def test_strokes_split(place):
-    x = np.zeros((32000, 2, 2), np.uint8)
-    x[:, 0, 1] = np.arange(32000) % 256
-    x[:, 1, 0] = np.arange(32000) // 256
-    place("omniglot/omniglot28_strokes_rendered.npz", npz(x=x))
-    splits = omniglot.OmniglotStrokes("grey", validation=1000).load(0)
-    numbers = [(part.values[:, 2].long() * 256 + part.values[:, 1]).tolist() for part in splits]
-    assert numbers == [list(range(23000)), list(range(23000, 24000)), list(range(24000, 32000))]
+def test_drawings_split(place):
+    """Training images come in the paper's permutation, the last for validation; 2 is left out."""
+    x = np.arange(900, dtype=np.uint16).view(np.uint8).reshape(900, 1, 2)
+    split = (np.arange(900) % 3).astype(np.uint8)
+    place("omniglot/omniglot28_full.npz", npz(x=x, split=split))
+    splits = omniglot.OmniglotDrawings("grey", validation=50).load(0)
+    numbers = [(part.values[:, 1].long() * 256 + part.values[:, 0]).tolist() for part in splits]
+    pool = np.random.RandomState(123).permutation(300) * 3
+    assert numbers == [pool[:250].tolist(), pool[250:].tolist(), list(range(1, 900, 3))]
 
 
 def test_stand_ins_say_that_they_depart():
-    assert omniglot.OmniglotStrokes.departs
-    assert uci.AdultCopy.departs
-    assert uci.DNACopy.departs
+    assert omniglot.OmniglotDrawings.departs
+    assert uci.WebCopy.departs
     assert not uci.Mushrooms.departs
 
 

@@ -60,12 +60,12 @@ def test_binarised_test_rows_stand_in_the_order_of_classes(needs):
     assert ((drawn == 1) & (images.values == 0)).any()  # in the order of the file there are some
 
 
-def test_strokes(needs):
-    dataset = omniglot.OmniglotStrokes("grey")
+def test_drawings(needs):
+    dataset = omniglot.OmniglotDrawings("grey")
     needs(*dataset.files)
     splits = dataset.load(0)
-    assert [len(p) for p in splits] == [22655, 1345, 8000]
-    assert splits.train.means().mean().item() == pytest.approx(0.0760, abs=5e-4)
+    assert [len(p) for p in splits] == [23000, 1345, 8070]  # those of chardata.mat
+    assert splits.train.means().mean().item() == pytest.approx(0.0808, abs=5e-4)
 
 
 def test_omniglot(needs):
@@ -109,7 +109,14 @@ def test_the_shuffle_of_the_table_gives_the_copys_split(needs):
 
 @pytest.mark.parametrize(
     ("cls", "mean"),
-    [(uci.Mushrooms, 0.1875), (uci.NIPS, 0.3678), (uci.AdultCopy, 0.1127), (uci.DNACopy, 0.2535)],
+    [
+        (uci.Mushrooms, 0.1875),
+        (uci.NIPS, 0.3678),
+        (uci.Adult, 0.1127),
+        (uci.DNA, 0.2538),
+        (uci.Connect4, 1 / 3),
+        (uci.WebCopy, 0.0386),
+    ],
 )
 def test_binary_sets(needs, cls, mean):
     dataset = cls()
