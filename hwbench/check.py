@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import math
-import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -14,6 +12,7 @@ import torch
 from pydantic import ValidationError
 
 from hwbench.build import BuildError, check_arguments, construction_error, find_class, make
+from hwbench.protocols import Classifier
 from hwbench.spec import (
     PROFILES,
     UNKNOWN,
@@ -72,122 +71,165 @@ def _parts(blocks: Located) -> Iterator[tuple[str, Path_, Any]]:
         yield "evaluate", path, block
 
 
+@dataclass(frozen=True)
+class _Part:
+    """A block of a row that could be built: its kind, its place, its content, and the object."""
+
+    kind: str
+    path: Path_
+    block: Mapping[str, Any]
+    built: Any
+
+
 @dataclass
 class _Checked:
-    """A row at a profile: its mistakes, and the names its numbers will have (None: not known)."""
+    """A row at a profile: its mistakes, and the names that its numbers will have, if known."""
 
     row: Row
+    number: int
     mistakes: list[tuple[Path_, str]]
     metrics: set[str] | None = None
     curves: set[str] | None = None
     images: set[str] | None = None
 
 
-def _check_row(row: Row, blocks: Located) -> _Checked:
-    """Check each block by itself, then build what can be built and see that it fits together."""
-    out = _Checked(row, [])
-    for path, stage in _listed(blocks, "train"):
-        kind_of_stage = FitStage if isinstance(stage, Mapping) and "fit" in stage else Stage
-        try:
-            kind_of_stage.model_validate(stage)
-        except ValidationError as error:
-            for problem in validation_problems(error, "", blocks, kind_of_stage):
-                out.mistakes.append(((*path, *problem.field.split(".")), problem.message))
+def _check_row(row: Row, number: int, blocks: Located) -> _Checked:
+    """Check each block alone, then build what can be built and check that it fits together."""
+    out = _Checked(row, number, list(_check_stages(blocks)))
+    named = list(_parts(blocks))
     sound = []
-    for kind, path, block in _parts(blocks):
+    for kind, path, block in named:
         mistakes = list(_check_block(kind, block, path))
         out.mistakes += mistakes
         if not mistakes and kind != "optimizer":
             sound.append((kind, path, block))
-    made: dict[Path_, tuple[str, Any]] = {}
+    parts, mistakes = _build(sound)
+    out.mistakes += mistakes
+    out.mistakes += _check_together(parts)
+    if len(parts) == sum(kind != "optimizer" for kind, _, _ in named):
+        out.metrics, out.curves = _names(parts)
+        out.images = {name for part in parts for name in getattr(part.built, "images", ())}
+    return out
+
+
+def _check_stages(blocks: Located) -> Iterator[tuple[Path_, str]]:
+    """Yield what is wrong with the form of training stages."""
+    for path, stage in _listed(blocks, "train"):
+        form = FitStage if isinstance(stage, Mapping) and "fit" in stage else Stage
+        try:
+            form.model_validate(stage)
+        except ValidationError as error:
+            for problem in validation_problems(error, "", blocks, form):
+                yield (*path, *problem.field.split(".")), problem.message
+
+
+def _build(
+    sound: Iterable[tuple[str, Path_, Any]],
+) -> tuple[list[_Part], list[tuple[Path_, str]]]:
+    """Build blocks, and return the objects and what cannot be built; a model needs its data."""
+    parts: list[_Part] = []
+    mistakes: list[tuple[Path_, str]] = []
     context: dict[str, Any] = {}
     for kind, path, block in sound:  # the data come first, then the model
         if kind == "model" and not context:
             continue
         try:
             with torch.device("meta" if kind == "model" else "cpu"):
-                made[path] = (kind, make(kind, block, **context))
+                built = make(kind, block, **context)
         except BuildError as error:
-            out.mistakes.append(((*path, *error.path), str(error)))
+            mistakes.append(((*path, *error.path), str(error)))
             continue
+        parts.append(_Part(kind, path, block, built))
         if kind == "data":
-            data = made[path][1]
-            visible = math.prod(data.shape)
-            context = {"visible": visible, "classes": data.classes, "shape": data.shape}
-    if ("model",) in made:
-        out.mistakes += _check_together(made, blocks)
-    if len(made) == sum(kind != "optimizer" for kind, _, _ in _parts(blocks)):
-        out.metrics, out.curves = _names(made.values())
-        out.images = {name for _, user in made.values() for name in getattr(user, "images", ())}
-    return out
+            visible = math.prod(built.shape)
+            context = {"visible": visible, "classes": built.classes, "shape": built.shape}
+    return parts, mistakes
 
 
-def _check_together(
-    made: Mapping[Path_, tuple[str, Any]], blocks: Located
-) -> Iterator[tuple[Path_, str]]:
-    """Yield which rules, fits and evaluators cannot work with the model."""
-    model = made[("model",)][1]
-    pretrained = getattr(model, "pretrained", False)
-    no_validation = getattr(made[("data",)][1], "validation", None) == 0
-    rules_seen = 0
-    last = ""  # stage
-    for path, (kind, user) in made.items():
-        if kind in ("data", "model"):
+def _check_together(parts: Sequence[_Part]) -> Iterator[tuple[Path_, str]]:
+    """Yield which rules, fits and evaluators cannot work with the model of the row."""
+    by_kind = {part.kind: part for part in parts}
+    if "model" not in by_kind:
+        return
+    data, model = by_kind["data"], by_kind["model"]
+    stages: list[str] = []  # kinds of the stages so far
+    for part in parts:
+        if part.kind in ("data", "model"):
             continue
-        wanted = user.trains()
-        block = functools.reduce(lambda here, step: here[step], path, typing.cast(Any, blocks))
-        use = block["use"]
-        if not isinstance(model, wanted):
-            message = f"{use} works on a {wanted.__name__}; {blocks['model']['use']} is none"
-            yield (*path, "use"), message
-        elif kind == "rule":
-            try:
-                user.check(model)
-            except Exception as error:
-                yield path, construction_error(use, error)
-        elif kind == "fit" and pretrained and rules_seen == 0:
-            message = (
-                f"{use} fine-tunes what stages with a rule have learned; none stands before it"
-            )
-            yield path, message
-        elif kind == "fit" and pretrained and last == "fit":
-            message = (
-                f"{use} starts from what stages with a rule have learned: the fit before it would "
-                "be lost"
-            )
-            yield path, message
-        elif kind == "evaluate" and pretrained and hasattr(wanted, "pretrained") and last == "rule":
-            message = (
-                f"{use} measures the net of {blocks['model']['use']}, which only a `fit` after the "
-                "last stage with a rule puts in its place; the last stage is no fit"
-            )
-            yield (*path, "use"), message
-        if kind == "fit" and block.get("patience") and no_validation:
-            message = f"{use} waits for validation points, of which the data set keeps none"
-            yield (*path, "patience"), message
-        rules_seen += kind == "rule"
-        last = kind if kind in ("rule", "fit") else last
+        yield from _check_user(part, model, stages)
+        if part.kind == "fit" and part.block.get("patience"):
+            yield from _check_patience(part, data)
+        if part.kind in ("rule", "fit"):
+            stages.append(part.kind)
 
 
-def _names(made: Iterable[tuple[str, Any]]) -> tuple[set[str] | None, set[str] | None]:
+def _check_user(part: _Part, model: _Part, stages: Sequence[str]) -> Iterator[tuple[Path_, str]]:
+    """Yield why a rule, fit or evaluator cannot work with a model after these kinds of stages."""
+    wanted = part.built.trains()
+    if not isinstance(model.built, wanted):
+        use, other = part.block["use"], model.block["use"]
+        yield (*part.path, "use"), f"{use} works on a {wanted.__name__}; {other} is none"
+    elif part.kind == "rule":
+        try:
+            part.built.check(model.built)
+        except Exception as error:
+            yield part.path, construction_error(part.block["use"], error)
+    elif isinstance(model.built, Classifier) and model.built.pretrained:
+        yield from _check_fine_tuning(part, model, stages)
+
+
+def _check_fine_tuning(
+    part: _Part, model: _Part, stages: Sequence[str]
+) -> Iterator[tuple[Path_, str]]:
+    """Yield what is wrong with the place of a fit or evaluator of a pretrained net."""
+    use = part.block["use"]
+    last = stages[-1] if stages else None
+    measures_net = part.kind == "evaluate" and issubclass(part.built.trains(), Classifier)
+    if part.kind == "fit" and "rule" not in stages:
+        message = f"{use} fine-tunes what stages with a rule have learned; none stands before it"
+        yield part.path, message
+    elif part.kind == "fit" and last == "fit":
+        message = (
+            f"{use} starts from what stages with a rule have learned: the fit before it would "
+            "be lost"
+        )
+        yield part.path, message
+    elif measures_net and last == "rule":
+        message = (
+            f"{use} measures the net of {model.block['use']}, which only a `fit` after the "
+            "last stage with a rule puts in its place; the last stage is no fit"
+        )
+        yield (*part.path, "use"), message
+
+
+def _check_patience(part: _Part, data: _Part) -> Iterator[tuple[Path_, str]]:
+    """Yield that a fit with patience has no validation points."""
+    if getattr(data.built, "validation", None) == 0:
+        message = (
+            f"{part.block['use']} waits for validation points, of which the data set keeps none"
+        )
+        yield (*part.path, "patience"), message
+
+
+def _names(parts: Iterable[_Part]) -> tuple[set[str] | None, set[str] | None]:
     """Return patterns of the metrics and curves of a result; None where a class declares none."""
     metrics: set[str] = set()
     curves: set[str] = set()
     open_metrics = open_curves = False
-    for kind, user in made:
-        if kind == "rule":
+    for part in parts:
+        if part.kind == "rule":
             curves.add("train/objective")
-        elif kind == "fit":
-            curves |= set(user.curves)
-            open_curves |= not user.curves
-        elif kind == "validate":
-            curves |= {f"validation/{name}" for name in user.metrics[:1]}
-            open_curves |= not user.metrics
-        elif kind == "evaluate":
-            metrics |= set(user.metrics)
-            curves |= set(user.curves)
-            open_metrics |= not user.metrics
-            open_curves |= not user.metrics
+        elif part.kind == "fit":
+            curves |= set(part.built.curves)
+            open_curves |= not part.built.curves
+        elif part.kind == "validate":
+            curves |= {f"validation/{name}" for name in part.built.metrics[:1]}
+            open_curves |= not part.built.metrics
+        elif part.kind == "evaluate":
+            metrics |= set(part.built.metrics)
+            curves |= set(part.built.curves)
+            open_metrics |= not part.built.metrics
+            open_curves |= not part.built.metrics
     return None if open_metrics else metrics, None if open_curves else curves
 
 
@@ -200,11 +242,11 @@ def check(spec: Spec) -> list[Problem]:
 
     for profile in PROFILES:
         rows = []
-        for row in spec.rows:
+        for number, row in enumerate(spec.rows):
             if not runs_at(spec, row, profile) and profile != "full":
                 continue
             blocks = resolve(spec, row, profile)
-            rows.append(_check_row(row, blocks))
+            rows.append(_check_row(row, number, blocks))
             where = f"row {'/'.join(map(str, row.at.values()))}, "
             for path, message in rows[-1].mistakes:
                 note(blocks.line_at(path), ".".join(map(str, path)), message, where)
@@ -234,7 +276,7 @@ def _check_names(spec: Spec, rows: Sequence[_Checked]) -> Iterator[tuple[Path_, 
     for row in rows:
         yield from ask(("metric",), spec.metric, "metric", [row])
         for name in row.row.also or {}:
-            yield from ask(("rows", spec.rows.index(row.row), "also", name), name, "metric", [row])
+            yield from ask(("rows", row.number, "also", name), name, "metric", [row])
     for i, claim in enumerate(spec.claims):
         concerned = [r for r in rows if r.row.matches(claim.where)]
         yield from ask(("claims", i, "metric"), claim.metric, "metric", concerned)

@@ -1,7 +1,7 @@
 """Where cases run: a function mapped over items.
 
-Each file `<name>.py` of this shelf holds one class whose name ends in `Executor`, built as
-`(jobs, threads)`; `--executor <name>` selects it. Nothing here depends on what an item is.
+Belongs here: each file `<name>.py` of this shelf holds one class whose name ends in `Executor`,
+built as `(jobs, threads)`; `--executor <name>` selects it. Does not: what an item is (`runner`).
 """
 
 from __future__ import annotations

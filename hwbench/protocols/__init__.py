@@ -1,5 +1,9 @@
 """What rules and evaluators may ask of a model, and what the runner may ask of every shelf.
 
+Belongs here: abstract classes and the values that they exchange, one family to a file. Does not:
+anything that computes a number of a paper (the shelves), nor names as text (`build`). Code of a
+class counts in the fingerprint of every case that uses it.
+
 Dims: K samples, B points of a batch, N points of a split, D observed units.
 """
 

@@ -1,7 +1,8 @@
 """Comparisons as pages: one HTML file, one PDF, tables for the terminal, JSON.
 
-Torch-free; matplotlib, jinja2, typst and rich are imported when something is first drawn, so that
-importing this package costs nothing.
+Belongs here: how facts of `verdict` are shown, as sections of views, words and numbers; `figures`
+draws them and `formats` lays them out. Does not: deciding (`verdict`), running, torch. Matplotlib,
+jinja2, typst and rich are imported when something is first drawn: importing this package is cheap.
 """
 
 from __future__ import annotations

@@ -1,4 +1,8 @@
-"""What a table asks: YAML -> Spec -> [Case], free of torch."""
+"""What a table asks: YAML -> Spec -> [Case].
+
+Belongs here: the format of a spec, its mistakes with their lines, merging of blocks, and cases with
+their keys. Does not: names of classes and their arguments (`build`, `check`), results, torch.
+"""
 
 from hwbench.spec.case import Case as Case
 from hwbench.spec.case import cases as cases

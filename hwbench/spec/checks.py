@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import copy
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
 from hwbench.spec.case import resolve
 from hwbench.spec.document import Located, plain
-from hwbench.spec.model import Spec
+from hwbench.spec.model import Claim, Row, Spec
 from hwbench.spec.problems import Path_, Problem, did_you_mean, dotted
+
+LONGEST_NAME = 150  # characters of a row's name, which names a folder
 
 
 def fields_at(model: type[BaseModel], path: Path_) -> list[str]:
@@ -84,79 +87,102 @@ def _short(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-def reference_problems(spec: Spec, document: Located, file: str) -> Iterator[Problem]:
-    """Yield coordinates and names that do not fit together: of rows, claims, profiles, layout."""
+Mistake = tuple[Path_, str]  # the place of a value, and what is wrong with it
 
-    def problem(path: Path_, message: str) -> Problem:
-        return Problem(file, document.line_at(path), dotted(path), message)
 
-    first = spec.rows[0].at
-    coordinates: dict[str, list[str]] = {key: [] for key in first}
-    names: dict[str, int] = {}
-    for i, row in enumerate(spec.rows):
-        at: Path_ = ("rows", i, "at")
-        if row.name in names:
-            yield problem(
-                at, f"same coordinates as rows[{names[row.name]}] (as a file name: {row.name})"
-            )
-        names.setdefault(row.name, i)
-        if len(row.name) > 150:
-            yield problem(
-                at, f"too long to name a folder ({len(row.name)} characters, at most 150)"
-            )
-        if list(row.at) != list(first):
-            yield problem(
-                at, f"every row has the same coordinates in the same order: {', '.join(first)}"
-            )
-        for key, value in row.at.items():
-            coordinates.setdefault(key, []).append(str(value))
+@dataclass(frozen=True)
+class _References:
+    """The coordinates of a spec's rows with their values, which other parts may name."""
 
-    def named(key: str | None, path: Path_) -> Iterator[Problem]:
-        if key and key not in coordinates:
-            yield problem(path, f"no coordinate {key!r}{did_you_mean(key, list(coordinates))}")
+    values: dict[str, list[str]]
 
-    def check(where: Mapping[str, Any], path: Path_) -> Iterator[Problem]:
+    def check_name(self, key: str | None, path: Path_) -> Iterator[Mistake]:
+        """Yield that no row has a coordinate."""
+        if key and key not in self.values:
+            yield path, f"no coordinate {key!r}{did_you_mean(key, list(self.values))}"
+
+    def check(self, where: Mapping[str, Any], path: Path_) -> Iterator[Mistake]:
+        """Yield which coordinates and values no row has."""
         for key, value in where.items():
-            if key not in coordinates:
-                yield from named(key, (*path, key))
+            if key not in self.values:
+                yield from self.check_name(key, (*path, key))
                 continue
-            known = sorted(set(coordinates[key]))
+            known = sorted(set(self.values[key]))
             for v in value if isinstance(value, list) else [value]:
                 if str(v) not in known:
-                    yield problem(
-                        (*path, key), f"no row has {key} {str(v)!r}{did_you_mean(str(v), known)}"
-                    )
+                    yield (*path, key), f"no row has {key} {str(v)!r}{did_you_mean(str(v), known)}"
 
-    ids: dict[str, int] = {}
-    for i, claim in enumerate(spec.claims):
-        if claim.id in ids:
-            yield problem(
-                ("claims", i, "id"), f"{claim.id!r} is the id of claims[{ids[claim.id]}], too"
-            )
-        ids.setdefault(claim.id, i)
-        yield from check(claim.where, ("claims", i, "where"))
+
+def reference_problems(spec: Spec, document: Located, file: str) -> Iterator[Problem]:
+    """Yield coordinates and names that do not fit together: of rows, claims, profiles, layout."""
+    values: dict[str, list[str]] = {key: [] for key in spec.rows[0].at}
+    for row in spec.rows:
+        for key, value in row.at.items():
+            values.setdefault(key, []).append(str(value))
+    references = _References(values)
+    for path, message in (
+        *_row_mistakes(spec.rows),
+        *_claim_mistakes(spec.claims, references),
+        *_layout_mistakes(spec, references),
+    ):
+        yield Problem(file, document.line_at(path), dotted(path), message)
+
+
+def _row_mistakes(rows: Sequence[Row]) -> Iterator[Mistake]:
+    """Yield rows whose coordinates are taken or out of order, or too long to name a folder."""
+    order = list(rows[0].at)
+    numbers: dict[str, int] = {}
+    for i, row in enumerate(rows):
+        path: Path_ = ("rows", i, "at")
+        if row.name in numbers:
+            first = numbers[row.name]
+            yield path, f"same coordinates as rows[{first}] (as a file name: {row.name})"
+        numbers.setdefault(row.name, i)
+        if len(row.name) > LONGEST_NAME:
+            found = f"{len(row.name)} characters, at most {LONGEST_NAME}"
+            yield path, f"too long to name a folder ({found})"
+        if list(row.at) != order:
+            yield path, f"every row has the same coordinates in the same order: {', '.join(order)}"
+
+
+def _claim_mistakes(claims: Sequence[Claim], references: _References) -> Iterator[Mistake]:
+    """Yield ids that are taken, and rows that claims compare and that do not exist."""
+    numbers: dict[str, int] = {}
+    for i, claim in enumerate(claims):
+        if claim.id in numbers:
+            yield ("claims", i, "id"), f"{claim.id!r} is the id of claims[{numbers[claim.id]}], too"
+        numbers.setdefault(claim.id, i)
+        yield from references.check(claim.where, ("claims", i, "where"))
         for key, values in (claim.order or {}).items():
-            yield from check({key: values}, ("claims", i, "order"))
+            yield from references.check({key: values}, ("claims", i, "order"))
             if len(set(map(str, values))) < len(values):
-                yield problem(("claims", i, "order", key), "a value stands twice")
-        for kind, sides in (("gap", ("better", "worse")), ("within", ("a", "b"))):
-            test = getattr(claim, kind)
-            for side in sides if test else ():
-                yield from check(getattr(test, side), ("claims", i, kind, side))
+                yield ("claims", i, "order", key), "a value stands twice"
+        if claim.gap:
+            yield from references.check(claim.gap.better, ("claims", i, "gap", "better"))
+            yield from references.check(claim.gap.worse, ("claims", i, "gap", "worse"))
+        if claim.within:
+            yield from references.check(claim.within.a, ("claims", i, "within", "a"))
+            yield from references.check(claim.within.b, ("claims", i, "within", "b"))
+
+
+def _layout_mistakes(spec: Spec, references: _References) -> Iterator[Mistake]:
+    """Yield coordinates that do not exist in profiles, calibration, table layout and figures."""
     for profile, blocks in spec.profiles.items():
         for i, where in enumerate(blocks.rows or []):
-            yield from check(where, ("profiles", profile, "rows", i))
+            yield from references.check(where, ("profiles", profile, "rows", i))
     if spec.calibrate:
-        yield from check(spec.calibrate.by, ("calibrate", "by"))
-        yield from named(spec.calibrate.coordinate, ("calibrate", "coordinate"))
-    for key in [spec.show.index] if isinstance(spec.show.index, str) else spec.show.index:
-        yield from named(key, ("show", "index"))
-    yield from named(spec.show.columns, ("show", "columns"))
-    yield from named(spec.show.split, ("show", "split"))
+        yield from references.check(spec.calibrate.by, ("calibrate", "by"))
+        yield from references.check_name(spec.calibrate.coordinate, ("calibrate", "coordinate"))
+    index = [spec.show.index] if isinstance(spec.show.index, str) else spec.show.index
+    for key in index:
+        yield from references.check_name(key, ("show", "index"))
+    yield from references.check_name(spec.show.columns, ("show", "columns"))
+    yield from references.check_name(spec.show.split, ("show", "split"))
     for i, figure in enumerate(spec.figures):
-        yield from check(figure.where, ("figures", i, "where"))
-        yield from named(figure.series, ("figures", i, "series"))
-        yield from named(figure.x if figure.kind == "rows" else None, ("figures", i, "x"))
+        yield from references.check(figure.where, ("figures", i, "where"))
+        yield from references.check_name(figure.series, ("figures", i, "series"))
+        if figure.kind == "rows":
+            yield from references.check_name(figure.x, ("figures", i, "x"))
 
 
 def completeness(spec: Spec, document: Located, file: str) -> Iterator[Problem]:

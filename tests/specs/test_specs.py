@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,7 @@ from hwbench.runner.work import work
 from hwbench.spec import (
     PROFILES,
     Case,
+    Profile,
     Row,
     Spec,
     cases,
@@ -56,13 +58,19 @@ def short(case: Case) -> Case:
     return case.model_copy(update={"train": stages})
 
 
+def evaluators(spec: Spec, row: Row, profile: Profile) -> list[dict[str, Any]]:
+    """Return the blocks of a row's evaluators."""
+    evaluate = resolve(spec, row, profile)["evaluate"]
+    return evaluate if isinstance(evaluate, list) else [evaluate]
+
+
 def parts(spec: Spec, row: Row) -> str:
     """Return what decides which curves a row has: its kinds of training and its evaluators."""
     blocks = plain(resolve(spec, row, "smoke"))
-    train, evaluate = (blocks.get(k) or {} for k in ("train", "evaluate"))
+    train = blocks.get("train") or {}
     stages = train if isinstance(train, list) else [train]
-    evaluators = evaluate if isinstance(evaluate, list) else [evaluate]
-    return str(([bool(s.get("validate")) for s in stages], [e["use"] for e in evaluators]))
+    uses = [block["use"] for block in evaluators(spec, row, "smoke")]
+    return str(([bool(s.get("validate")) for s in stages], uses))
 
 
 def test_there_are_specs():
@@ -93,16 +101,15 @@ def test_it_says_what_the_paper_leaves_open(name):
 @specs
 @pytest.mark.parametrize("profile", PROFILES)
 def test_nets_on_streams_of_their_own_have_names_of_their_own(name, profile):
-    """No two rows name the same stream, and of reweighted wake-sleep none shares the plain one."""
+    """No two rows name the same stream; where a paper has such nets, none shares the plain one."""
     spec = spec_of(name)
-    nets = []
-    for row in spec.rows:
-        evaluate = resolve(spec, row, profile)["evaluate"]
-        blocks = evaluate if isinstance(evaluate, list) else [evaluate]
-        nets.append({block["net"] for block in blocks if "net" in block})
-        if name.startswith("rws/"):
-            assert "importance.LogLikelihood" not in [block["use"] for block in blocks]
+    blocks = [evaluators(spec, row, profile) for row in spec.rows]
+    nets = [{block["net"] for block in row if "net" in block} for row in blocks]
     assert len(set().union(*nets)) == sum(map(len, nets))
+    papers = [spec_of(other) for other in FILES if spec_of(other).paper == spec.paper]
+    if any("net" in b for s in papers for row in s.rows for b in evaluators(s, row, profile)):
+        shared = [b["use"] for row in blocks for b in row if b["use"] == "importance.LogLikelihood"]
+        assert shared == []
 
 
 @specs

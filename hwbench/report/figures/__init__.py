@@ -1,4 +1,8 @@
-"""The pictures of a comparison: one file for each kind of figure."""
+"""The pictures of a comparison: one file for each kind of figure.
+
+Belongs here: drawing from the data of a comparison, with captions and alternative texts. Does not:
+verdicts (`verdict`), tables (`report`), where a picture stands on a page (`report.formats`).
+"""
 
 from __future__ import annotations
 

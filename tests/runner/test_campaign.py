@@ -1,0 +1,59 @@
+"""The estimate of a campaign, and what its observer hears."""
+
+import pytest
+import torch
+
+from hwbench import executors
+from hwbench.runner.campaign import Observer, estimate
+from hwbench.runner.cost import Cost
+from tests.runner.jobs import STAGES, failing, trained
+
+
+def test_an_estimate_knows_the_stages_of_workers_with_other_threads(job):
+    """Their names hold the number of threads; the process that plans has its own."""
+
+    jobs = [trained(job, STAGES[:1]), trained(job, STAGES[:2])]
+    executor = executors.make("local", 1, torch.get_num_threads() + 1)
+    assert [done.outcome.status for done in executor.map("hwbench.runner.work:work", jobs[:1])] == [
+        "done"
+    ]
+    found = estimate(jobs, executor, 1, True, Observer())
+    assert [cost.stages[0] for cost in found] == [0, 0]
+    assert found[1].stages[1] > 0
+
+
+def test_an_estimate_tells_of_an_evaluation_that_cannot_work(job, monkeypatch):
+    """Before the training that it would come after."""
+
+    bad = failing(
+        job,
+        data={"use": "digits.Digits", "pixels": "grey"},
+        model={"use": "rbm.RBM", "hidden": 2, "grey": True},
+        train=[{"rule": {"use": "contrastive.ContrastiveDivergence"}, "epochs": 1}],
+        evaluate=[{"use": "completion.BoltzmannCompletion", "size": [16, 8]}],
+    )
+    told = []
+    observer = Observer()
+    monkeypatch.setattr(observer, "trial_failed", lambda *news: told.append(news))
+    left, right = estimate([bad, job], executors.make("inline", 1, 1), 1, True, observer)
+    assert left is None
+    assert right.total > 0
+    ((case, reason),) = told
+    assert case == bad.case
+    assert reason.startswith("ValueError: ")
+    assert "of 64 units are not of 16 x 8" in reason
+
+
+@pytest.mark.parametrize("fetched", [True, False])
+def test_a_case_without_its_data_costs_nothing_once_they_could_not_be_had(
+    job, monkeypatch, fetched
+):
+    """Before, its cost is not known."""
+
+    other = failing(job, data={"use": "mnist.MNIST", "pixels": "fixed"})
+    is_here = "hwbench.runner.campaign.is_here"
+    monkeypatch.setattr(is_here, lambda data: data["use"] != "mnist.MNIST")
+    executor = executors.make("inline", 1, 1)
+    here, gone = estimate([job, other], executor, 1, fetched, Observer())
+    assert here.total > 0
+    assert gone == (Cost((0.0,), 0.0) if fetched else None)
