@@ -13,17 +13,18 @@ from typing import Annotated, Any
 from pydantic import Field, PydanticSchemaGenerationError, TypeAdapter, ValidationError
 from torch import optim
 
-from hwbench import protocols
+from hwbench.protocols import Dataset, Evaluator, Fit, Model, Rule
 from hwbench.sources import PACKAGE, SHELVES
 from hwbench.spec import Block, Path_, UserError, did_you_mean
 
-BASES = {
-    "data": "Dataset",
-    "model": "Model",
-    "rule": "Rule",
-    "fit": "Fit",
-    "evaluate": "Evaluator",
-    "validate": "Evaluator",
+BASES: dict[str, type] = {
+    "data": Dataset,
+    "model": Model,
+    "rule": Rule,
+    "fit": Fit,
+    "optimizer": optim.Optimizer,
+    "evaluate": Evaluator,
+    "validate": Evaluator,
 }
 CONTEXT = ("visible", "classes", "shape")  # what a constructor may ask of the runner by naming it
 Rate = Annotated[float, Field(gt=0)]
@@ -91,13 +92,12 @@ def _shelf_modules(kind: str) -> list[str]:
 
 
 def _classes(module: Any, kind: str) -> list[str]:
-    base = getattr(protocols, BASES[kind]) if kind in BASES else object
     return [
         name
         for name, value in vars(module).items()
         if isinstance(value, type)
         and value.__module__ == module.__name__
-        and issubclass(value, base)
+        and issubclass(value, BASES[kind])
         and not inspect.isabstract(value)
         and not name.startswith("_")
     ]
@@ -163,7 +163,7 @@ def _parameters(cls: Any) -> dict[str, tuple[inspect.Parameter, Any]]:
         hints = {}
     signature = inspect.signature(cls.__init__)
     found = {n: (p, hints.get(n, Any)) for n, p in list(signature.parameters.items())[1:]}
-    if _is_optimizer(cls):
+    if issubclass(cls, optim.Optimizer):
         del found["params"]
         for name in RATES:
             found[name] = (inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=0), Rate)
@@ -176,12 +176,6 @@ def _parameters(cls: Any) -> dict[str, tuple[inspect.Parameter, Any]]:
             elif name == "betas" or typing.get_origin(hint) is not tuple:
                 found[name] = (parameter, _RANGES.get(name, hint))
     return found
-
-
-def _is_optimizer(cls: type) -> bool:
-    return any(
-        f"{c.__module__}.{c.__name__}" == "torch.optim.optimizer.Optimizer" for c in cls.__mro__
-    )
 
 
 @functools.cache
@@ -211,7 +205,7 @@ def _validated(
     ]
     for name, value in arguments.items():
         values[name] = value
-        if name in _NOT_IN_A_SPEC and _is_optimizer(cls):
+        if name in _NOT_IN_A_SPEC and issubclass(cls, optim.Optimizer):
             message = f"{name!r} makes no sense here; allowed: {', '.join(sorted(own))}"
             errors.append(BuildError(message, (name,)))
             continue

@@ -56,6 +56,13 @@ def test_no_rows_are_no_cases(folder, inline):
     assert not (folder / "results").exists()
 
 
+def test_a_bar_does_not_select_two_rows(folder, inline):
+    with pytest.raises(SpecError, match=r"no row has method 'IWAE\|VAE'") as refused:
+        hwbench.run("tiny", "smoke", rows=[{"method": "IWAE|VAE"}])
+    assert "--" not in str(refused.value)
+    assert not (folder / "results").exists()
+
+
 def test_run_outside_the_main_thread(folder, inline):
     """Where Python takes no signals."""
     with ThreadPoolExecutor(1) as pool:

@@ -18,6 +18,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 import hwbench
+from hwbench import sources
 
 ROOT = Path(__file__).parent.parent
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
@@ -128,6 +129,58 @@ def test_tests_import_only_what_an_installation_for_development_brings():
     modules = set().union(*(imports_of(p) for p in sorted((ROOT / "tests").rglob("*.py"))))
     local = {p.stem for p in (ROOT / "tests").rglob("*.py")} | {"tests"}
     assert distributions_of(modules - local) - set(PINS) == set()
+
+
+# --- size -----------------------------------------------------------------------------------------
+
+SHELVES = {*sources.SHELVES.values(), "executors"}
+COMPUTATION = {"learner.py", "pipeline.py", "numerics.py", "products.py"}  # results rest on it
+TOO_LONG_YET = {
+    "report/figures/forest.py: forest_figure",
+    "report/figures/lines.py: line_plot",
+    "report/formats/json.py: to_json",
+}
+
+
+def machinery() -> dict[str, str]:
+    """Return the sources outside the shelves, but for the computation itself, by their names."""
+    package = ROOT / "hwbench"
+    names = [p.relative_to(package) for p in sorted(package.rglob("*.py"))]
+    wanted = [n for n in names if n.parts[0] not in SHELVES | COMPUTATION]
+    return {n.as_posix(): (package / n).read_text(encoding="utf-8") for n in wanted}
+
+
+def function_lines(text: str) -> dict[str, int]:
+    """Return how many lines each function has without its docstring."""
+    found = {}
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            first = node.body[0]
+            documented = ast.get_docstring(node) is not None
+            docstring = (first.end_lineno - first.lineno + 1) if documented else 0
+            found[node.name] = node.end_lineno - node.lineno + 1 - docstring
+    return found
+
+
+def test_the_lines_of_a_function_are_counted_without_its_docstring():
+    text = 'def f(\n    x,\n):\n    """One.\n\n    Two.\n    """\n    return x\n\n\ndef g(): ...\n'
+    assert function_lines(text) == {"f": 4, "g": 1}
+
+
+def test_no_file_of_machinery_has_more_than_420_lines():
+    lengths = {name: len(text.splitlines()) for name, text in machinery().items()}
+    assert {"spec/model.py", "build.py", "verdict/row.py"} <= lengths.keys()
+    assert {name: n for name, n in lengths.items() if n > 420} == {}
+
+
+def test_no_function_of_machinery_has_more_than_60_lines():
+    long = {
+        f"{name}: {function}"
+        for name, text in machinery().items()
+        for function, lines in function_lines(text).items()
+        if lines > 60
+    }
+    assert long - TOO_LONG_YET == set()
 
 
 # --- make -----------------------------------------------------------------------------------------

@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -23,6 +23,9 @@ from hwbench.sources import fingerprint
 from hwbench.spec import Case
 from hwbench.store import Result, StoredCurve, StoredMetric, write_atomically
 
+if TYPE_CHECKING:  # Lightning takes seconds to import, so only workers import it
+    from hwbench.learner import Progress
+
 ABSURD = 1e9  # nats, or shares, of a point: no fit that means anything comes near
 SAMPLES = 25  # images of each row's first seed, for the report
 
@@ -31,7 +34,6 @@ def run_case(
     job: Job, report: Report, should_stop: Callable[[], bool], started: str = ""
 ) -> tuple[Result, dict[str, np.ndarray]]:
     """Train and evaluate one case; returns its result and per-point arrays, not yet stored."""
-    case = job.case
     device = pick_device(job.device)
     folder = run_folder(job)
     reset_peak_memory()
@@ -40,72 +42,108 @@ def run_case(
     if state.exists():
         report({"resumed": True})
     hooks = Hooks(report=lending(job, state, report), stop=should_stop)
-    built = pipeline.construct(case, device)
+    built = pipeline.construct(job.case, device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    with products.fast(device, wants_bfloat16(case)) as rounded:
+    progress, rounded = _train(job.case, built, folder, hooks)
+    lend(job, state)
+    _save_weights(built, folder)
+    found, seconds = _evaluate(job.case, built, folder, hooks)
+    return _record(job, built, progress, found, seconds, rounded, started)
+
+
+def _train(case: Case, built: pipeline.Built, folder: Path, hooks: Hooks) -> tuple[Progress, bool]:
+    """Train all stages; returns the progress, and whether bfloat16 products used float32.
+
+    Raises:
+        Diverged: a curve of a fit left all bounds.
+    """
+    with products.fast(built.device, wants_bfloat16(case)) as rounded:
         progress = pipeline.train(case, built, folder, hooks)
     if any("fit" in stage for stage in case.train):
         refuse_diverged(progress.curves)
-    lend(job, state)
-    state_dict = built.model.state_dict()  # may name one tensor twice: each gets its own copy
-    weights = {k: v.detach().cpu().contiguous().clone() for k, v in state_dict.items()}
+    return progress, rounded is not None
+
+
+def _save_weights(built: pipeline.Built, folder: Path) -> None:
+    state = built.model.state_dict()  # may name one tensor twice: each gets its own copy
+    weights = {k: v.detach().cpu().contiguous().clone() for k, v in state.items()}
     folder.mkdir(parents=True, exist_ok=True)
     save_file(weights, folder / "model.safetensors")
-    found, evaluating = _evaluate(case, built, folder, hooks)
-    seconds = {"train": progress.seconds, "evaluate": evaluating}
-    per_point = {
-        name: np.asarray(values)
-        for name, values in found.per_point.items()
-        if name != "log_px_mean_weights"
-    }
-    if (
-        case.seed == 0
-        and isinstance(built.model, GenerativeModel)
-        and len(built.dataset.shape) == 2
-    ):
-        torch.manual_seed(stream(case.seed, "samples"))
-        images = (built.model.sample(SAMPLES).clamp(0, 1) * 255).round().to(torch.uint8)
-        per_point["samples"] = images.cpu().numpy()
-        height, width = built.dataset.shape
-        found.diagnostics |= {"image_height": float(height), "image_width": float(width)}
-    if device.type == "cuda":
-        peak = torch.cuda.max_memory_allocated(device) / 2**20
-    else:
-        peak = peak_memory()
-    curves = {name: curve for name, curve in progress.curves.items() if name != "stage_ends"}
+
+
+def _record(
+    job: Job,
+    built: pipeline.Built,
+    progress: Progress,
+    found: Evaluation,
+    evaluating: float,
+    rounded: bool,
+    started: str,
+) -> tuple[Result, dict[str, np.ndarray]]:
+    """Return the result of a case and its arrays, with all that a number may depend on.
+
+    Args:
+        job: the case and where it ran.
+        built: its objects, trained.
+        progress: of the training.
+        found: by the evaluators.
+        evaluating: seconds of the evaluation.
+        rounded: whether bfloat16 products used float32.
+        started: when the run began.
+    """
+    per_point = {k: np.asarray(v) for k, v in found.per_point.items() if k != "log_px_mean_weights"}
+    diagnostics = dict(found.diagnostics)
+    shape = built.dataset.shape
+    if job.case.seed == 0 and isinstance(built.model, GenerativeModel) and len(shape) == 2:
+        per_point["samples"] = _samples(built.model)
+        diagnostics |= {"image_height": float(shape[0]), "image_width": float(shape[1])}
+    steps, seconds = progress.steps_total, progress.seconds
     result = Result(
-        case=case,
-        key=case.key,
-        fingerprint=fingerprint(case),
-        metrics={
-            name: StoredMetric(**_finite(vars(metric))) for name, metric in found.metrics.items()
-        },
-        diagnostics={
-            name: value if math.isfinite(value) else None
-            for name, value in found.diagnostics.items()
-        },
-        curves={
-            **{name: StoredCurve(**thin(points)) for name, points in curves.items()},
-            **{
-                name: StoredCurve(x=list(c.x), y=list(c.y), se=list(c.se))
-                for name, c in found.curves.items()
-            },
-        },
-        seconds=seconds,
-        steps_per_second=progress.steps_total / progress.seconds if progress.seconds > 0 else None,
-        peak_memory_mb=round(peak, 1),
-        machine=machine(device) | ({"bfloat16": "by way of float32"} if rounded else {}),
+        case=job.case,
+        key=job.case.key,
+        fingerprint=fingerprint(job.case),
+        metrics={name: StoredMetric(**_finite(vars(m))) for name, m in found.metrics.items()},
+        diagnostics={k: v if math.isfinite(v) else None for k, v in diagnostics.items()},
+        curves=_curves(progress, found),
+        seconds={"train": seconds, "evaluate": evaluating},
+        steps_per_second=steps / seconds if seconds > 0 else None,
+        peak_memory_mb=round(_peak_memory(built.device), 1),
+        machine=machine(built.device) | ({"bfloat16": "by way of float32"} if rounded else {}),
         commit=commit(),
         started=started,
         warnings=found.warnings,
         plugins=plugins(),
         files=list(built.dataset.files),
         banner=job.banner,
-        steps=progress.steps_total,
+        steps=steps,
         resumed=progress.resumed,
     )
     return result, per_point
+
+
+def _samples(model: GenerativeModel) -> np.ndarray:
+    """Return images [SAMPLES, D] of what the model generates, as bytes."""
+    torch.manual_seed(stream(0, "samples"))
+    images = (model.sample(SAMPLES).clamp(0, 1) * 255).round().to(torch.uint8)
+    return images.cpu().numpy()
+
+
+def _curves(progress: Progress, found: Evaluation) -> dict[str, StoredCurve]:
+    """Return the curves of training, thinned, and those of the evaluation."""
+    trained = {n: StoredCurve(**thin(c)) for n, c in progress.curves.items() if n != "stage_ends"}
+    evaluated = {
+        name: StoredCurve(x=list(c.x), y=list(c.y), se=list(c.se))
+        for name, c in found.curves.items()
+    }
+    return trained | evaluated
+
+
+def _peak_memory(device: torch.device) -> float:
+    """Return the peak memory of the run in MiB: that of the GPU where it ran on one."""
+    if device.type == "cuda":
+        return float(torch.cuda.max_memory_allocated(device)) / 2**20
+    return peak_memory()
 
 
 def refuse_diverged(curves: Mapping[str, Sequence[Sequence[float]]]) -> None:

@@ -76,16 +76,14 @@ def resolve(spec: Spec, row: Row, profile: Profile) -> Located:
 
     Works on the document as read, so that each value keeps the line it came from.
     """
-    document: Located = spec.document
-    raw_row = document["rows"][spec.rows.index(row)]
     keys = set(Blocks.model_fields) | {"stand_ins"}
     layers = [
-        document.get("defaults"),
-        raw_row,
-        (document.get("profiles") or {}).get(profile),
-        (raw_row.get("profiles") or {}).get(profile),
+        spec.document.get("defaults"),
+        row.document,
+        (spec.document.get("profiles") or {}).get(profile),
+        (row.document.get("profiles") or {}).get(profile),
     ]
-    out = Located(line=raw_row.line)
+    out = Located(line=row.document.line)
     for depth, layer in enumerate(layers):
         if layer:
             part = Located({k: v for k, v in layer.items() if k in keys}, line=layer.line)

@@ -26,7 +26,7 @@ def fields_at(model: type[BaseModel], path: Path_) -> list[str]:
             here = _inner_model(here.model_fields[str(step)].annotation)
     if not (isinstance(here, type) and issubclass(here, BaseModel)):
         return []
-    return [field.alias or name for name, field in here.model_fields.items() if not field.exclude]
+    return [field.alias or name for name, field in here.model_fields.items()]
 
 
 def _inner_model(annotation: Any) -> Any:
@@ -233,8 +233,7 @@ def salvage(document: Located, error: ValidationError, file: str) -> tuple[Spec,
                 out[key] = _HARMLESS[key]
             case (str(key), *_) if key != "rows":
                 out.pop(key, None)
-    out |= {"file": file, "document": out}
     try:
-        return Spec.model_validate(out), out
+        return Spec.of_document(out, file), out
     except ValidationError:
         return None

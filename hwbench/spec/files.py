@@ -10,7 +10,6 @@ from pydantic import ValidationError
 
 from hwbench.spec.checks import (
     completeness,
-    fields_at,
     reference_problems,
     salvage,
     validation_problems,
@@ -88,11 +87,6 @@ def parse(path: Path) -> tuple[Spec | None, Located, list[Problem]]:
     """
     document, problems = read_yaml(path)
     file = display_path(path)
-    for own in ("file", "document"):  # fields of ours, not keys of a file
-        if own in document:
-            message = f"unknown key{did_you_mean(own, fields_at(Spec, (own,)))}"
-            problems.append(Problem(file, document.lines[own], own, message))
-            del document[own]
     merged = Located(document, line=document.line)
     merged.lines = dict(document.lines)
     folder = path.parent.resolve()  # a file means the same from every working folder
@@ -108,7 +102,7 @@ def parse(path: Path) -> tuple[Spec | None, Located, list[Problem]]:
             message = f"should be {expected!r}, as the file is named (found {document['id']!r})"
             problems.append(Problem(file, document.line_at(("id",)), "id", message))
     try:
-        spec = Spec.model_validate({**merged, "file": file, "document": merged})
+        spec = Spec.of_document(merged, file)
     except ValidationError as error:
         problems += validation_problems(error, file, merged, Spec)
         rest = salvage(merged, error, file)
@@ -175,8 +169,6 @@ def locate(name: str, folder: Path) -> Path:
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of a spec file, for editors."""
     schema = Spec.model_json_schema()
-    for hidden in ("file", "document"):
-        schema["properties"].pop(hidden, None)
     for name in ("Row", "Gap"):  # in a file, a published number is what is printed
         for field in ("published", "source"):
             if field in schema["$defs"][name]["properties"]:

@@ -6,7 +6,16 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PrivateAttr,
+    field_validator,
+    model_validator,
+)
+
+from hwbench.spec.document import Located
 
 Scalar = str | int | float | bool
 Profile = Literal["smoke", "quick", "full"]
@@ -168,6 +177,12 @@ class Row(Blocks):
     incomparable: str | None = None
     note: str | None = None
     profiles: dict[Profile, ProfileBlocks | None] | None = None
+    _document: Located = PrivateAttr(default_factory=Located)
+
+    @property
+    def document(self) -> Located:
+        """Return the row as read, which knows the line of each value."""
+        return self._document
 
     @field_validator("published", "source", mode="before")
     @classmethod
@@ -323,8 +338,31 @@ class Spec(Strict):
     profiles: dict[Profile, ProfileBlocks] = {}
     show: Show
     figures: list[Figure] = []
-    file: str = Field(default="", exclude=True)
-    document: Any = Field(default=None, exclude=True, repr=False)
+    _file: str = PrivateAttr(default="")
+    _document: Located = PrivateAttr(default_factory=Located)
+
+    @classmethod
+    def of_document(cls, document: Located, file: str) -> Spec:
+        """Return the spec of a document as read; it and its rows keep what they come from.
+
+        Raises:
+            pydantic.ValidationError: a value is refused.
+        """
+        spec = cls.model_validate(document)
+        spec._file, spec._document = file, document
+        for row, part in zip(spec.rows, document["rows"], strict=True):
+            row._document = part
+        return spec
+
+    @property
+    def file(self) -> str:
+        """Return the name of the file, for people."""
+        return self._file
+
+    @property
+    def document(self) -> Located:
+        """Return the document as read, which knows the line of each value."""
+        return self._document
 
     @property
     def paper(self) -> str:

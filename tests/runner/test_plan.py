@@ -1,8 +1,11 @@
 """Which cases run, and which are left alone."""
 
+import pytest
+
 from hwbench.protocols import DataMissing
-from hwbench.runner.plan import todo
+from hwbench.runner.plan import Settings, make_plan, todo
 from hwbench.runner.work import work
+from hwbench.spec import SpecError, load
 from hwbench.store import Store
 from tests.runner.jobs import failing, never, quiet
 
@@ -29,3 +32,44 @@ def test_missing_data_is_a_verdict_that_is_tried_again(job, monkeypatch):
     monkeypatch.undo()
     assert work(job, quiet, never).status == "done"
     assert store.read_failure(job.case) is None
+
+
+def named(folder, first, second):
+    """Return the tiny spec with other names of its two methods."""
+    path = folder / "benchmarks" / "tiny" / "table.yaml"
+    text = path.read_text().replace("[IWAE, VAE]", f"['{first}', '{second}']")
+    text = text.replace("method: IWAE", f"method: '{first}'")
+    path.write_text(text.replace("method: VAE", f"method: '{second}'"))
+    return load(path)
+
+
+def planned(spec, *rows):
+    settings = Settings(profile="smoke", rows=rows, seeds=1, device="cpu", dry_run=True)
+    return [case.at["method"] for case in make_plan([spec], settings).cases]
+
+
+def test_values_of_rows_are_taken_as_they_are(folder):
+    """Bars and commas are part of a value; a list has several values."""
+    spec = named(folder, "a|b", "c, d=e")
+    assert planned(spec, {"method": "a|b"}) == ["a|b"]
+    assert planned(spec, {"method": "c, d=e"}) == ["c, d=e"]
+    assert planned(spec, {"method": ["a|b", "c, d=e"]}) == ["a|b", "c, d=e"]
+    assert planned(spec, {"method": "a|b"}, {"method": "c, d=e"}) == ["a|b", "c, d=e"]
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"method": "a|b"}, "no row has method 'a|b'"),
+        ({"method": "a,b"}, "no row has method 'a,b'"),
+        ({"method": ["a", "c"]}, "no row has method 'c'"),
+        ({"methd": "a"}, "no coordinate 'methd'; did you mean method?"),
+        ({"method=a": "b"}, "no coordinate 'method=a'; did you mean method?"),
+    ],
+)
+def test_rows_that_do_not_exist_are_refused_without_naming_an_option(folder, row, message):
+    spec = named(folder, "a", "b")
+    with pytest.raises(SpecError) as refused:
+        planned(spec, row)
+    assert message in str(refused.value)
+    assert "--" not in str(refused.value)
