@@ -13,6 +13,7 @@ from hwbench.spec import Case, Claim, Spec, SpecError, load, variants
 from hwbench.store import Failure, Result, Store, StoredMetric
 from hwbench.verdict.claim import Draft, conclude, settle
 from hwbench.verdict.evidence import OnFile
+from hwbench.verdict.facts import Stated
 from hwbench.verdict.outcome import ClaimOutcome, ClaimPart, Comparison, RowOutcome
 from hwbench.verdict.row import position
 from hwbench.verdict.spread import foreseen
@@ -25,6 +26,7 @@ from hwbench.verdict.statistics import (
     smallest_difference,
 )
 from hwbench.verdict.table import compare
+from hwbench.verdict.wording import flag_text
 
 # --- building specs and results -------------------------------------------------------------------
 
@@ -102,6 +104,11 @@ class Bench:
 
     def claim(self, index: int = 0, **keys) -> ClaimOutcome:
         return self.compare(**keys).claims[index]
+
+
+def marks(row: RowOutcome) -> list[str]:
+    """Return a row's flags in words."""
+    return [flag_text(flag) for flag in row.flags]
 
 
 def spread(mean: float, sd: float, n: int = 5) -> list[float]:
@@ -329,7 +336,7 @@ def test_verdicts_of_full_rows(tmp_path, mean, sd, better, verdict):
     assert row.interval.high == pytest.approx(mean + 90 + half)
     assert row.se_points == pytest.approx(0.7)
     assert (row.profile, row.expected_seeds, len(row.results)) == ("full", 5, 5)
-    assert row.flags == []
+    assert marks(row) == []
 
 
 def test_a_printed_error_and_its_trials_count(tmp_path):
@@ -405,7 +412,7 @@ def test_seeds_that_failed_leave_a_selection(tmp_path):
         bench.fail(0, 4)
         row = bench.row()
         assert row.verdict == verdict
-        assert "1 seed failed" in row.flags
+        assert "1 seed failed" in marks(row)
     bench = Bench(tmp_path / "nan", ONE)
     bench.put(0, [*spread(-90.0, 0.05, 4), math.nan])
     assert bench.row().verdict == "undecided"
@@ -417,14 +424,14 @@ def test_a_failure_that_was_run_again_is_forgotten(tmp_path):
     bench.fail(0, 4)
     bench.put(0, spread(-90.0, 0.05))
     assert bench.row().verdict == "agrees"
-    assert bench.row().flags == []
+    assert marks(bench.row()) == []
 
 
 def test_the_fullest_profile_counts_unless_one_is_asked_for(tmp_path):
     bench = Bench(tmp_path, ONE)
     bench.put(0, spread(-100.0, 0.1, 2), "smoke")
     row = bench.row()
-    assert (row.verdict, row.profile, row.flags) == ("reduced", "smoke", ["smoke"])
+    assert (row.verdict, row.profile, marks(row)) == ("reduced", "smoke", ["smoke"])
     bench.put(0, spread(-95.0, 0.1, 3), "quick")
     row = bench.row()
     assert (row.verdict, row.profile, row.expected_seeds) == ("reduced", "quick", 3)
@@ -510,7 +517,7 @@ def test_rows_that_are_not_judged(tmp_path):
     assert rows[1].reason == "another split"
     assert rows[1].difference == pytest.approx(0.0)
     assert "from memory (medium confidence)" in rows[2].reason
-    assert [r.flags for r in rows] == [[], [], ["from memory"], ["from memory"], []]
+    assert [marks(r) for r in rows] == [[], [], ["from memory"], ["from memory"], []]
     assert rows[4].published is not None
     assert rows[4].published.value == -80.0
 
@@ -528,12 +535,12 @@ def test_stale_results_do_not_count_and_are_told(tmp_path):
     stale = compare(load(path), bench.store)
     assert stale.rows[0].verdict == "missing"
     assert stale.rows[0].reason == "stale: the spec has changed since"
-    assert stale.rows[0].flags == ["stale"]
+    assert marks(stale.rows[0]) == ["stale"]
     assert any("A: 5 full results stale" in w for w in stale.warnings)
     bench.spec = load(path)
     bench.put(0, spread(-90.0, 0.1))
     row = bench.row()
-    assert (row.verdict, row.flags, len(row.results)) == ("agrees", ["stale"], 5)
+    assert (row.verdict, marks(row), len(row.results)) == ("agrees", ["stale"], 5)
 
 
 def test_results_of_rows_that_are_gone_are_told(tmp_path):
@@ -558,12 +565,12 @@ def test_stand_ins_are_flagged_and_not_mixed_with_the_real_set(tmp_path):
     bench = Bench(tmp_path, ONE)
     bench.put(0, spread(-30.0, 0.1, 3), "quick", variant=1)
     row = bench.row()
-    assert row.flags == ["stand-in: digits.Digits for mnist.MNIST"]
+    assert marks(row) == ["stand-in: digits.Digits for mnist.MNIST"]
     assert row.verdict == "reduced"
     bench.put(0, [-95.0], "quick", variant=0, seeds=[1])
     row = bench.row()
     assert row.mean == -95.0
-    assert row.flags == []
+    assert marks(row) == []
 
 
 def test_a_stand_in_at_full_is_incomparable(tmp_path):
@@ -585,13 +592,13 @@ def test_flags(tmp_path):
         return "now"
 
     found = bench.compare(fingerprint=fingerprint)
-    assert found.rows[0].flags == ["score, not a likelihood", "plugin: mine", "code changed"]
+    assert marks(found.rows[0]) == ["score, not a likelihood", "plugin: mine", "code changed"]
     assert found.rows[0].verdict == "agrees"  # a warning only
-    assert found.rows[1].flags == []
+    assert marks(found.rows[1]) == []
     assert asked == ["A", "B"]
     assert found.warnings == ["A: the code has changed since it ran"]
     assert found.banner == "SMOKE INSTEAD"
-    assert "code changed" not in bench.compare().rows[0].flags
+    assert "code changed" not in marks(bench.compare().rows[0])
 
 
 def test_a_claim_tells_of_results_of_other_code_that_its_rows_do_not_show(tmp_path):
@@ -602,11 +609,11 @@ def test_a_claim_tells_of_results_of_other_code_that_its_rows_do_not_show(tmp_pa
     bench.put(1, spread(-91.5, 0.1, 3), "quick")
     found = bench.compare(fingerprint=lambda case: "now")
     (part,) = found.claims[0].parts
-    assert (part.verdict, part.changed) == ("holds", ["A"])
+    assert (part.verdict, part.changed) == ("holds", ("A",))
     assert part.reason.endswith("; the code has changed since A ran")
-    assert [row.flags for row in found.rows] == [[], []]
+    assert [marks(row) for row in found.rows] == [[], []]
     assert found.warnings == ["claim C: the code has changed since A ran at a lower profile"]
-    assert bench.claim().parts[0].changed == []
+    assert bench.claim().parts[0].changed == ()
 
 
 def annealed(gap: float) -> dict[str, float]:
@@ -626,10 +633,10 @@ def test_a_number_may_be_as_much_worse_as_log_z_is_in_doubt(tmp_path, metric, be
         bench.put(i, spread(sign * mean, 0.05), diagnostics=annealed(gap))
     found = bench.compare().rows
     assert [row.verdict for row in found] == ["undecided", "agrees", "undecided", "worse"]
-    assert [row.flags for row in found] == [
+    assert [marks(row) for row in found] == [
         ["log Z in doubt by 3.0 nats"],
         [],
-        *[found[0].flags] * 2,
+        *[marks(found[0])] * 2,
     ]
     half = smallest_difference(0.05, 5, rounding=0.05)
     assert found[0].interval is not None
@@ -663,7 +670,7 @@ def test_other_metrics_do_not_depend_on_log_z(tmp_path):
     bench = Bench(tmp_path, TWO, GAP, metric="error", better="lower")
     for i, mean in enumerate((3.0, 4.0)):
         bench.put(i, spread(mean, 0.05), diagnostics=annealed(9.0))
-    assert (bench.claim().verdict, bench.row().flags) == ("holds", [])
+    assert (bench.claim().verdict, marks(bench.row())) == ("holds", [])
 
 
 def test_further_published_numbers_are_shown(tmp_path):
@@ -860,7 +867,7 @@ def test_a_gap_of_at_least(tmp_path):
 
 
 def test_what_is_undecided_tells_the_side_it_leans_to():
-    part = ClaimPart({}, "undecided", -1.67, None, None, "t", "quick", "2 over 1")
+    part = ClaimPart({}, "undecided", -1.67, None, None, None, "quick", (Stated("2 over 1"),))
     (against,) = settle([Draft(part, 0.93, 0.07)])
     assert against.reason == "2 over 1 (p = 0.07 for the opposite, too little to tell)"
     (towards,) = settle([Draft(part, 0.07, 0.93)])
@@ -998,7 +1005,7 @@ def test_the_verdict_on_a_claim_sums_up_its_parts():
     claim = Claim(id="C", text="t", order={"m": ["A", "B"]})
 
     def outcome(*verdicts):
-        parts = [ClaimPart({}, v, None, None, None, "", None, v) for v in verdicts]
+        parts = [ClaimPart({}, v, None, None, None, None, None, (Stated(v),)) for v in verdicts]
         return conclude(claim, parts)
 
     assert outcome("holds", "fails", "missing", "undecided").verdict == "fails"
@@ -1283,7 +1290,7 @@ def test_a_method_of_ones_own_is_set_against_the_best(tmp_path):
     ours = np.array(spread(-88.5, 0.1)) + noise
     mine.put(0, ours.tolist())
     found = bench.compare(against=mine.spec)
-    assert [(o.row.name, o.flags) for o in found.rows] == [
+    assert [(o.row.name, marks(o)) for o in found.rows] == [
         ("X-A", []), ("X-B", []), ("Y-A", []), ("X-Mine", ["against"]),
     ]  # fmt: skip
     assert found.rows[3].verdict == "unpublished"

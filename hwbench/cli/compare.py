@@ -97,7 +97,7 @@ def judge(found: Sequence[Any], wanted: set[str], strict: bool = False) -> int:
                     f"{name}: {row.verdict}, required {' or '.join(sorted(wanted))}", style="red"
                 )
                 code = VERDICT
-            if strict and any("code changed" in flag for flag in row.flags):
+            if strict and row.has("changed"):
                 console.err.print(f"{name}: its code has changed since it ran", style="red")
                 code = VERDICT
         for claim in c.claims:

@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
 from hwbench.report.typography import clean
-from hwbench.report.words import row_label
-from hwbench.verdict.evidence import label as compare_label
-from hwbench.verdict.outcome import Comparison
+from hwbench.report.words import is_guest, row_label
+from hwbench.verdict.facts import Notice, label
+from hwbench.verdict.outcome import Comparison, RowOutcome
+from hwbench.verdict.wording import notice_text, warning_text
 
-NUMBER = re.compile(r"(?<![\w.\-])-?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?!\w)")
-
-
-def merged(texts: Sequence[str]) -> str:
-    """Return texts that differ in their numbers only as one, with the range of each number.
-
-    >>> merged(["96% of 50 points", "73% of 50 points"])
-    '73 to 96% of 50 points'
-    """
-    slots = zip(*(NUMBER.findall(text) for text in texts), strict=True)
-    ranges = []
-    for slot in slots:
-        low, high = min(slot, key=float), max(slot, key=float)
-        ranges.append(low if float(low) == float(high) else f"{low} to {high}")
-    found = iter(ranges)
-    return NUMBER.sub(lambda _: next(found), texts[0])
+Place = tuple[str, str]  # id of a spec, and coordinates of one of its rows
 
 
 def merged_warnings(comparison: Comparison) -> list[str]:
@@ -34,37 +19,38 @@ def merged_warnings(comparison: Comparison) -> list[str]:
     Of one kind are those that differ in their numbers, rows and seeds only; the line names the
     rows, and their seeds where not all of them warn.
     """
-    rows = {f"{compare_label(o.row)}: ": row_label(o) for o in comparison.rows}
-    entries: list[tuple[str, int | None, str]] = []
-    for text in comparison.warnings:
-        prefix = next((p for p in rows if text.startswith(p)), "")
-        entries.append((rows.get(prefix, ""), None, text.removeprefix(prefix)))
-    entries += [
-        (row_label(o), r.case.seed, text)
-        for o in comparison.rows
-        for r in o.results
-        for text in r.warnings
-    ]
-    kinds: dict[tuple[str, bool], list[tuple[str, int | None, str]]] = {}
-    for entry in entries:
-        kinds.setdefault((NUMBER.sub("#", entry[2]), bool(entry[0])), []).append(entry)
-    runs = {row_label(o): {r.case.seed for r in o.results} for o in comparison.rows}
-    out = []
-    for (_, of_rows), found in kinds.items():
-        text = merged([text for _, _, text in found])
-        out.append(f"{_where(found, runs)}: {text}" if of_rows else text)
-    return [clean(w) for w in out]
+    shown = {_place(comparison, outcome): outcome for outcome in comparison.rows}
+    kinds: dict[tuple[str, tuple[str, ...], Place | None], list[Notice]] = {}
+    for notice in [*comparison.notices, *(n for o in comparison.rows for n in o.notices)]:
+        place = notice.spec, notice.row
+        apart = None if place in shown else place  # a row that is not shown keeps its own line
+        kinds.setdefault((notice.kind, notice.words, apart), []).append(notice)
+    lines = []
+    for (_, _, apart), alike in kinds.items():
+        if apart is None:
+            lines.append(f"{_where(alike, shown)}: {notice_text(alike)}")
+        else:
+            lines += dict.fromkeys(warning_text(notice) for notice in alike)
+    return [clean(line) for line in lines]
 
 
-def _where(found: Sequence[tuple[str, int | None, str]], runs: Mapping[str, set[int]]) -> str:
+def _place(comparison: Comparison, outcome: RowOutcome) -> Place:
+    guest = is_guest(outcome)
+    spec_id = outcome.results[0].case.spec if guest else comparison.spec.id
+    return spec_id, label(outcome.row)
+
+
+def _where(alike: Sequence[Notice], shown: Mapping[Place, RowOutcome]) -> str:
     """Return which rows a warning is about, and which seeds where not all of a row."""
-    seeds: dict[str, set[int]] = {}
-    for row, seed, _ in found:
-        seeds.setdefault(row, set()).update([] if seed is None else [seed])
+    seeds: dict[Place, set[int]] = {}
+    for notice in alike:
+        own = seeds.setdefault((notice.spec, notice.row), set())
+        own.update([] if notice.seed is None else [notice.seed])
     names = []
-    for row, warned in seeds.items():
-        some = sorted(warned) if warned and warned != runs[row] else []
+    for place, warned in seeds.items():
+        every = {result.case.seed for result in shown[place].results}
+        some = sorted(warned) if warned and warned != every else []
         which = f" (seed{'s' * (len(some) > 1)} {', '.join(map(str, some))})" if some else ""
-        names.append(row + which)
-    whole = names == [row for row, ran in runs.items() if ran]
+        names.append(row_label(shown[place]) + which)
+    whole = names == [row_label(o) for o in shown.values() if o.results]
     return f"all {len(names)} measured rows" if whole and len(names) > 1 else "; ".join(names)

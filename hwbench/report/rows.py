@@ -23,6 +23,7 @@ from hwbench.report.words import anchor, is_guest, label, on_other_data, row_lab
 from hwbench.spec import Row, Spec
 from hwbench.verdict.outcome import Comparison, RowOutcome
 from hwbench.verdict.row import differs_in_source
+from hwbench.verdict.wording import flag_text
 
 
 def facts(outcome: RowOutcome, metric: str) -> dict[str, str]:
@@ -109,7 +110,7 @@ def row_views(comparison: Comparison) -> tuple[list[RowView], list[str]]:
         interval = None if away else outcome.interval
         margin = spec.margin(outcome.row)
         half = None if interval is None else (interval.high - interval.low) / 2
-        flags = [clean(f) for f in outcome.flags]
+        flags = [clean(flag_text(f)) for f in outcome.flags if f.kind != "memory"]  # `origin` says
         source, judged = _source(spec, outcome.row)
         views.append(
             RowView(
@@ -139,7 +140,7 @@ def row_views(comparison: Comparison) -> tuple[list[RowView], list[str]]:
                 else fixed(outcome.smallest, decimals(half)),
                 verdict=outcome.verdict,
                 reason=sentence(outcome.reason),
-                flags=list(dict.fromkeys(f for f in flags if f != "from memory")),
+                flags=list(dict.fromkeys(flags)),
                 also=_also(outcome),
                 note=clean(outcome.row.note or ""),
             )

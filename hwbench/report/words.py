@@ -80,7 +80,7 @@ def on_other_data(outcome: RowOutcome) -> bool:
 
 def is_guest(outcome: RowOutcome) -> bool:
     """Say whether the row comes from another spec that was set against the table."""
-    return "against" in outcome.flags and bool(outcome.results)
+    return outcome.has("against") and bool(outcome.results)
 
 
 def coordinate(name: str, value: Any) -> str:

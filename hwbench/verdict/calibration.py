@@ -7,7 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hwbench.spec import Calibrate, Row, Spec
-from hwbench.verdict.evidence import Measured, OnFile, label
+from hwbench.verdict.evidence import Measured, OnFile
+from hwbench.verdict.facts import (
+    Reason,
+    SettingChosen,
+    SettingFailed,
+    SettingFar,
+    SettingOpen,
+    label,
+)
 
 
 @dataclass(frozen=True)
@@ -21,7 +29,7 @@ class Setting:
 
     chosen: Row | None
     open: bool
-    reason: str
+    reason: Reason
 
 
 def place_of(spec: Spec, row: Row) -> tuple[str, ...]:
@@ -46,19 +54,20 @@ def calibrations(
     for row in spec.rows:
         if row.matches(rule.by) and spec.judged(row) is not None and row.incomparable is None:
             groups[place_of(spec, row)].append(row)
-    found = {}
+    settings = {}
     for place, rows in groups.items():
         distances: list[tuple[float, Row]] = []
         waiting = []
         for row in rows:
-            of, published = measured[row.name], spec.judged(row)
-            if of.profile == "full" and of.mean is not None and published and not of.stand_in:
-                distances.append((abs(of.mean - published.value), row))
+            found, published = measured[row.name], spec.judged(row)
+            full = found.profile == "full" and not found.stand_in
+            if full and found.mean is not None and published is not None:
+                distances.append((abs(found.mean - published.value), row))
             elif not any(f.kind == "failed" for f in on_file.at(row, "full").failures):
                 waiting.append(label(row))
         nearest = min(distances, key=lambda pair: pair[0], default=None)
-        found[place] = _choose(spec, rule, nearest, waiting)
-    return found
+        settings[place] = _choose(spec, rule, nearest, waiting)
+    return settings
 
 
 def _choose(
@@ -66,16 +75,15 @@ def _choose(
 ) -> Setting:
     name, by = rule.coordinate, label(rule.by)
     if waiting:
-        why = f"{name} is not chosen yet: no full results of {', '.join(waiting)}"
-        return Setting(None, True, why)
+        return Setting(None, True, SettingOpen(name, tuple(waiting)))
     if nearest is None:
-        return Setting(None, False, f"{name} cannot be chosen: every {by} failed")
-    value, away = nearest[1].at[name], f"{nearest[0]:.3g} {spec.unit} away"
-    if nearest[0] > rule.tolerance:
-        why = f"no {name} brought {by} within {rule.tolerance:g} {spec.unit} of print"
-        return Setting(None, False, f"{why} (nearest: {value}, {away})")
-    why = f"{name} {value} was chosen: there {by} is nearest to print ({away})"
-    return Setting(nearest[1], False, why)
+        return Setting(None, False, SettingFailed(name, by))
+    distance, row = nearest
+    value = str(row.at[name])
+    if distance > rule.tolerance:
+        far = SettingFar(name, by, rule.tolerance, spec.unit, value, distance)
+        return Setting(None, False, far)
+    return Setting(row, False, SettingChosen(name, by, value, distance, spec.unit))
 
 
 def same_value(spec: Spec, a: Row, b: Row) -> bool:

@@ -7,13 +7,30 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from hwbench.spec import PROFILES, Claim, Profile, Row, Scalar, Spec
+from hwbench.store import Result
 from hwbench.verdict.calibration import Setting, is_elsewhere
-from hwbench.verdict.contrast import contrast, weakest_pair
-from hwbench.verdict.evidence import OnFile, evidence_for, label, lost_reason
+from hwbench.verdict.contrast import Question, Sample, contrast, weakest_pair
+from hwbench.verdict.evidence import Common, OnFile, common_evidence, lost_seeds
+from hwbench.verdict.facts import (
+    CodeChanged,
+    Effect,
+    LostSeeds,
+    NoPartCounts,
+    NoRows,
+    NotCounted,
+    OnlySides,
+    OtherSetting,
+    PValue,
+    Reason,
+    Sides,
+    Tally,
+    Untested,
+    UntestedSides,
+    label,
+)
 from hwbench.verdict.outcome import ClaimOutcome, ClaimPart, ClaimVerdict, Pair, counting_parts
 from hwbench.verdict.spread import one_seed_only
 from hwbench.verdict.statistics import ALPHA, adjust_known
-from hwbench.verdict.wording import effect_text
 
 
 @dataclass(frozen=True)
@@ -65,36 +82,52 @@ def parts_of(spec: Spec, claim: Claim) -> list[tuple[dict[str, Scalar], list[Sid
     return out
 
 
-def missing_part(at: Mapping[str, object], reason: str) -> Draft:
+def missing_part(at: Mapping[str, object], reason: Reason) -> Draft:
     """Return a part that could not be tested, with the reason."""
-    return Draft(ClaimPart(dict(at), "missing", None, None, None, "", None, reason))
+    return Draft(ClaimPart(dict(at), "missing", None, None, None, None, None, (reason,)))
 
 
 def make_draft(
     at: Mapping[str, object],
     pair: Pair,
     profile: Profile,
-    reason: str,
-    lost: str,
+    reasons: Sequence[Reason],
+    lost: Iterable[LostSeeds | None],
     changed: Iterable[str],
 ) -> Draft:
     """Return a part as its test left it; with lost seeds it stays undecided."""
-    if pair.p_for is None and pair.p_against is None:
-        reason += f"; {pair.test.removeprefix('none: ')}"
-    if lost:
-        reason += f"; {lost}"
+    failed = tuple(dict.fromkeys(seeds for seeds in lost if seeds is not None))
+    untested = (pair.method,) if isinstance(pair.method, Untested) else ()
     part = ClaimPart(
         at=dict(at),
         verdict="undecided",
         effect=pair.effect,
         interval=pair.interval,
         p=None,
-        test=pair.test,
+        method=pair.method,
         profile=profile,
-        reason=reason,
-        changed=list(dict.fromkeys(changed)),
+        reasons=(*reasons, *untested, *failed),
+        changed=tuple(dict.fromkeys(changed)),
     )
-    return Draft(part) if lost else Draft(part, pair.p_for, pair.p_against)
+    return Draft(part) if failed else Draft(part, pair.p_for, pair.p_against)
+
+
+def ask(
+    spec: Spec, claim: Claim, sides: tuple[Side, Side], results: Mapping[str, list[Result]]
+) -> Question:
+    """Return what a claim asks of two sides that stand next to each other."""
+    a, b = (
+        Sample([results[row.name] for row in side.rows], one_seed_only(spec, side.rows))
+        for side in sides
+    )
+    return Question(
+        a,
+        b,
+        claim.metric or spec.metric,
+        claim.better or spec.better,
+        claim.gap.at_least if claim.gap else 0.0,
+        claim.within.tolerance if claim.within else None,
+    )
 
 
 def draft_part(
@@ -105,46 +138,42 @@ def draft_part(
     profiles: Sequence[Profile],
 ) -> Draft:
     """Test one part of a claim; an order needs every neighbours' gap (intersection-union)."""
-    spec = on_file.spec
-    metric, better = claim.metric or spec.metric, claim.better or spec.better
-    unit = spec.unit if metric == spec.metric else ""
-    threshold = claim.gap.at_least if claim.gap else 0.0
-    tolerance = claim.within.tolerance if claim.within else None
-    pairs: dict[str, Pair] = {}
+    spec, metric = on_file.spec, claim.metric or on_file.spec.metric
+    pairs: list[tuple[Sides, Pair]] = []
     used: list[Profile] = []
-    lost: list[str] = []
+    lost: list[LostSeeds | None] = []
     changed: list[str] = []
     for a, b in itertools.pairwise(sides):
-        rows = [*a.rows, *b.rows]
-        found = evidence_for(on_file, rows, metric, profiles)
-        if isinstance(found, str):
+        rows, names = [*a.rows, *b.rows], Sides(a.name, b.name, claim.within is not None)
+        found = common_evidence(on_file, rows, metric, profiles)
+        if not isinstance(found, Common):
             return missing_part(at, found)
-        profile, results = found
-        groups = [[results[row.name] for row in side.rows] for side in (a, b)]
-        single = one_seed_only(spec, a.rows), one_seed_only(spec, b.rows)
-        pair = contrast(
-            groups[0], groups[1], metric, better, on_file.store, threshold, tolerance, single
-        )
-        if isinstance(pair, str):
-            return missing_part(at, f"{a.name} and {b.name}: {pair}")
-        pairs[f"{a.name} {'over' if tolerance is None else 'and'} {b.name}"] = pair
-        used.append(profile)
-        lost.append(lost_reason(on_file, rows, profile, metric))
-        changed += [label(row) for row in rows if on_file.changed(results[row.name])]
-    name = min(pairs, key=lambda name: pairs[name].effect)
-    reason = f"{name}: {effect_text(pairs[name], unit)}"
-    if claim.gap and claim.gap.published:
-        reason += f", published {claim.gap.published.text}"
+        pair = contrast(ask(spec, claim, (a, b), found.results), on_file.store)
+        if isinstance(pair, Untested):
+            return missing_part(at, UntestedSides(names, pair))
+        pairs.append((names, pair))
+        used.append(found.profile)
+        lost.append(lost_seeds(on_file, rows, found.profile, metric))
+        changed += [label(row) for row in rows if on_file.changed(found.results[row.name])]
+    reasons = explain(spec, claim, sides, pairs)
+    weakest = weakest_pair([pair for _, pair in pairs])
+    return make_draft(at, weakest, min(used, key=PROFILES.index), reasons, lost, changed)
+
+
+def explain(
+    spec: Spec, claim: Claim, sides: Sequence[Side], pairs: Sequence[tuple[Sides, Pair]]
+) -> list[Reason]:
+    """Return the smallest effect between neighbours, and what else there is to say of them."""
+    names, smallest = min(pairs, key=lambda found: found[1].effect)
+    unit = spec.unit if claim.metric in (None, spec.metric) else ""
+    published = claim.gap.published.text if claim.gap and claim.gap.published else ""
+    reasons: list[Reason] = [Effect(names, smallest.effect, smallest.interval, unit, published)]
     if claim.order and len(sides) < len(next(iter(claim.order.values()))):
-        reason += f"; here only {', '.join(side.name for side in sides)} have rows"
-    pair = weakest_pair(list(pairs.values()))
-    if pair.p_for is None and pair.p_against is not None:
-        untested = {n: p.test.removeprefix("none: ") for n, p in pairs.items() if p.p_for is None}
-        reason += "".join(f"; {name} cannot be tested: {why}" for name, why in untested.items())
-    lowest = min(used, key=PROFILES.index)
-    return make_draft(
-        at, pair, lowest, reason, "; ".join(dict.fromkeys(filter(None, lost))), changed
-    )
+        reasons.append(OnlySides(tuple(side.name for side in sides)))
+    untested = [(names, p.method) for names, p in pairs if isinstance(p.method, Untested)]
+    if len(untested) < len(pairs):
+        reasons += [UntestedSides(names, why) for names, why in untested]
+    return reasons
 
 
 def settle(drafts: Sequence[Draft]) -> list[ClaimPart]:
@@ -153,18 +182,18 @@ def settle(drafts: Sequence[Draft]) -> list[ClaimPart]:
     opposed = adjust_known([draft.p_against for draft in drafts])
     out = []
     for draft, p, q in zip(drafts, upheld, opposed, strict=True):
-        part, verdict, says = draft.part, draft.part.verdict, ""
-        if q is not None:
-            says = f"p = {q:.2g} for the opposite" if p is None or q < p else f"p = {p:.2g}"
+        part, verdict, reasons = draft.part, draft.part.verdict, list(draft.part.reasons)
+        decisive = p
         if p is not None and p < ALPHA:
             verdict = "holds"
         elif q is not None and q < ALPHA:
-            verdict, p = "fails", q
-        if says:
-            says = f" ({says}{', too little to tell' * (verdict == 'undecided')})"
+            verdict, decisive = "fails", q
+        if q is not None:
+            least = q if p is None else min(p, q)
+            reasons.append(PValue(least, p is None or q < p, verdict == "undecided"))
         if part.changed:
-            says += f"; the code has changed since {', '.join(part.changed)} ran"
-        out.append(replace(part, verdict=verdict, p=p, reason=part.reason + says))
+            reasons.append(CodeChanged(part.changed))
+        out.append(replace(part, verdict=verdict, p=decisive, reasons=tuple(reasons)))
     return out
 
 
@@ -174,7 +203,7 @@ def settle_all(plan: Sequence[tuple[Claim, list[Draft]]]) -> list[ClaimOutcome]:
     return [conclude(claim, list(itertools.islice(parts, len(drafts)))) for claim, drafts in plan]
 
 
-def conclude(claim: Claim, parts: list[ClaimPart]) -> ClaimOutcome:
+def conclude(claim: Claim, parts: Sequence[ClaimPart]) -> ClaimOutcome:
     """Return the verdict over the parts that count; undecided where none does.
 
     It is the first that any part has of: fails, undecided, missing, holds.
@@ -184,16 +213,15 @@ def conclude(claim: Claim, parts: list[ClaimPart]) -> ClaimOutcome:
     tally = {v: sum(p.verdict == v for p in counted) for v in order}
     verdict: ClaimVerdict = next((v for v in order if tally[v]), "undecided")
     if not counted:
-        reason = "no part has the setting that was chosen"
+        reasons: tuple[Reason, ...] = (NoPartCounts(),)
     elif len(counted) == 1:
-        reason = counted[0].reason
+        reasons = counted[0].reasons
     else:
-        words = ", ".join(f"{v} in {n}" for v, n in tally.items() if n)
-        reason = f"of {len(counted)} parts: {words}"
+        reasons = (Tally(tuple(tally.items())),)
     aside = len(parts) - len(counted)
-    return ClaimOutcome(
-        claim, parts, verdict, reason + (f"; {aside} shown but not counted" if aside else "")
-    )
+    if aside:
+        reasons = (*reasons, NotCounted(aside))
+    return ClaimOutcome(claim, tuple(parts), verdict, reasons)
 
 
 def judge_claims(
@@ -208,8 +236,8 @@ def judge_claims(
             draft = draft_part(on_file, claim, at, sides, profiles)
             rows = [row for side in sides for row in side.rows]
             if any(is_elsewhere(spec, row, settings) for row in rows):
-                reason = f"{draft.part.reason}; not the setting that calibration chose"
-                draft = replace(draft, part=replace(draft.part, counts=False, reason=reason))
+                reasons = (*draft.part.reasons, OtherSetting())
+                draft = replace(draft, part=replace(draft.part, counts=False, reasons=reasons))
             drafts.append(draft)
-        plan.append((claim, drafts or [missing_part({}, "the spec has no rows that it compares")]))
+        plan.append((claim, drafts or [missing_part({}, NoRows())]))
     return settle_all(plan)

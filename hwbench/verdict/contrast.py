@@ -5,91 +5,157 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 
 from hwbench.store import Result, Store
 from hwbench.verdict.evidence import metric_value, values_by_seed
+from hwbench.verdict.facts import Method, Neighbours, Untested
 from hwbench.verdict.outcome import Pair
-from hwbench.verdict.spread import doubt, is_fixed
+from hwbench.verdict.spread import doubt, is_fixed, notable_doubt
 from hwbench.verdict.statistics import Estimate, mcnemar, mean_and_sd, near
-from hwbench.verdict.wording import CHANCE, FEW, doubt_texts
 
 
-def _averaged(groups: Sequence[Sequence[Result]], metric: str) -> dict[int, float]:
-    """Return the mean over rows for each seed that all of them have."""
-    values = [values_by_seed(group, metric) for group in groups]
-    common = sorted(set.intersection(*(set(v) for v in values)))
-    return {seed: float(np.mean([v[seed] for v in values])) for seed in common}
+@dataclass(frozen=True)
+class Sample:
+    """The results of one side, a group for each of its rows; values are averaged over rows.
 
-
-def contrast(
-    a: Sequence[Sequence[Result]],
-    b: Sequence[Sequence[Result]],
-    metric: str,
-    better: Literal["higher", "lower"],
-    store: Store,
-    threshold: float = 0.0,
-    tolerance: float | None = None,
-    single: tuple[bool, bool] = (False, False),
-) -> Pair | str:
-    """Test that a is better than b by more than `threshold`; a and b hold results for each row.
-
-    With `tolerance`, test that they differ by at most that. Seeds are the units: a paired t test
-    over common seeds where both sides saw the same data, else Welch's; a side that no seed moves
-    has no variance. Two classifiers that no seed moves are compared point by point (McNemar). Where
-    nothing can be compared, the reason is returned. `single` says of a and of b whether their specs
-    ask for one seed only.
+    Attributes:
+        single: whether the spec asks for one seed only.
     """
-    values_a, values_b = _averaged(a, metric), _averaged(b, metric)
-    if not values_a or not values_b:
-        return "no seed is common to all rows of a side"
-    sign = 1.0 if better == "higher" else -1.0
-    blocks = [result.case.data for result in itertools.chain(*a, *b)]
-    same_data = all(block == blocks[0] for block in blocks)
-    common = sorted(set(values_a) & set(values_b)) if same_data else []
-    differences = [sign * (values_a[seed] - values_b[seed]) + 0.0 for seed in common]  # no −0.0
-    mean_a, sd_a = mean_and_sd([*values_a.values()])
-    mean_b, sd_b = mean_and_sd([*values_b.values()])
-    effect = sign * (mean_a - mean_b) + 0.0
-    fixed_a, fixed_b = is_fixed(a, sd_a, single[0], store), is_fixed(b, sd_b, single[1], store)
-    if fixed_a and fixed_b:
-        if _same_test(blocks) and threshold == 0 and tolerance is None:
-            found = _by_points(a, b, metric, effect, store)
-            if found is not None:
-                return found
-        return Pair(effect, None, None, None, "none: the seed moves neither side")
-    chance = bool(sd_a and sd_b) and any(differences) and np.ptp(differences) < 1e-9
+
+    groups: Sequence[Sequence[Result]]
+    single: bool = False
+
+
+@dataclass(frozen=True)
+class Question:
+    """Is `a` better than `b` by more than `threshold`?
+
+    With `tolerance`: do they differ by at most that?
+    """
+
+    a: Sample
+    b: Sample
+    metric: str
+    better: Literal["higher", "lower"]
+    threshold: float = 0.0
+    tolerance: float | None = None
+
+    @property
+    def sign(self) -> float:
+        """Return the sign that makes a better number the greater one."""
+        return 1.0 if self.better == "higher" else -1.0
+
+
+@dataclass(frozen=True)
+class _Seeds:
+    """A side's values by seed, and whether no seed moves them."""
+
+    values: Mapping[int, float]
+    mean: float
+    sd: float | None
+    fixed: bool
+
+    @property
+    def part(self) -> tuple[float, float]:
+        """Return the variance of the mean and its degrees of freedom."""
+        n = len(self.values)
+        return (self.sd or 0.0) ** 2 / n, n - 1.0
+
+
+def _seeds(sample: Sample, metric: str, store: Store) -> _Seeds | None:
+    """Return the mean over rows for each seed that all of them have; None where none is common."""
+    values = [values_by_seed(group, metric) for group in sample.groups]
+    common = sorted(set.intersection(*(set(v) for v in values)))
+    if not common:
+        return None
+    found = {seed: float(np.mean([v[seed] for v in values])) for seed in common}
+    mean, sd = mean_and_sd(list(found.values()))
+    return _Seeds(found, mean, sd, is_fixed(sample.groups, sd, sample.single, store))
+
+
+def contrast(question: Question, store: Store) -> Pair | Untested:
+    """Test two sides; seeds are the units.
+
+    A paired t test over common seeds where both sides saw the same data, else Welch's; a side that
+    no seed moves has no variance. Two classifiers that no seed moves are compared point by point
+    (McNemar). `Untested` is returned where there is not even an effect.
+    """
+    a, b = (_seeds(side, question.metric, store) for side in (question.a, question.b))
+    if a is None or b is None:
+        return Untested("apart")
+    effect = question.sign * (a.mean - b.mean) + 0.0  # no −0.0
+    if a.fixed and b.fixed:
+        return _by_points(question, effect, store) or _no_test(effect, Untested("fixed"))
+    differences = _differences(question, a, b)
+    chance = bool(a.sd and b.sd) and any(differences) and np.ptp(differences) < 1e-9
     if len(differences) >= 2 and not chance:  # shares of few points may differ by the same
-        mean, sd = mean_and_sd(differences)
-        n = len(differences)
-        estimate = Estimate(mean, (sd or 0.0) / math.sqrt(n), n - 1.0)
-        test = f"paired t test over {n} seeds"
+        found = _paired(differences, a, b)
     else:
-        n_a, n_b = len(values_a), len(values_b)
-        moved = [sd for sd, fixed in ((sd_a, fixed_a), (sd_b, fixed_b)) if not fixed]
-        if not all(moved):
-            why = FEW if None in moved else f"none: {CHANCE}"
-            return Pair(differences[0] if differences else effect, None, None, None, why)
-        parts = [((sd_a or 0.0) ** 2 / n_a, n_a - 1.0), ((sd_b or 0.0) ** 2 / n_b, n_b - 1.0)]
-        estimate = Estimate.of(effect, parts)
-        test = f"Welch's t test over {n_a} and {n_b} seeds"
-        if fixed_a or fixed_b:
-            test = f"t test over {n_b if fixed_a else n_a} seeds against a fixed model"
-    if estimate.se == 0 and not sd_a and not sd_b:  # not both are fixed
-        return Pair(estimate.effect, None, None, None, f"none: {CHANCE}")
-    of_a, of_b = (np.mean([doubt(group, metric) for group in side]) for side in (a, b))
-    estimate = replace(estimate, below=float(of_a), above=float(of_b))
-    test = ", ".join([test, *doubt_texts(float(of_a + of_b))])
+        found = _unpaired(effect, a, b)
+    if isinstance(found, Untested):
+        return _no_test(differences[0] if differences else effect, found)
+    return _judge(question, *found)
+
+
+def _no_test(effect: float, why: Untested) -> Pair:
+    return Pair(effect, None, None, None, why)
+
+
+def _differences(question: Question, a: _Seeds, b: _Seeds) -> list[float]:
+    """Return a − b, in the better direction, for seeds that saw the same data."""
+    blocks = _blocks(question)
+    if any(block != blocks[0] for block in blocks):
+        return []
+    common = sorted(set(a.values) & set(b.values))
+    return [question.sign * (a.values[seed] - b.values[seed]) + 0.0 for seed in common]
+
+
+def _blocks(question: Question) -> list[Mapping[str, Any]]:
+    groups = [*question.a.groups, *question.b.groups]
+    return [result.case.data for result in itertools.chain(*groups)]
+
+
+def _paired(
+    differences: Sequence[float], a: _Seeds, b: _Seeds
+) -> tuple[Estimate, Method] | Untested:
+    """Return the paired t test; equal numbers on both sides (not both are fixed) are chance."""
+    mean, sd = mean_and_sd(differences)
+    if not sd and not a.sd and not b.sd:
+        return Untested("equal")
+    n = len(differences)
+    return Estimate(mean, (sd or 0.0) / math.sqrt(n), n - 1.0), Method("paired", (n,))
+
+
+def _unpaired(effect: float, a: _Seeds, b: _Seeds) -> tuple[Estimate, Method] | Untested:
+    """Return Welch's t test, or that of one side against a fixed one."""
+    moved = [side for side in (a, b) if not side.fixed]
+    if not all(side.sd for side in moved):
+        return Untested("few" if any(side.sd is None for side in moved) else "equal")
+    kind: Literal["welch", "fixed"] = "welch" if len(moved) == 2 else "fixed"
+    method = Method(kind, tuple(len(side.values) for side in moved))
+    return Estimate.of(effect, [side.part for side in moved]), method
+
+
+def _judge(question: Question, estimate: Estimate, method: Method) -> Pair:
+    """Return the p values of an estimate with the doubt in log Z on both sides counted."""
+    below, above = (
+        float(np.mean([doubt(group, question.metric) for group in side.groups]))
+        for side in (question.a, question.b)
+    )
+    estimate = replace(estimate, below=below, above=above)
+    tolerance = question.tolerance
+    method = replace(method, doubt=notable_doubt(below + above), equivalence=tolerance is not None)
     if tolerance is None:
-        p_for, p_against = estimate.p_above(threshold), estimate.p_below(threshold)
-    else:
+        p_for = estimate.p_above(question.threshold)
+        p_against = estimate.p_below(question.threshold)
+    else:  # two one-sided tests
         p_for = max(estimate.p_above(-tolerance), estimate.p_below(tolerance))
         p_against = min(estimate.p_above(tolerance), estimate.p_below(-tolerance))
-        test = f"two one-sided tests ({test})"
-    return Pair(estimate.effect, estimate.interval(), p_for, p_against, test)
+    return Pair(estimate.effect, estimate.interval(), p_for, p_against, method)
 
 
 def _same_test(blocks: Sequence[Mapping[str, Any]]) -> bool:
@@ -106,14 +172,11 @@ def _same_test(blocks: Sequence[Mapping[str, Any]]) -> bool:
     return all(view == views[0] for view in views)
 
 
-def _by_points(
-    a: Sequence[Sequence[Result]],
-    b: Sequence[Sequence[Result]],
-    metric: str,
-    effect: float,
-    store: Store,
-) -> Pair | None:
+def _by_points(question: Question, effect: float, store: Store) -> Pair | None:
     """Return McNemar's test of two classifiers with predictions on the same points, or None."""
+    a, b, metric = question.a.groups, question.b.groups, question.metric
+    if not _same_test(_blocks(question)) or question.threshold or question.tolerance is not None:
+        return None
     if len(a) != 1 or len(b) != 1 or a[0][0].case.seed != b[0][0].case.seed:
         return None
     right, units = [], []
@@ -130,8 +193,7 @@ def _by_points(
     n = right[0].size
     se = math.sqrt(only_a + only_b - (only_a - only_b) ** 2 / n) / n  # of a paired difference
     interval = Estimate(effect, max(units) * se, math.inf).interval()
-    test = f"McNemar's exact test between two fixed models over {n} points"
-    return Pair(effect, interval, p, against, f"{test} ({only_a} against {only_b})")
+    return Pair(effect, interval, p, against, Method("mcnemar", points=n, only=(only_a, only_b)))
 
 
 def weakest_pair(pairs: Sequence[Pair]) -> Pair:
@@ -142,17 +204,14 @@ def weakest_pair(pairs: Sequence[Pair]) -> Pair:
     weakest = min(pairs, key=lambda pair: pair.effect)
     if len(pairs) == 1:
         return weakest
-    tested = [pair for pair in pairs if pair.p_for is not None]
-    if not tested:
-        return replace(weakest, test=pairs[0].test)
-    p_for = [pair.p_for for pair in tested if pair.p_for is not None]
-    p_against = [pair.p_against for pair in tested if pair.p_against is not None]
-    tests = "; ".join(dict.fromkeys(pair.test for pair in tested))
-    some = len(tested) < len(pairs)
-    number = f"{len(tested)} of {len(pairs)}" if some else f"each of {len(pairs)}"
+    methods = [pair.method for pair in pairs if isinstance(pair.method, Method)]
+    if not methods:
+        return replace(weakest, method=pairs[0].method)
+    p_for = [pair.p_for for pair in pairs if pair.p_for is not None]
+    p_against = [pair.p_against for pair in pairs if pair.p_against is not None]
     return replace(
         weakest,
-        p_for=None if some else max(p_for),
+        p_for=max(p_for) if len(methods) == len(pairs) else None,
         p_against=min(1.0, len(pairs) * min(p_against)),
-        test=f"{tests}, for {number} neighbours",
+        method=Neighbours(tuple(methods), len(methods), len(pairs)),
     )

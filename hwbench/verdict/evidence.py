@@ -7,10 +7,18 @@ import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from hwbench.spec import PROFILES, Case, Profile, Row, Spec, variants
 from hwbench.store import Failure, Result, Store
+from hwbench.verdict.facts import (
+    DifferentData,
+    LostSeeds,
+    NoCommonProfile,
+    NoResults,
+    Notice,
+    Reason,
+    label,
+)
 from hwbench.verdict.statistics import mean_and_sd
 
 Fingerprint = Callable[[Case], str]
@@ -67,14 +75,14 @@ class OnFile:
 
     def __init__(self, spec: Spec, store: Store, fingerprint: Fingerprint | None = None) -> None:
         self.spec, self.store, self.fingerprint = spec, store, fingerprint
-        results, self.warnings = store.results(spec.id)
+        results, unread = store.results(spec.id)
         rows = {row.name: row for row in spec.rows}
         self._evidence: dict[tuple[str, Profile], Evidence] = {}
-        gone: defaultdict[str, int] = defaultdict(int)
+        unknown: defaultdict[str, int] = defaultdict(int)
         for result in sorted(results, key=lambda r: r.case.seed):
             row = rows.get(result.case.row)
             if row is None:
-                gone["/".join(map(str, result.case.at.values()))] += 1
+                unknown[label(result.case.at)] += 1
                 continue
             evidence = self.at(row, result.case.profile)
             place = self._variant(row, result.case)
@@ -86,13 +94,15 @@ class OnFile:
             evidence = self.at(row, failure.case.profile)
             if failure.case.seed not in {r.case.seed for group in evidence.runs for r in group}:
                 evidence.failures.append(failure)
-        self.warnings += [
-            f"{spec.id} has no row {name}: {n} results left aside" for name, n in gone.items()
+        self.notices = [
+            *(Notice("file", (text,)) for text in unread),
+            *(Notice("unknown row", (spec.id, name), (n,)) for name, n in unknown.items()),
+            *(
+                Notice("stale", (profile,), (len(evidence.stale),), spec.id, label(rows[name]))
+                for (name, profile), evidence in self._evidence.items()
+                if evidence.stale
+            ),
         ]
-        for (name, profile), evidence in self._evidence.items():
-            if evidence.stale:
-                n = f"{len(evidence.stale)} {profile} result{'s' * (len(evidence.stale) > 1)}"
-                self.warnings.append(f"{label(rows[name])}: {n} stale: the spec has changed since")
 
     def at(self, row: Row, profile: Profile) -> Evidence:
         """Return what is on file of a row at a profile."""
@@ -114,11 +124,6 @@ class OnFile:
         return keys.index(case.key) if case.key in keys else None
 
 
-def label(row: Row | Mapping[str, Any]) -> str:
-    """Return coordinates for people, as 'MNIST/fixed/IWAE'."""
-    return "/".join(str(v) for v in (row.at if isinstance(row, Row) else row).values())
-
-
 @dataclass(frozen=True)
 class Measured:
     """The results of a row that count, at the fullest profile on file (or the one asked for)."""
@@ -130,12 +135,12 @@ class Measured:
     sd: float | None = None
 
     @property
-    def stand_in(self) -> str | None:
-        """Return which data set stood in for which, if one did."""
+    def stand_in(self) -> tuple[str, str] | None:
+        """Return which data set was used instead of which, None for the published data."""
         case = self.results[0].case if self.results else None
         if case is None or case.stands_in_for is None:
             return None
-        return f"{case.data.get('use')} for {case.stands_in_for}"
+        return str(case.data.get("use")), case.stands_in_for
 
 
 def measure(on_file: OnFile, row: Row, profiles: Sequence[Profile]) -> Measured:
@@ -160,34 +165,42 @@ def _one_data(results: Iterable[Result]) -> bool:
     return len(standing) <= 1 and all(len(found) == 1 for found in uses.values())
 
 
-def evidence_for(
-    on_file: OnFile, rows: Sequence[Row], metric: str, profiles: Sequence[Profile]
-) -> tuple[Profile, dict[str, list[Result]]] | str:
-    """Return the fullest profile at which all rows have the metric on data that go together.
+@dataclass(frozen=True)
+class Common:
+    """Results of several rows at one profile, on data that go together."""
 
-    With it come those results, by row; where there is none, the reason is returned.
-    """
-    apart = ""
+    profile: Profile
+    results: Mapping[str, list[Result]]
+
+
+def common_evidence(
+    on_file: OnFile, rows: Sequence[Row], metric: str, profiles: Sequence[Profile]
+) -> Common | Reason:
+    """Return results at the fullest profile at which all rows have the metric on like data."""
+    apart: Reason | None = None
     for profile in profiles:
         options = [on_file.at(row, profile).measured(metric) for row in rows]
         if not all(options):
             continue
         for choice in itertools.product(*options):  # the rows' preferred data sets come first
             if _one_data(group[0] for group in choice):
-                return profile, {row.name: group for row, group in zip(rows, choice, strict=True)}
-        apart = f"at {profile} the rows were measured on different data, some on stand-ins"
-    if apart:
+                found = {row.name: group for row, group in zip(rows, choice, strict=True)}
+                return Common(profile, found)
+        apart = DifferentData(profile)
+    if apart is not None:
         return apart
     never = [r for r in rows if not any(on_file.at(r, p).measured(metric) for p in profiles)]
     if never:
-        return f"no results with {metric} of {', '.join(label(r) for r in never)}"
-    return "no profile at which all its rows have results"
+        return NoResults(metric, tuple(label(row) for row in never))
+    return NoCommonProfile()
 
 
-def lost_reason(on_file: OnFile, rows: Iterable[Row], profile: Profile, metric: str) -> str:
-    """Return which seeds failed, as a reason to leave a claim undecided; empty if none did."""
-    lost = [f"{label(row)} seed {s}" for row in rows for s in on_file.at(row, profile).lost(metric)]
-    return f"{', '.join(lost)} failed, and the rest is a selection" if lost else ""
+def lost_seeds(
+    on_file: OnFile, rows: Iterable[Row], profile: Profile, metric: str
+) -> LostSeeds | None:
+    """Return which seeds failed, a reason to leave a claim undecided; None if none did."""
+    lost = [(label(row), seed) for row in rows for seed in on_file.at(row, profile).lost(metric)]
+    return LostSeeds(tuple(lost)) if lost else None
 
 
 def same_points(a: Case, b: Case) -> bool:

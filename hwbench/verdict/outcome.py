@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from hwbench.spec import PROFILES, Claim, Profile, Published, Row, Spec
 from hwbench.store import Result
+from hwbench.verdict.facts import (
+    Flag,
+    FlagKind,
+    Method,
+    Neighbours,
+    Notice,
+    Reason,
+    Untested,
+    recorded,
+)
 from hwbench.verdict.statistics import Interval
+from hwbench.verdict.wording import reasons_text, test_text, warning_text
 
 Verdict = Literal[
     "agrees",
@@ -39,16 +50,15 @@ class RowOutcome:
             was published.
         smallest: the smallest difference that this many seeds could have told from zero (half
             width of interval).
-        verdict, reason: see the module; `reason` is one sentence for people.
-        flags: 'stale', 'code changed', 'from memory', 'stand-in: …', 'score, not a likelihood',
-            'log Z in doubt by 130 nats', 'plugin: …', 'smoke', '2 seeds failed', 'against' (a row
-            of the user's own spec).
+        verdict: see `docs/verdicts.md`.
+        reasons: why, the deciding one first.
+        flags: marks that stand beside the number.
         expected_seeds: how many seeds the profile asks for.
         also: further metrics that were published: (measured mean, published value).
     """
 
     row: Row
-    results: list[Result]
+    results: tuple[Result, ...]
     profile: Profile | None
     mean: float | None
     sd: float | None
@@ -58,10 +68,24 @@ class RowOutcome:
     interval: Interval | None
     smallest: float | None
     verdict: Verdict
-    reason: str
-    flags: list[str] = field(default_factory=list)
+    reasons: tuple[Reason, ...]
+    flags: tuple[Flag, ...] = ()
     expected_seeds: int = 0
-    also: dict[str, tuple[float | None, float | None]] = field(default_factory=dict)
+    also: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
+
+    @property
+    def notices(self) -> tuple[Notice, ...]:
+        """Return the warnings that its runs recorded."""
+        return tuple(recorded(text, r.case) for r in self.results for text in r.warnings)
+
+    @property
+    def reason(self) -> str:
+        """Return the reasons as one sentence."""
+        return reasons_text(self.reasons)
+
+    def has(self, kind: FlagKind) -> bool:
+        """Return whether a flag of this kind is set."""
+        return any(flag.kind == kind for flag in self.flags)
 
 
 @dataclass(frozen=True)
@@ -75,25 +99,34 @@ class ClaimPart:
         interval: its confidence interval, level 0.9 unless said.
         p: Holm-adjusted one-sided p value of what the verdict says (that the claim fails, or else
             that it holds), None where none is defined.
-        test: which test was used, in words, with the number of units ('paired t test over 5
-            seeds').
+        method: which test was used, or why none; None where a side is missing.
         profile: lowest profile among the results used.
-        reason: one sentence for people.
+        reasons: the effect, and what qualifies it; or what is missing.
         counts: whether the part enters the verdict on the claim; not where calibration chose
             another setting.
         changed: rows whose results, used here, ran with other code than today's.
     """
 
-    at: dict[str, object]
+    at: Mapping[str, object]
     verdict: ClaimVerdict
     effect: float | None
     interval: Interval | None
     p: float | None
-    test: str
+    method: Method | Neighbours | Untested | None
     profile: Profile | None
-    reason: str
+    reasons: tuple[Reason, ...]
     counts: bool = True
-    changed: list[str] = field(default_factory=list)
+    changed: tuple[str, ...] = ()
+
+    @property
+    def reason(self) -> str:
+        """Return the reasons as one sentence."""
+        return reasons_text(self.reasons)
+
+    @property
+    def test(self) -> str:
+        """Return the method in words: 'paired t test over 5 seeds'."""
+        return test_text(self.method)
 
 
 @dataclass(frozen=True)
@@ -101,9 +134,14 @@ class ClaimOutcome:
     """A claim of the document with its verdict over all its parts; see `conclude`."""
 
     claim: Claim
-    parts: list[ClaimPart]
+    parts: tuple[ClaimPart, ...]
     verdict: ClaimVerdict
-    reason: str
+    reasons: tuple[Reason, ...]
+
+    @property
+    def reason(self) -> str:
+        """Return the reasons as one sentence."""
+        return reasons_text(self.reasons)
 
     @property
     def profile(self) -> Profile | None:
@@ -123,11 +161,16 @@ class Comparison:
     """
 
     spec: Spec
-    rows: list[RowOutcome]
-    claims: list[ClaimOutcome]
-    warnings: list[str]
+    rows: tuple[RowOutcome, ...]
+    claims: tuple[ClaimOutcome, ...]
+    notices: tuple[Notice, ...]
     profile: Profile | None
     banner: str | None = None
+
+    @property
+    def warnings(self) -> list[str]:
+        """Return the notices as sentences."""
+        return [warning_text(notice) for notice in self.notices]
 
 
 @dataclass(frozen=True)
@@ -138,9 +181,9 @@ class Pair:
     interval: Interval | None
     p_for: float | None
     p_against: float | None
-    test: str
+    method: Method | Neighbours | Untested
 
 
-def counting_parts(parts: Sequence[ClaimPart]) -> list[ClaimPart]:
+def counting_parts(parts: Sequence[ClaimPart]) -> tuple[ClaimPart, ...]:
     """Return the parts that enter the verdict on their claim."""
-    return [part for part in parts if part.counts]
+    return tuple(part for part in parts if part.counts)

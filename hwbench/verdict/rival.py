@@ -9,19 +9,33 @@ import numpy as np
 
 from hwbench.spec import Claim, Gap, Profile, Row, variants
 from hwbench.verdict.claim import Draft, make_draft, missing_part, settle_all
-from hwbench.verdict.contrast import contrast
+from hwbench.verdict.contrast import Question, Sample, contrast
 from hwbench.verdict.evidence import (
     OnFile,
-    label,
-    lost_reason,
+    lost_seeds,
     measure,
     same_points,
     values_by_seed,
 )
+from hwbench.verdict.facts import (
+    Lead,
+    Method,
+    NoCommonProfile,
+    NoResults,
+    NothingPublished,
+    OtherMetric,
+    Untested,
+    label,
+)
 from hwbench.verdict.outcome import ClaimOutcome, Pair
-from hwbench.verdict.spread import doubt, draw_variance, one_seed_only, spread_over_seeds
+from hwbench.verdict.spread import (
+    doubt,
+    draw_variance,
+    no_spread,
+    one_seed_only,
+    spread_over_seeds,
+)
 from hwbench.verdict.statistics import prediction
-from hwbench.verdict.wording import effect_text, no_spread_reason, seeds_text
 
 
 def versus(on_file: OnFile, mine: OnFile, profiles: Sequence[Profile]) -> list[ClaimOutcome]:
@@ -41,9 +55,8 @@ def versus(on_file: OnFile, mine: OnFile, profiles: Sequence[Profile]) -> list[C
         text = f"{label(row)} ({mine.spec.id}) beats the rows of {spec.id}"
         claim = Claim(id=f"against/{row.name}", text=text, gap=Gap(better=row.at, worse={}))
         if mine.spec.metric != spec.metric or mine.spec.better != spec.better:
-            own = f"{mine.spec.metric} ({mine.spec.better} is better)"
-            why = f"{mine.spec.id} measures {own}, not {spec.metric}"
-            drafts = [missing_part({}, why)]
+            other = OtherMetric(mine.spec.id, mine.spec.metric, mine.spec.better, spec.metric)
+            drafts = [missing_part({}, other)]
         else:
             drafts = [_against_measured(on_file, mine, row, rivals, profiles)]
             drafts.append(_against_published(on_file, mine, row, rivals, profiles))
@@ -72,19 +85,22 @@ def _against_measured(
                 continue
             _, rival, group = max(found, key=lambda item: item[0])
             at = {"against": f"best measured: {label(rival)}"}
-            single = one_seed_only(mine.spec, [row]), one_seed_only(spec, [rival])
-            pair = contrast([own], [group], spec.metric, spec.better, on_file.store, single=single)
-            if isinstance(pair, str):
+            question = Question(
+                Sample([own], one_seed_only(mine.spec, [row])),
+                Sample([group], one_seed_only(spec, [rival])),
+                spec.metric,
+                spec.better,
+            )
+            pair = contrast(question, on_file.store)
+            if isinstance(pair, Untested):
                 return missing_part(at, pair)
-            lost = lost_reason(mine, [row], profile, spec.metric)
-            lost = lost or lost_reason(on_file, [rival], profile, spec.metric)
-            reason = f"{effect_text(pair, spec.unit)} over {label(rival)}"
-            ran = ((row, own), (rival, group))
-            changed = [label(r) for r, of in ran if on_file.changed(of)]
-            return make_draft(at, pair, profile, reason, lost, changed)
-    return missing_part(
-        {"against": "best measured"}, "no profile has results of both on the same data"
-    )
+            lost = lost_seeds(mine, [row], profile, spec.metric)
+            lost = lost or lost_seeds(on_file, [rival], profile, spec.metric)
+            lead = Lead(pair.effect, pair.interval, spec.unit, label(rival))
+            changed = [label(row)] if mine.changed(own) else []
+            changed += [label(rival)] if on_file.changed(group) else []
+            return make_draft(at, pair, profile, [lead], [lost], changed)
+    return missing_part({"against": "best measured"}, NoCommonProfile(same_data=True))
 
 
 def _against_published(
@@ -94,9 +110,9 @@ def _against_published(
     sign = 1.0 if spec.better == "higher" else -1.0
     own = measure(mine, row, profiles)
     if own.mean is None or own.profile is None:
-        return missing_part({"against": "best published"}, f"no results of {label(row)}")
+        return missing_part({"against": "best published"}, NoResults("", (label(row),)))
     case = own.results[0].case
-    printed = [
+    rated = [
         (sign * published.value, rival, published)
         for rival in rivals
         if (published := spec.judged(rival)) is not None
@@ -104,23 +120,23 @@ def _against_published(
         and (spec.known(rival) != "memory" or spec.confidence(rival) == "high")
         and same_points(variants(spec, rival, "full", 0)[0], case)
     ]
-    if not printed:
-        return missing_part({"against": "best published"}, "nothing was published on the same data")
-    _, rival, published = max(printed, key=lambda item: item[0])
+    if not rated:
+        return missing_part({"against": "best published"}, NothingPublished(same_data=True))
+    _, rival, published = max(rated, key=lambda item: item[0])
     effect, n = sign * (own.mean - published.value), len(own.results)
     if own.profile != "full":
-        pair = Pair(effect, None, None, None, f"none: run at {own.profile}")
+        pair = Pair(effect, None, None, None, Untested("reduced", own.profile))
     elif (spread := spread_over_seeds(mine, own)) is None:
-        pair = Pair(effect, None, None, None, f"none: {no_spread_reason(own.sd)}")
+        pair = Pair(effect, None, None, None, no_spread(own.sd))
     else:
         draw = draw_variance(own.results, spec.metric, published, mine.store) or 0.0
         trials = spec.trials(rival)
-        of = prediction(effect, spread, n, published.error, published.rounding, trials, draw)
-        of = replace(of, below=doubt(own.results, spec.metric))
-        test = f"prediction interval, {seeds_text(n)} against print"
-        pair = Pair(effect, of.interval(), of.p_above(), of.p_below(), test)
+        estimate = prediction(effect, spread, n, published.error, published.rounding, trials, draw)
+        estimate = replace(estimate, below=doubt(own.results, spec.metric))
+        method = Method("prediction", (n,))
+        pair = Pair(effect, estimate.interval(), estimate.p_above(), estimate.p_below(), method)
     at = {"against": f"best published: {label(rival)}"}
-    reason = f"{effect_text(pair, spec.unit)} over {published.text}"
-    lost = lost_reason(mine, [row], own.profile, spec.metric)
+    lead = Lead(pair.effect, pair.interval, spec.unit, published.text)
+    lost = lost_seeds(mine, [row], own.profile, spec.metric)
     changed = [label(row)] if mine.changed(own.results) else []
-    return make_draft(at, pair, own.profile, reason, lost, changed)
+    return make_draft(at, pair, own.profile, [lead], [lost], changed)

@@ -12,9 +12,11 @@ import numpy as np
 from hwbench.spec import Case, Published, Row, Spec, seeds_of
 from hwbench.store import Result, Store
 from hwbench.verdict.evidence import BEST_FIRST, Measured, OnFile, metric_value, values_by_seed
+from hwbench.verdict.facts import Untested
 from hwbench.verdict.statistics import Estimate, mean_and_sd, smallest_difference
 
 CHANCELESS = "exemplars."  # fits of this file of the shelf draw nothing: k-NN and SVM
+NEGLIGIBLE = 0.1  # nats of doubt in log Z that are not worth a word
 
 
 def foreseen(on_file: OnFile, row: Row, planned: Sequence[Case]) -> float | None:
@@ -88,11 +90,21 @@ def doubt(results: Sequence[Result], metric: str) -> float:
     return float(np.mean(gaps)) if gaps else 0.0
 
 
-def with_doubt(estimate: Estimate, better: Literal["higher", "lower"], by: float) -> Estimate:
+def notable_doubt(nats: float) -> float:
+    """Return the doubt in log Z where it is worth a word, else 0."""
+    return nats if nats >= NEGLIGIBLE else 0.0
+
+
+def with_doubt(estimate: Estimate, better: Literal["higher", "lower"], nats: float) -> Estimate:
     """Return measured − published where the measured number may be worse by so much."""
     if better == "higher":
-        return replace(estimate, below=by)
-    return replace(estimate, above=by)
+        return replace(estimate, below=nats)
+    return replace(estimate, above=nats)
+
+
+def no_spread(sd: float | None) -> Untested:
+    """Return why seeds that a seed does move have no spread to judge by."""
+    return Untested("single" if sd is None else "equal")
 
 
 def is_fixed(
@@ -109,10 +121,11 @@ def is_fixed(
     return single and all(use.startswith(CHANCELESS) for use in fits)
 
 
-def spread_over_seeds(on_file: OnFile, of: Measured) -> float | None:
+def spread_over_seeds(on_file: OnFile, measured: Measured) -> float | None:
     """Return a row's standard deviation over seeds, 0 where no seed moves it; None if not known."""
-    fixed = is_fixed([of.results], of.sd, one_seed_only(on_file.spec, [of.row]), on_file.store)
-    return 0.0 if fixed else of.sd or None
+    single = one_seed_only(on_file.spec, [measured.row])
+    fixed = is_fixed([measured.results], measured.sd, single, on_file.store)
+    return 0.0 if fixed else measured.sd or None
 
 
 def one_seed_only(spec: Spec, rows: Iterable[Row]) -> bool:

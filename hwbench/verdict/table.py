@@ -5,18 +5,20 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 from hwbench.spec import Profile, Spec, SpecError
 from hwbench.store import Store
 from hwbench.verdict.calibration import calibrations
 from hwbench.verdict.claim import judge_claims, parts_of
-from hwbench.verdict.evidence import BEST_FIRST, Fingerprint, OnFile, label, measure
-from hwbench.verdict.outcome import Comparison
+from hwbench.verdict.evidence import BEST_FIRST, Fingerprint, OnFile, measure
+from hwbench.verdict.facts import Flag, Notice, label
+from hwbench.verdict.outcome import Comparison, RowOutcome
 from hwbench.verdict.rival import versus
 from hwbench.verdict.row import row_outcomes
 
 
-def _wide_margins(spec: Spec) -> Iterator[str]:
+def _wide_margins(spec: Spec) -> Iterator[Notice]:
     """Yield a warning for each row whose margin exceeds half the smallest gap claimed of it."""
     smallest: dict[str, tuple[float, str]] = {}
     for claim in spec.claims:
@@ -34,8 +36,7 @@ def _wide_margins(spec: Spec) -> Iterator[str]:
     for row in spec.rows:
         margin, (gap, claim_id) = spec.margin(row), smallest.get(row.name, (math.inf, ""))
         if margin is not None and margin > gap / 2 * (1 + 1e-9):
-            half = f"half the gap {gap:.3g} of claim {claim_id}"
-            yield f"{label(row)}: its margin {margin:g} is more than {half}"
+            yield Notice("margin", (claim_id,), (margin, gap), spec.id, label(row))
 
 
 def compare(
@@ -69,32 +70,34 @@ def compare(
     settings = calibrations(on_file, measured)
     rows = row_outcomes(on_file, profiles, settings, measured)
     claims = judge_claims(on_file, profiles, settings)
-    warnings = [*on_file.warnings, *_wide_margins(spec)]
+    notices = [*on_file.notices, *_wide_margins(spec)]
+    guests: list[RowOutcome] = []
     if against is not None:
         mine = OnFile(against, store, fingerprint)
-        warnings += mine.warnings
+        notices += mine.notices
         claims += versus(on_file, mine, profiles)
         if against.metric == spec.metric:
             own = {row.name: measure(mine, row, profiles) for row in against.rows}
-            for outcome in row_outcomes(mine, profiles, calibrations(mine, own), own):
-                if outcome.results:
-                    outcome.flags.insert(0, "against")
-                    rows.append(outcome)
-    changed = {label(r.row) for r in rows if "code changed" in r.flags}
-    warnings += [f"{name}: the code has changed since it ran" for name in sorted(changed)]
+            guests = [
+                replace(outcome, flags=(Flag("against"), *outcome.flags))
+                for outcome in row_outcomes(mine, profiles, calibrations(mine, own), own)
+                if outcome.results
+            ]
+    changed = [(label(r.row), spec.id) for r in rows if r.has("changed")]
+    changed += [(label(r.row), r.results[0].case.spec) for r in guests if r.has("changed")]
+    notices += [Notice("changed", (), (), spec_id, name) for name, spec_id in sorted(changed)]
+    shown = {name for name, _ in changed}
     for claim in claims:
-        others = {name for part in claim.parts for name in part.changed} - changed
-        warnings += [
-            f"claim {claim.claim.id}: the code has changed since {name} ran at a lower profile"
-            for name in sorted(others)
-        ]
+        others = {name for part in claim.parts for name in part.changed} - shown
+        notices += [Notice("lower", (claim.claim.id, name)) for name in sorted(others)]
+    rows += guests
     used = {outcome.profile for outcome in rows if outcome.profile}
     banners = dict.fromkeys(r.banner for outcome in rows for r in outcome.results if r.banner)
     return Comparison(
         spec=spec,
-        rows=rows,
-        claims=claims,
-        warnings=warnings,
+        rows=tuple(rows),
+        claims=tuple(claims),
+        notices=tuple(notices),
         profile=profile or (used.pop() if len(used) == 1 else None),
         banner="; ".join(banners) or None,
     )

@@ -1,14 +1,16 @@
-"""Sentences for people."""
+"""Sentences for people: each fact of a verdict in words. Nothing is decided here."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
+from functools import singledispatch
 
-from hwbench.verdict.outcome import Pair
+from hwbench.verdict import facts
+from hwbench.verdict.facts import Flag, Method, Neighbours, Notice, Reason, Sides, Untested
 from hwbench.verdict.statistics import Interval
 
-FEW = "none: fewer than 2 seeds"
-CHANCE = "the seeds' numbers coincide by chance"
+# --- numbers --------------------------------------------------------------------------------------
 
 
 def number_text(x: float, scale: float | None = None, *, sign: bool = False) -> str:
@@ -25,22 +27,359 @@ def range_text(interval: Interval) -> str:
     return f"[{', '.join(ends)}]"
 
 
-def seeds_text(n: int) -> str:
+def count_text(n: int | float, noun: str) -> str:
     """Return "1 seed" or "3 seeds"."""
-    return f"{n} seed{'s' * (n != 1)}"
+    return f"{n:g} {noun}{'s' * (n != 1)}"
 
 
-def doubt_texts(by: float) -> list[str]:
-    """Say that log Z is in doubt, where that is worth saying."""
-    return [f"log Z in doubt by {number_text(by, by)} nats"] if by >= 0.1 else []
+def effect_text(value: float, interval: Interval | None, unit: str) -> str:
+    """Return a difference with its sign and unit, with digits by its interval."""
+    half = interval.half if interval else None
+    return f"{number_text(value, half, sign=True)} {unit}".strip()
 
 
-def no_spread_reason(sd: float | None) -> str:
-    """Say why seeds that a seed does move have no spread to judge by."""
-    return "one seed only" if sd is None else CHANCE
+# --- flags, tests, notices ------------------------------------------------------------------------
+
+FLAGS = {
+    "against": "against",
+    "smoke": "smoke",
+    "stand-in": "stand-in: {} for {}",
+    "score": "score, not a likelihood",
+    "memory": "from memory",
+    "plugin": "plugin: {}",
+    "stale": "stale",
+    "changed": "code changed",
+}
+UNTESTED = {
+    "fixed": "the seed moves neither side",
+    "few": "fewer than 2 seeds",
+    "single": "one seed only",
+    "equal": "the seeds' numbers coincide by chance",
+    "reduced": "run at {profile}",
+    "apart": "no seed is common to all rows of a side",
+}
 
 
-def effect_text(pair: Pair, unit: str) -> str:
-    """Return a pair's effect with its sign and unit, with digits by its interval."""
-    half = pair.interval.half if pair.interval else None
-    return f"{number_text(pair.effect, half, sign=True)} {unit}".strip()
+def doubt_text(nats: float) -> str:
+    """Return by how much log Z is in doubt."""
+    return f"log Z in doubt by {number_text(nats, nats)} nats"
+
+
+def flag_text(flag: Flag) -> str:
+    """Return a flag in words."""
+    if flag.kind == "log Z":
+        return doubt_text(float(flag.details[0]))
+    if flag.kind == "lost":
+        return f"{count_text(float(flag.details[0]), 'seed')} failed"
+    return FLAGS[flag.kind].format(*flag.details)
+
+
+def sides_text(sides: Sides) -> str:
+    """Return "A over B", or "A and B"."""
+    return f"{sides.first} {'and' if sides.alike else 'over'} {sides.second}"
+
+
+def _method_text(method: Method) -> str:
+    seeds = method.seeds
+    if method.kind == "paired":
+        text = f"paired t test over {count_text(seeds[0], 'seed')}"
+    elif method.kind == "welch":
+        text = f"Welch's t test over {seeds[0]} and {count_text(seeds[1], 'seed')}"
+    elif method.kind == "fixed":
+        text = f"t test over {count_text(seeds[0], 'seed')} against a fixed model"
+    elif method.kind == "prediction":
+        text = f"prediction interval, {count_text(seeds[0], 'seed')} against print"
+    else:
+        points = f"between two fixed models over {count_text(method.points, 'point')}"
+        text = f"McNemar's exact test {points} ({method.only[0]} against {method.only[1]})"
+    text += f", {doubt_text(method.doubt)}" if method.doubt else ""
+    return f"two one-sided tests ({text})" if method.equivalence else text
+
+
+def test_text(test: Method | Neighbours | Untested | None) -> str:
+    """Return which test was used, with the number of units, or why there is none."""
+    if test is None:
+        return ""
+    if isinstance(test, Untested):
+        return f"none: {reason_text(test)}"
+    if isinstance(test, Method):
+        return _method_text(test)
+    names = "; ".join(dict.fromkeys(map(_method_text, test.methods)))
+    each = test.tested == test.pairs
+    number = f"each of {test.pairs}" if each else f"{test.tested} of {test.pairs}"
+    return f"{names}, for {number} neighbours"
+
+
+def notice_text(alike: Sequence[Notice]) -> str:
+    """Return notices of one kind and the same words as one sentence, without their rows."""
+    slots = zip(*(notice.numbers for notice in alike), strict=True)
+    ends = [(min(slot), max(slot)) for slot in slots]
+    kind, words = alike[0].kind, alike[0].words
+    if kind == "recorded":
+        parts = [f"{low}" if low == high else f"{low} to {high}" for low, high in ends]
+        return "".join(f"{word}{part}" for word, part in zip(words, [*parts, ""], strict=True))
+
+    def number(i: int, places: str = "g") -> str:
+        return " to ".join(dict.fromkeys(f"{end:{places}}" for end in ends[i]))
+
+    def results(i: int, what: str) -> str:
+        return f"{number(i)} {what}result{'s' * (ends[i][1] != 1)}"
+
+    if kind == "stale":
+        return f"{results(0, f'{words[0]} ')} stale: the spec has changed since"
+    if kind == "unknown row":
+        return f"{words[0]} has no row {words[1]}: {results(0, '')} left aside"
+    if kind == "margin":
+        gap = f"half the gap {number(1, '.3g')} of claim {words[0]}"
+        return f"its margin {number(0)} is more than {gap}"
+    if kind == "changed":
+        return "the code has changed since it ran"
+    if kind == "lower":
+        return f"claim {words[0]}: the code has changed since {words[1]} ran at a lower profile"
+    return words[0]
+
+
+def warning_text(notice: Notice) -> str:
+    """Return a notice as a sentence that names its row."""
+    text = notice_text([notice])
+    return f"{notice.row}: {text}" if notice.row else text
+
+
+# --- reasons --------------------------------------------------------------------------------------
+
+
+def reasons_text(reasons: Iterable[Reason]) -> str:
+    """Return reasons as one sentence; a p value stands in parentheses."""
+    text = ""
+    for reason in reasons:
+        mark = " " if isinstance(reason, facts.PValue) else "; "
+        text += f"{mark if text else ''}{reason_text(reason)}"
+    return text
+
+
+@singledispatch
+def reason_text(reason: Reason) -> str:
+    """Return a reason in words."""
+    raise TypeError(f"no words for a reason {type(reason).__name__}")
+
+
+@reason_text.register
+def _(reason: facts.Untested) -> str:
+    return UNTESTED[reason.why].format(profile=reason.profile)
+
+
+@reason_text.register
+def _(reason: facts.NotRun) -> str:
+    return "not run yet"
+
+
+@reason_text.register
+def _(reason: facts.OutOfDate) -> str:
+    return "stale: the spec has changed since"
+
+
+@reason_text.register
+def _(reason: facts.Ended) -> str:
+    more = f" (and {reason.more} more)" if reason.more else ""
+    return f"{reason.profile}, seed {reason.seed}: {reason.message}{more}"
+
+
+@reason_text.register
+def _(reason: facts.NotANumber) -> str:
+    return f"{reason.profile}, seed {reason.seed}: {reason.metric} is not a number"
+
+
+@reason_text.register
+def _(reason: facts.NotMeasured) -> str:
+    known = ", ".join(reason.measured) or "nothing"
+    return f"the {reason.profile} results do not measure {reason.metric} (they hold {known})"
+
+
+@reason_text.register
+def _(reason: facts.NothingPublished) -> str:
+    if reason.same_data:
+        return "nothing was published on the same data"
+    return "nothing was published to compare with"
+
+
+@reason_text.register
+def _(reason: facts.Stated) -> str:
+    return reason.text
+
+
+@reason_text.register
+def _(reason: facts.Distance) -> str:
+    away = number_text(reason.value, reason.scale, sign=True)
+    return f"{away} {reason.unit} from {'the source' if reason.source else 'print'}"
+
+
+@reason_text.register
+def _(reason: facts.Reduced) -> str:
+    if reason.stand_in:
+        data = " for ".join(reason.stand_in)
+        return f"run at {reason.profile} on other data ({data}), so no distance counts"
+    return f"run at {reason.profile}, not by the published protocol"
+
+
+@reason_text.register
+def _(reason: facts.OtherData) -> str:
+    return f"run on other data: {reason.used} for {reason.published}"
+
+
+@reason_text.register
+def _(reason: facts.FromMemory) -> str:
+    return f"published from memory ({reason.confidence} confidence), so only shown"
+
+
+@reason_text.register
+def _(reason: facts.NoSpread) -> str:
+    return f"{reason_text(reason.why)}, so the spread over seeds is unknown"
+
+
+@reason_text.register
+def _(reason: facts.NoMargin) -> str:
+    return "the spec states no margin"
+
+
+@reason_text.register
+def _(reason: facts.Position) -> str:
+    where = f"{100 * reason.interval.level:g} % interval {range_text(reason.interval)}"
+    edge = f"±{reason.margin:g} {reason.unit}"
+    if reason.where == "across":
+        can = f"{number_text(reason.detectable, reason.detectable)} {reason.unit}"
+        return f"{where} crosses the margin {edge}; these seeds can tell {can}"
+    if reason.where == "inside":
+        return f"{where} lies inside {edge}"
+    return (
+        f"{where} lies beyond {edge}, on the {'good' if reason.where == 'better' else 'bad'} side"
+    )
+
+
+@reason_text.register
+def _(reason: facts.Selection) -> str:
+    return f"{count_text(reason.failed, 'seed')} failed, so those that are left are a selection"
+
+
+@reason_text.register
+def _(reason: facts.DrawNotCounted) -> str:
+    return "the draw of test pixels is not counted: no values per image on file"
+
+
+@reason_text.register
+def _(reason: facts.SettingOpen) -> str:
+    rows = ", ".join(reason.rows)
+    return f"{reason.coordinate} is not chosen yet: no full results of {rows}"
+
+
+@reason_text.register
+def _(reason: facts.SettingFailed) -> str:
+    return f"{reason.coordinate} cannot be chosen: every {reason.by} failed"
+
+
+@reason_text.register
+def _(reason: facts.SettingFar) -> str:
+    why = f"no {reason.coordinate} brought {reason.by} within {reason.tolerance:g} {reason.unit}"
+    away = f"{reason.distance:.3g} {reason.unit} away"
+    return f"{why} of print (nearest: {reason.nearest}, {away})"
+
+
+@reason_text.register
+def _(reason: facts.SettingChosen) -> str:
+    away = f"{reason.distance:.3g} {reason.unit} away"
+    chosen = f"{reason.coordinate} {reason.value} was chosen"
+    return f"{chosen}: there {reason.by} is nearest to print ({away})"
+
+
+@reason_text.register
+def _(reason: facts.Fitted) -> str:
+    return "it cannot agree with what it was fitted to"
+
+
+@reason_text.register
+def _(reason: facts.DifferentData) -> str:
+    return f"at {reason.profile} the rows were measured on different data, some on stand-ins"
+
+
+@reason_text.register
+def _(reason: facts.NoResults) -> str:
+    what = f"results with {reason.metric}" if reason.metric else "results"
+    return f"no {what} of {', '.join(reason.rows)}"
+
+
+@reason_text.register
+def _(reason: facts.NoCommonProfile) -> str:
+    if reason.same_data:
+        return "no profile has results of both on the same data"
+    return "no profile at which all its rows have results"
+
+
+@reason_text.register
+def _(reason: facts.NoRows) -> str:
+    return "the spec has no rows that it compares"
+
+
+@reason_text.register
+def _(reason: facts.OtherMetric) -> str:
+    own = f"{reason.metric} ({reason.better} is better)"
+    return f"{reason.spec} measures {own}, not {reason.wanted}"
+
+
+@reason_text.register
+def _(reason: facts.Effect) -> str:
+    effect = effect_text(reason.value, reason.interval, reason.unit)
+    published = f", published {reason.published}" if reason.published else ""
+    return f"{sides_text(reason.sides)}: {effect}{published}"
+
+
+@reason_text.register
+def _(reason: facts.Lead) -> str:
+    return f"{effect_text(reason.value, reason.interval, reason.unit)} over {reason.rival}"
+
+
+@reason_text.register
+def _(reason: facts.OnlySides) -> str:
+    return f"here only {', '.join(reason.names)} have rows"
+
+
+@reason_text.register
+def _(reason: facts.UntestedSides) -> str:
+    return f"{sides_text(reason.sides)} cannot be tested: {reason_text(reason.why)}"
+
+
+@reason_text.register
+def _(reason: facts.LostSeeds) -> str:
+    seeds = ", ".join(f"{row} seed {seed}" for row, seed in reason.seeds)
+    return f"{seeds} failed, and the rest is a selection"
+
+
+@reason_text.register
+def _(reason: facts.OtherSetting) -> str:
+    return "not the setting that calibration chose"
+
+
+@reason_text.register
+def _(reason: facts.PValue) -> str:
+    opposite = " for the opposite" if reason.opposite else ""
+    little = ", too little to tell" if reason.inconclusive else ""
+    return f"(p = {reason.p:.2g}{opposite}{little})"
+
+
+@reason_text.register
+def _(reason: facts.CodeChanged) -> str:
+    return f"the code has changed since {', '.join(reason.rows)} ran"
+
+
+@reason_text.register
+def _(reason: facts.NoPartCounts) -> str:
+    return "no part has the setting that was chosen"
+
+
+@reason_text.register
+def _(reason: facts.Tally) -> str:
+    words = ", ".join(f"{verdict} in {n}" for verdict, n in reason.counts if n)
+    return f"of {reason.parts} parts: {words}"
+
+
+@reason_text.register
+def _(reason: facts.NotCounted) -> str:
+    return f"{reason.parts} shown but not counted"

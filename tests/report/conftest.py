@@ -12,6 +12,7 @@ from hwbench.report.figures import pictures
 from hwbench.report.figures.canvas import Picture
 from hwbench.spec import Spec, load, variants
 from hwbench.store import Result, Store, StoredCurve, StoredMetric
+from hwbench.verdict.facts import Flag, Method, Notice, Stated
 from hwbench.verdict.outcome import ClaimOutcome, ClaimPart, Comparison, RowOutcome
 from hwbench.verdict.statistics import Interval
 
@@ -133,6 +134,8 @@ REASONS = {
     "unpublished": "the document prints no number here",
 }
 
+SKIPPED = Notice("file", ("results of 2 files were skipped",))
+
 
 @dataclass
 class Example:
@@ -244,7 +247,7 @@ def make_example(
         rows.append(
             RowOutcome(
                 row=row,
-                results=results,
+                results=tuple(results),
                 profile=profile if n else None,
                 mean=mean,
                 sd=sd,
@@ -254,22 +257,20 @@ def make_example(
                 interval=None if half is None else Interval(difference - half, difference + half),
                 smallest=half,
                 verdict=verdict,
-                reason=REASONS[verdict],
-                flags={5: ["score, not a likelihood"], 3: ["code changed"], 7: ["from memory"]}.get(
-                    i, []
-                ),
+                reasons=(Stated(REASONS[verdict]),),
+                flags={5: (Flag("score"),), 3: (Flag("changed"),), 7: (Flag("memory"),)}.get(i, ()),
                 expected_seeds=5 if profile == "full" else 1,
             )
         )
     return Example(
-        Comparison(spec, rows, _claims(spec), ["results of 2 files were skipped"], "full"),
+        Comparison(spec, tuple(rows), _claims(spec), (SKIPPED,), "full"),
         store,
         spec,
     )
 
 
-def _claims(spec: Spec) -> list[ClaimOutcome]:
-    test = "paired t test over 5 seeds"
+def _claims(spec: Spec) -> tuple[ClaimOutcome, ...]:
+    test = Method("paired", (5,))
     holds = ClaimPart(
         {"data": "MNIST", "pixels": "fixed"},
         "holds",
@@ -278,7 +279,7 @@ def _claims(spec: Spec) -> list[ClaimOutcome]:
         0.0004,
         test,
         "full",
-        "",
+        (),
     )
     undecided = ClaimPart(
         {"data": "Omniglot", "pixels": "dynamic"},
@@ -286,9 +287,9 @@ def _claims(spec: Spec) -> list[ClaimOutcome]:
         0.081,
         Interval(-0.04, 0.2),
         0.14,
-        "paired t test over 3 seeds",
+        Method("paired", (3,)),
         "quick",
-        "the interval contains 0",
+        (Stated("the interval contains 0"),),
     )
     fails = ClaimPart(
         {},
@@ -298,16 +299,18 @@ def _claims(spec: Spec) -> list[ClaimOutcome]:
         0.0012,
         test,
         "full",
-        "the effect has the other sign",
+        (Stated("the effect has the other sign"),),
     )
-    missing = ClaimPart({}, "missing", None, None, None, "", None, "IWAER_rec has no result")
-    parts = [[holds, undecided], [fails], [holds], [missing]]
+    missing = ClaimPart(
+        {}, "missing", None, None, None, None, None, (Stated("IWAER_rec has no result"),)
+    )
+    parts = [(holds, undecided), (fails,), (holds,), (missing,)]
     verdicts = ["undecided", "fails", "holds", "missing"]
     reasons = ["one part of two is undecided", "the effect has the other sign", "", "no result"]
-    return [
-        ClaimOutcome(claim, p, v, r)
+    return tuple(
+        ClaimOutcome(claim, p, v, (Stated(r),) if r else ())
         for claim, p, v, r in zip(spec.claims, parts, verdicts, reasons, strict=True)
-    ]
+    )
 
 
 @pytest.fixture(scope="session")

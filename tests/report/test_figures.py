@@ -100,11 +100,11 @@ def test_a_stand_in_has_no_distance_from_print(example: Example):
     rows = list(example.comparison.rows)
     result = rows[1].results[0]
     case = result.case.model_copy(update={"stands_in_for": "mnist.MNIST"})
-    away = replace(rows[1], results=[result.model_copy(update={"case": case})], difference=70.3)
+    away = replace(rows[1], results=(result.model_copy(update={"case": case}),), difference=70.3)
     assert difference_of(rows[1]) == pytest.approx(-0.668)
     assert difference_of(away) is None
     assert forest_.reach([away]) == 0
-    comparison = replace(example.comparison, rows=[away])
+    comparison = replace(example.comparison, rows=(away,))
     with style():
         figure = forest_figure(comparison)
     assert len(figure.axes) == 1  # no panel of differences
@@ -146,7 +146,9 @@ def test_a_k_curve_has_what_was_published_at_its_ends(example: Example, metric, 
         for i, o in enumerate(example.comparison.rows)
     ]
     comparison = replace(
-        example.comparison, rows=rows, spec=example.spec.model_copy(update={"metric": metric})
+        example.comparison,
+        rows=tuple(rows),
+        spec=example.spec.model_copy(update={"metric": metric}),
     )
     wanted = Figure(title="K", kind="curve", curve="k_curve", negate=negate)
     lines = curve_lines(comparison, "k_curve", wanted)
@@ -168,8 +170,8 @@ def test_a_k_curve_on_other_data_or_of_another_metric_has_nothing_published(exam
     rows = list(example.comparison.rows)
     result = rows[1].results[0]
     case = result.case.model_copy(update={"stands_in_for": "mnist.MNIST"})
-    rows[1] = replace(rows[1], results=[result.model_copy(update={"case": case})])
-    lines = curve_lines(replace(example.comparison, rows=rows), "k_curve", wanted)
+    rows[1] = replace(rows[1], results=(result.model_copy(update={"case": case}),))
+    lines = curve_lines(replace(example.comparison, rows=tuple(rows)), "k_curve", wanted)
     assert [bool(line.published) for line in lines[:3]] == [True, False, True]
     errors = replace(
         example.comparison, spec=example.spec.model_copy(update={"metric": "active_units"})
@@ -201,10 +203,10 @@ def test_published_points_have_the_colour_of_their_series_and_are_open(example: 
 
 def test_nothing_measured_leaves_the_published_numbers(example: Example):
     rows = [
-        replace(o, results=[], profile=None, mean=None, sd=None, difference=None, interval=None)
+        replace(o, results=(), profile=None, mean=None, sd=None, difference=None, interval=None)
         for o in example.comparison.rows
     ]
-    found = pictures(replace(example.comparison, rows=rows, claims=[]), example.store)
+    found = pictures(replace(example.comparison, rows=tuple(rows), claims=()), example.store)
     assert [p.place for p in found] == ["forest", "figures", "figures"]
     assert found[1].caption == "Nothing measured yet. Open markers are published numbers."
 
@@ -225,7 +227,7 @@ def test_nothing_measured_leaves_the_published_numbers(example: Example):
 def test_a_figure_of_rows_says_its_seeds_and_samples(example: Example, seeds, metric, caption):
     rows = [replace(o, results=o.results[:seeds]) for o in example.comparison.rows]
     wanted = example.spec.figures[0].model_copy(update={"metric": metric})
-    picture = rows_picture(replace(example.comparison, rows=rows), "name", wanted)
+    picture = rows_picture(replace(example.comparison, rows=tuple(rows)), "name", wanted)
     start, *_ = picture.caption.partition(" Open markers")
     assert start.replace(NO_BREAK, " ") == caption
 
@@ -383,7 +385,7 @@ def test_arrays_of_another_size_are_no_images(completed: Example):
     result = completed.comparison.rows[0].results[0]
     completed.store.path(result.case).unlink()
     completed.store.write(result, {"original": np.zeros((2, 700), dtype=np.uint8)})
-    outcome = replace(completed.comparison.rows[0], results=[result])
+    outcome = replace(completed.comparison.rows[0], results=(result,))
     assert stored_images(outcome, ["original"], completed.store) is None
 
 

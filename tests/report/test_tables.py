@@ -20,6 +20,7 @@ from hwbench.report.section import make_section
 from hwbench.report.typography import FIGURE_SPACE, NARROW_SPACE, NONE, POINT_SPACE, aligned
 from hwbench.report.views import Reference
 from hwbench.report.words import below_full
+from hwbench.verdict.facts import Flag, Notice
 from hwbench.verdict.outcome import Comparison, RowOutcome
 from hwbench.verdict.statistics import Interval
 
@@ -128,7 +129,7 @@ def test_what_is_annealed_tells_its_chains(example: Example):
         r.model_copy(update={"diagnostics": r.diagnostics | {"log_z": 7.0}})
         for r in outcome.results
     ]
-    assert facts(replace(outcome, results=annealed), "log_likelihood")["K"] == (
+    assert facts(replace(outcome, results=tuple(annealed)), "log_likelihood")["K"] == (
         "2000 annealing chains"
     )
 
@@ -210,8 +211,8 @@ def test_results_of_one_machine_stand_together_whatever_their_commits(example: E
     rows = list(example.comparison.rows)
     first, *rest = rows[0].results
     changed = first.model_copy(update={"commit": "fedcba9", "plugins": ["mine"]})
-    rows[0] = replace(rows[0], results=[changed, *rest])
-    (machine,) = make_section(replace(example.comparison, rows=rows)).machines
+    rows[0] = replace(rows[0], results=(changed, *rest))
+    (machine,) = make_section(replace(example.comparison, rows=tuple(rows))).machines
     assert dict(machine)["results"] == "34"
     assert dict(machine)["commit"] == "fedcba9 (1), 0123abc (33)"
     assert dict(machine)["plugins"] == "mine"
@@ -226,20 +227,25 @@ def test_warnings_of_a_kind_are_one_with_their_rows_seeds_and_range(example: Exa
     def warn(outcome: RowOutcome, texts: list[str]) -> RowOutcome:
         said = zip(outcome.results, texts, strict=True)
         results = [r.model_copy(update={"warnings": [t] if t else []}) for r, t in said]
-        return replace(outcome, results=results)
+        return replace(outcome, results=tuple(results))
 
     rows = list(example.comparison.rows)
     text = "k̂ > 0.7 for {}% of points, C-12, log Z {}"
     rows[0] = warn(rows[0], [text.format(90 + i, -3.5 * i) for i in range(5)])
     rows[1] = warn(rows[1], ["", text.format(9, "1e-3"), "", "", "another"])
     rows[3] = warn(rows[3], [""] * 5)
-    changed = [f"MNIST/fixed/{m}: the code has changed" for m in ("IWAE", "IWAER")]
-    comparison = replace(example.comparison, rows=rows, warnings=[*changed, "3 files", "4 files"])
+    notices = [
+        *(Notice("changed", (), (), "iwaer/table1", f"MNIST/fixed/{m}") for m in ("IWAE", "IWAER")),
+        *(Notice("stale", ("quick",), (n,), "iwaer/table1", "MNIST/fixed/IWAE") for n in (1, 4)),
+        Notice("stale", ("quick",), (2,), "mine/table", "MNIST/fixed/IWAE"),
+    ]
+    comparison = replace(example.comparison, rows=tuple(rows), notices=tuple(notices))
     assert merged_warnings(comparison) == [
-        "MNIST, fixed, IWAE; MNIST, fixed, IWAER: the code has changed",
-        "3 to 4 files",
+        "MNIST, fixed, IWAE; MNIST, fixed, IWAER: the code has changed since it ran",
+        "MNIST, fixed, IWAE: 1 to 4 quick results stale: the spec has changed since",
+        "MNIST/fixed/IWAE: 2 quick results stale: the spec has changed since",
         "MNIST, fixed, IWAE; MNIST, fixed, IWAER (seed 1): "
-        "k̂ > 0.7 for 9 to 94% of points, C-12, log Z -14.0 to 1e-3",
+        "k̂ > 0.7 for 9 to 94% of points, C-12, log Z -14.0 to 0.001",
         "MNIST, fixed, IWAER (seed 4): another",
     ]
 
@@ -249,8 +255,8 @@ def test_a_row_on_a_stand_in_shows_no_distance_from_print(example: Example):
     assert make_section(example.comparison).rows[1].difference == "−0.67"
     case = rows[1].results[0].case.model_copy(update={"stands_in_for": "mnist.MNIST"})
     other = [r.model_copy(update={"case": case}) for r in rows[1].results]
-    rows[1] = replace(rows[1], results=other)
-    view = make_section(replace(example.comparison, rows=rows)).rows[1]
+    rows[1] = replace(rows[1], results=tuple(other))
+    view = make_section(replace(example.comparison, rows=tuple(rows))).rows[1]
     assert (view.difference, view.interval, view.smallest) == (NONE, "", "")
     assert "95.014" in view.measured
 
@@ -265,8 +271,8 @@ def test_a_stand_in_is_named_beside_its_number_whatever_the_coordinates_are_call
         update={"stands_in_for": "mnist.MNIST", "data": {**case.data, "use": "digits.Digits"}}
     )
     other = [r.model_copy(update={"case": away}) for r in rows[1].results]
-    rows[1] = replace(rows[1], results=other)
-    views = make_section(replace(example.comparison, rows=rows)).rows
+    rows[1] = replace(rows[1], results=tuple(other))
+    views = make_section(replace(example.comparison, rows=tuple(rows))).rows
     assert views[1].own == ["digits.Digits instead of the published data"]
     assert "instead of" not in "".join(views[0].own)
 
@@ -283,8 +289,8 @@ def test_other_numbers_stand_in_a_table_of_their_own_unless_they_only_turn_the_s
             "log_likelihood_mean_weights": likelihood.model_copy(update={"value": -90.0 - seed}),
         }
         results.append(result.model_copy(update={"metrics": {**result.metrics, **more}}))
-    rows[1] = replace(rows[1], results=results)
-    found = make_section(replace(example.comparison, rows=rows)).others
+    rows[1] = replace(rows[1], results=tuple(results))
+    found = make_section(replace(example.comparison, rows=tuple(rows))).others
     assert found.head == ["row", "active units", "log likelihood mean weights"]
     by_row = {line[0]: line[1:] for line in found.lines}
     assert by_row["MNIST, fixed, IWAER"] == ["18.40 ± 0.24", "−92.00 ± 0.71"]
@@ -294,11 +300,11 @@ def test_other_numbers_stand_in_a_table_of_their_own_unless_they_only_turn_the_s
 
 def test_what_every_measured_row_warns_of_names_none(example: Example):
     rows = [
-        replace(o, results=[r.model_copy(update={"warnings": ["no"]}) for r in o.results])
+        replace(o, results=tuple(r.model_copy(update={"warnings": ["no"]}) for r in o.results))
         for o in example.comparison.rows
     ]
     n = sum(bool(o.results) for o in rows)
-    found = merged_warnings(replace(example.comparison, rows=rows, warnings=[]))
+    found = merged_warnings(replace(example.comparison, rows=tuple(rows), notices=()))
     assert found == [f"all {n} measured rows: no"]
 
 
@@ -310,8 +316,8 @@ def test_smoke_results_raise_a_banner_of_their_own(tmp_path: Path):
 
 def test_a_row_set_against_the_table_says_where_it_comes_from(tmp_path: Path, example: Example):
     mine = make_example(tmp_path, spec_id="mine/table").comparison.rows[1]
-    guest = replace(mine, flags=["against"])
-    comparison = replace(example.comparison, rows=[*example.comparison.rows, guest])
+    guest = replace(mine, flags=(Flag("against"),))
+    comparison = replace(example.comparison, rows=(*example.comparison.rows, guest))
     section = make_section(comparison)
     assert section.rows[-1].label == "mine/table: MNIST, fixed, IWAER"
     assert len({r.anchor for r in section.rows}) == len(section.rows)
@@ -350,7 +356,7 @@ def test_a_table_is_cited_by_the_paper_its_source_names(example: Example):
 def test_json_is_plain_and_complete(example: Example):
     rows = list(example.comparison.rows)
     rows[0] = replace(rows[0], difference=float("nan"))
-    comparison: Comparison = replace(example.comparison, rows=rows)
+    comparison: Comparison = replace(example.comparison, rows=tuple(rows))
     out = json.loads(json.dumps(to_json(comparison), allow_nan=False))
     assert [r["verdict"] for r in out["rows"]] == [o.verdict for o in rows]
     assert out["rows"][0]["difference"] is None

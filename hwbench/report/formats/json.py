@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
+from collections.abc import Iterable
+from decimal import Decimal
 from typing import Any
 
 from hwbench.report.numbers import standard_error
 from hwbench.report.rows import facts
 from hwbench.report.section import banner_text
 from hwbench.spec import Published
-from hwbench.verdict.outcome import Comparison
+from hwbench.verdict.facts import Method, Neighbours, Reason
+from hwbench.verdict.outcome import ClaimOutcome, ClaimPart, Comparison, RowOutcome
 from hwbench.verdict.statistics import Interval
+from hwbench.verdict.wording import flag_text
 
 
 def _number(value: float | None) -> float | None:
@@ -31,8 +36,87 @@ def _published_json(published: Published | None) -> dict[str, Any] | None:
     )
 
 
+def plain(value: Any) -> Any:
+    """Return a fact of a verdict as plain values; a reason says its kind, a test its own."""
+    if isinstance(value, float | Decimal):
+        return _number(float(value))
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    if not dataclasses.is_dataclass(value):
+        return value
+    fields = {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    return {"kind": type(value).__name__, **fields} if isinstance(value, Reason) else fields
+
+
+def _reasons_json(reasons: Iterable[Reason]) -> list[Any]:
+    return [plain(reason) for reason in reasons]
+
+
+def _row_json(outcome: RowOutcome, comparison: Comparison) -> dict[str, Any]:
+    spec, row = comparison.spec, outcome.row
+    return {
+        "at": dict(row.at),
+        "verdict": outcome.verdict,
+        "reason": outcome.reason,
+        "reasons": _reasons_json(outcome.reasons),
+        "profile": outcome.profile,
+        "seeds": len(outcome.results),
+        "expected_seeds": outcome.expected_seeds,
+        "mean": _number(outcome.mean),
+        "sd": _number(outcome.sd),
+        "se": _number(standard_error(outcome)),
+        "se_points": _number(outcome.se_points),
+        "published": _published_json(row.published),
+        "source": _published_json(row.source),
+        "judged_against": _published_json(outcome.published),
+        "known": spec.known(row),
+        "margin": spec.margin(row),
+        "difference": _number(outcome.difference),
+        "interval": _interval_json(outcome.interval),
+        "smallest": _number(outcome.smallest),
+        "facts": facts(outcome, spec.metric),
+        "flags": [flag_text(flag) for flag in outcome.flags],
+        "flagged": plain(outcome.flags),
+        "notices": plain(outcome.notices),
+    }
+
+
+def _part_json(part: ClaimPart) -> dict[str, Any]:
+    tested = isinstance(part.method, Method | Neighbours)
+    return {
+        "at": dict(part.at),
+        "verdict": part.verdict,
+        "effect": _number(part.effect),
+        "interval": _interval_json(part.interval),
+        "p": _number(part.p),
+        "test": part.test,
+        "method": plain(part.method) if tested else None,
+        "profile": part.profile,
+        "reason": part.reason,
+        "reasons": _reasons_json(part.reasons),
+        "counts": part.counts,
+        "changed": list(part.changed),
+    }
+
+
+def _claim_json(outcome: ClaimOutcome) -> dict[str, Any]:
+    return {
+        "id": outcome.claim.id,
+        "text": outcome.claim.text,
+        "verdict": outcome.verdict,
+        "profile": outcome.profile,
+        "reason": outcome.reason,
+        "reasons": _reasons_json(outcome.reasons),
+        "parts": [_part_json(part) for part in outcome.parts],
+    }
+
+
 def to_json(comparison: Comparison) -> dict[str, Any]:
-    """Return a comparison as plain JSON values; what is not a number is null."""
+    """Return a comparison as plain JSON values; what is not a number is null.
+
+    Sentences (`reason`, `test`, `flags`, `warnings`) stand beside the facts that they are made of
+    (`reasons`, `method`, `flagged`, `notices`).
+    """
     spec = comparison.spec
     return {
         "spec": spec.id,
@@ -43,55 +127,8 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
         "better": spec.better,
         "profile": comparison.profile,
         "banner": banner_text(comparison)[0] or None,
-        "warnings": list(comparison.warnings),
-        "rows": [
-            {
-                "at": dict(o.row.at),
-                "verdict": o.verdict,
-                "reason": o.reason,
-                "profile": o.profile,
-                "seeds": len(o.results),
-                "expected_seeds": o.expected_seeds,
-                "mean": _number(o.mean),
-                "sd": _number(o.sd),
-                "se": _number(standard_error(o)),
-                "se_points": _number(o.se_points),
-                "published": _published_json(o.row.published),
-                "source": _published_json(o.row.source),
-                "judged_against": _published_json(o.published),
-                "known": spec.known(o.row),
-                "margin": spec.margin(o.row),
-                "difference": _number(o.difference),
-                "interval": _interval_json(o.interval),
-                "smallest": _number(o.smallest),
-                "facts": facts(o, spec.metric),
-                "flags": list(o.flags),
-            }
-            for o in comparison.rows
-        ],
-        "claims": [
-            {
-                "id": c.claim.id,
-                "text": c.claim.text,
-                "verdict": c.verdict,
-                "profile": c.profile,
-                "reason": c.reason,
-                "parts": [
-                    {
-                        "at": dict(p.at),
-                        "verdict": p.verdict,
-                        "effect": _number(p.effect),
-                        "interval": _interval_json(p.interval),
-                        "p": _number(p.p),
-                        "test": p.test,
-                        "profile": p.profile,
-                        "reason": p.reason,
-                        "counts": p.counts,
-                        "changed": p.changed,
-                    }
-                    for p in c.parts
-                ],
-            }
-            for c in comparison.claims
-        ],
+        "warnings": comparison.warnings,
+        "notices": plain(comparison.notices),
+        "rows": [_row_json(outcome, comparison) for outcome in comparison.rows],
+        "claims": [_claim_json(outcome) for outcome in comparison.claims],
     }
