@@ -8,6 +8,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hwbench.report.alignment import lined_up
 from hwbench.report.contents import Contents
 from hwbench.report.figures.canvas import GRID, INK, MUTED, PAPER, SERIES, Picture, restyled
 from hwbench.report.formats import put
@@ -60,7 +61,7 @@ def page(sections: Sequence[Section], pictures: Sequence[Sequence[Picture]]) -> 
     environment.globals["drawing"] = drawing
     style = files("hwbench.report").joinpath("templates/report.css").read_text(encoding="utf-8")
     return environment.get_template("report.html.j2").render(
-        sections=list(zip(sections, pictures, strict=True)),
+        sections=list(zip(map(lined_up, sections), pictures, strict=True)),
         style=Markup(style),
         row_verdicts=ROW_VERDICTS,
         claim_verdicts=CLAIM_VERDICTS,

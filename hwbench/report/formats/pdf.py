@@ -11,6 +11,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from hwbench.report.alignment import lined_up
 from hwbench.report.contents import Contents
 from hwbench.report.figures.canvas import Picture, restyled
 from hwbench.report.formats import put
@@ -32,7 +33,7 @@ def data(sections: Sequence[Section], pictures: Sequence[Sequence[Picture]]) -> 
         "version": version(),
         "sections": [
             {
-                **asdict(section),
+                **asdict(lined_up(section)),
                 "pictures": [
                     {
                         "place": p.place,
