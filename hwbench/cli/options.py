@@ -75,7 +75,7 @@ DryOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 FormatOption = Annotated[
-    str, typer.Option("--format", "-f", help="html, pdf, or both as html,pdf.")
+    str, typer.Option("--format", "-f", help="One or more formats, as html,pdf or csv.")
 ]
 RequireOption = Annotated[
     str | None,
@@ -186,11 +186,11 @@ def formats_named(text: str) -> list[str]:
     Raises:
         SpecError: there is no such format.
     """
-    from hwbench.report import FORMATS
+    from hwbench.report.formats import report_formats
     from hwbench.spec import SpecError, did_you_mean
 
-    wanted = [f.strip() for f in text.split(",")]
-    for f in wanted:
-        if f not in FORMATS:
-            raise SpecError(f"--format: no format {f!r}{did_you_mean(f, FORMATS)}")
+    wanted, known = [name.strip() for name in text.split(",")], list(report_formats())
+    for name in wanted:
+        if name not in known:
+            raise SpecError(f"--format: no format {name!r}{did_you_mean(name, known)}")
     return wanted

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from hwbench.report.numbers import number_texts
-from hwbench.report.typography import aligned, clean
+from hwbench.report.typography import clean
 from hwbench.report.views import Grid, GridEntry, GridLine
 from hwbench.report.words import coordinate, words
 from hwbench.spec import Scalar, Spec
@@ -65,9 +65,9 @@ def grids(comparison: Comparison) -> list[Grid]:
         entries: dict[tuple[Any, Any], list[GridEntry]] = {}
         for column in columns:
             here = [i for i in rows if not across or all_rows[i].at.get(across) == column]
-            left, right = (aligned([texts[i] for i in here]) for texts in (published, measured))
-            for i, printed, number in zip(here, left, right, strict=True):
-                entries.setdefault((heads(i), column), []).append(GridEntry(i, printed, number))
+            for i in here:
+                entry = GridEntry(i, published[i], measured[i])
+                entries.setdefault((heads(i), column), []).append(entry)
         lines = [
             GridLine([clean(h) for h in place], [entries.get((place, c), []) for c in columns])
             for place in sorted(dict.fromkeys(map(heads, rows)), key=rank)

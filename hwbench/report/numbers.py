@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from hwbench.report.typography import MINUS, NARROW_SPACE, NONE, clean, minus
+from hwbench.report.words import on_other_data
 from hwbench.spec import Published
 from hwbench.verdict.outcome import Comparison, RowOutcome
 from hwbench.verdict.statistics import Interval
@@ -124,6 +125,16 @@ def standard_error(outcome: RowOutcome) -> float | None:
     """Return the standard error of the mean over seeds, sd/√n; None below two seeds."""
     n = len(outcome.results)
     return None if outcome.sd is None or n < 2 else outcome.sd / math.sqrt(n)
+
+
+def difference_of(outcome: RowOutcome) -> float | None:
+    """Return measured − published; None where other data were used, as it would mean nothing."""
+    return None if on_other_data(outcome) else outcome.difference
+
+
+def published_value(outcome: RowOutcome) -> Published | None:
+    """Return the published value that the row is judged against, else that of the document."""
+    return outcome.published or outcome.row.published
 
 
 def fallback_decimals(published: Published | None) -> int:

@@ -17,7 +17,7 @@ from hwbench.report.numbers import (
     over_seeds,
     percent,
 )
-from hwbench.report.typography import NO_BREAK, aligned, clean, minus
+from hwbench.report.typography import NO_BREAK, clean, minus
 from hwbench.report.views import RowView
 from hwbench.report.words import anchor, is_guest, label, on_other_data, row_label, sentence, words
 from hwbench.spec import Row, Spec
@@ -99,8 +99,7 @@ def row_views(comparison: Comparison) -> tuple[list[RowView], list[str]]:
     spec = comparison.spec
     all_facts = [facts(o, spec.metric) for o in comparison.rows]
     usual = _usual(all_facts)
-    printed_all, measured_all = number_texts(comparison)
-    published, measured = aligned(printed_all), aligned(measured_all)
+    published, measured = number_texts(comparison)
     places = placed(spec)
     views = []
     for outcome, fact, printed, number in zip(

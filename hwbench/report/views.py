@@ -19,7 +19,6 @@ class RowView:
 
     Attributes:
         rest: the coordinates that the layout does not place, '' mostly.
-        published, measured: numbers padded so that a column of them lines up; see `aligned`.
         origin: where the published number comes from.
         source: what the original source prints, where the document differs from it.
         judged: that number, where the row is judged against it.
@@ -52,7 +51,7 @@ class RowView:
 
 @dataclass(frozen=True)
 class GridEntry:
-    """A row in its place: its number in `rows`, its texts padded for its column."""
+    """A row in its place: its number in `rows`, its published and its measured number."""
 
     row: int
     published: str

@@ -9,7 +9,7 @@ from typing import Any
 
 from hwbench.report.typography import clean, minus
 from hwbench.spec import Spec
-from hwbench.verdict.outcome import ClaimOutcome, RowOutcome
+from hwbench.verdict.outcome import ClaimOutcome, Comparison, RowOutcome
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,11 @@ def row_label(outcome: RowOutcome, without: Iterable[str] = ()) -> str:
     """Return a row's coordinates; a row of another spec says which."""
     text = label(outcome.row.at, without)
     return f"{clean(outcome.results[0].case.spec)}: {text}" if is_guest(outcome) else text
+
+
+def spec_of(comparison: Comparison, outcome: RowOutcome) -> str:
+    """Return the id of the spec that has the row: the table's, or the one set against it."""
+    return outcome.results[0].case.spec if is_guest(outcome) else comparison.spec.id
 
 
 def on_other_data(outcome: RowOutcome) -> bool:

@@ -14,11 +14,12 @@ import pytest
 import typst
 
 from hwbench.report import figures, render
+from hwbench.report.alignment import FIGURE_SPACE
 from hwbench.report.figures.canvas import Picture
 from hwbench.report.figures.forest import exported
 from hwbench.report.formats import html, pdf
 from hwbench.report.section import make_section
-from hwbench.report.typography import FIGURE_SPACE, NARROW_SPACE
+from hwbench.report.typography import NARROW_SPACE
 from hwbench.report.words import CLAIM_VERDICTS, ROW_VERDICTS, sentence
 
 from .conftest import TABLE, Example, make_example

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from hwbench.report.alignment import FIGURE_SPACE, POINT_SPACE, aligned
 from hwbench.report.formats.json import to_json
 from hwbench.report.layout import grids
 from hwbench.report.notices import merged_warnings
@@ -17,7 +18,7 @@ from hwbench.report.protocol import common_part, protocol_fields
 from hwbench.report.references import reference
 from hwbench.report.rows import facts
 from hwbench.report.section import make_section
-from hwbench.report.typography import FIGURE_SPACE, NARROW_SPACE, NONE, POINT_SPACE, aligned
+from hwbench.report.typography import NARROW_SPACE, NONE
 from hwbench.report.views import Reference
 from hwbench.report.words import below_full
 from hwbench.verdict.facts import Flag, Notice

@@ -12,6 +12,7 @@ from hwbench.report.figures.canvas import Picture
 from hwbench.report.figures.forest import panel_of
 from hwbench.report.figures.lines import Line, describe_lines, line_plot
 from hwbench.report.layout import group_key
+from hwbench.report.numbers import published_value
 from hwbench.report.typography import clean
 from hwbench.report.words import coordinate, on_other_data, row_label, words
 from hwbench.spec import Figure as Wanted
@@ -56,7 +57,7 @@ def _printed_on_curve(
     metric, row = comparison.spec.metric, outcome.row
     if metric not in ("log_likelihood", "nll") or on_other_data(outcome):
         return []
-    printed = outcome.published or row.published
+    printed = published_value(outcome)
     up = -1 if wanted.negate else 1  # the curve is one of log-likelihoods
     points: list[tuple[float, float, float | None]] = []
     if printed is not None:

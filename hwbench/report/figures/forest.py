@@ -19,7 +19,14 @@ from hwbench.report.figures.canvas import (
     wrap,
 )
 from hwbench.report.layout import group_key
-from hwbench.report.numbers import fixed, measured_text, percent, standard_error
+from hwbench.report.numbers import (
+    difference_of,
+    fixed,
+    measured_text,
+    percent,
+    published_value,
+    standard_error,
+)
 from hwbench.report.typography import MINUS, clean, minus
 from hwbench.report.words import (
     ROW_VERDICTS,
@@ -62,11 +69,6 @@ def panel_of(key: str | None, value: Any) -> str:
     return "" if key is None else coordinate(key, value) if value is not None else "other"
 
 
-def difference_of(outcome: RowOutcome) -> float | None:
-    """Return the difference to draw: none where other data were used, as it would mean nothing."""
-    return None if on_other_data(outcome) else outcome.difference
-
-
 def reach(rows: Sequence[RowOutcome]) -> float:
     """Return how far the axis of differences must go: rows that are judged are never cut off."""
     judged = [o for o in rows if o.verdict in JUDGED and difference_of(o) is not None]
@@ -80,7 +82,7 @@ def reach(rows: Sequence[RowOutcome]) -> float:
 
 def _draw_values(axes: Axes, y: float, outcome: RowOutcome, metric: str) -> None:
     """Draw the published number (open) above the measured one (filled) and its seeds (dots)."""
-    published = outcome.published or outcome.row.published
+    published = published_value(outcome)
     if published is not None:
         axes.errorbar(
             published.value,

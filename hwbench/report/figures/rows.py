@@ -10,7 +10,7 @@ import numpy as np
 from hwbench.report.figures.canvas import Picture, shorten
 from hwbench.report.figures.curves import fits
 from hwbench.report.figures.lines import Line, describe_lines, line_plot
-from hwbench.report.numbers import count
+from hwbench.report.numbers import count, published_value
 from hwbench.report.typography import NO_BREAK, clean
 from hwbench.report.words import coordinate, words
 from hwbench.spec import Figure as Wanted
@@ -56,7 +56,7 @@ def row_lines(comparison: Comparison, wanted: Wanted) -> tuple[list[Line], list[
             if len(measured) > 1
             else None
         )
-        printed = o.published or o.row.published
+        printed = published_value(o)
         mark: tuple[float, float | None] | None = None
         if metric == spec.metric and printed is not None:
             mark = (printed.value, printed.error)

@@ -5,9 +5,13 @@ from __future__ import annotations
 import base64
 from collections.abc import Sequence
 from importlib.resources import files
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hwbench.report.alignment import lined_up
+from hwbench.report.contents import Contents
 from hwbench.report.figures.canvas import GRID, INK, MUTED, PAPER, SERIES, Picture, restyled
+from hwbench.report.formats import put
 from hwbench.report.views import Section
 from hwbench.report.words import CLAIM_VERDICTS, ROW_VERDICTS, version
 
@@ -21,6 +25,11 @@ COLOURS = {
     GRID: "var(--grid)",
     PAPER: "var(--paper)",
 } | {c: f"var(--s{i})" for i, c in enumerate(SERIES) if c != MUTED}
+
+
+def write(contents: Contents, folder: Path) -> list[Path]:
+    """Write `index.html`."""
+    return [put(folder / "index.html", page(contents.sections, contents.pictures).encode())]
 
 
 def drawing(picture: Picture) -> Markup:
@@ -52,7 +61,7 @@ def page(sections: Sequence[Section], pictures: Sequence[Sequence[Picture]]) -> 
     environment.globals["drawing"] = drawing
     style = files("hwbench.report").joinpath("templates/report.css").read_text(encoding="utf-8")
     return environment.get_template("report.html.j2").render(
-        sections=list(zip(sections, pictures, strict=True)),
+        sections=list(zip(map(lined_up, sections), pictures, strict=True)),
         style=Markup(style),
         row_verdicts=ROW_VERDICTS,
         claim_verdicts=CLAIM_VERDICTS,

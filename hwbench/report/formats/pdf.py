@@ -11,12 +11,20 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+from hwbench.report.alignment import lined_up
+from hwbench.report.contents import Contents
 from hwbench.report.figures.canvas import Picture, restyled
+from hwbench.report.formats import put
 from hwbench.report.views import Section
 from hwbench.report.words import CLAIM_VERDICTS, ROW_VERDICTS, version
 
 FAMILY = "'Libertinus Serif', 'DejaVu Sans Mono'"
 EPOCH = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)  # a PDF needs a date; ours never changes
+
+
+def write(contents: Contents, folder: Path) -> list[Path]:
+    """Write `report.pdf`."""
+    return [put(folder / "report.pdf", document(contents.sections, contents.pictures))]
 
 
 def data(sections: Sequence[Section], pictures: Sequence[Sequence[Picture]]) -> dict[str, Any]:
@@ -25,7 +33,7 @@ def data(sections: Sequence[Section], pictures: Sequence[Sequence[Picture]]) -> 
         "version": version(),
         "sections": [
             {
-                **asdict(section),
+                **asdict(lined_up(section)),
                 "pictures": [
                     {
                         "place": p.place,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from hwbench.report.formats.json import to_json
+from hwbench.report.alignment import lined_up
 from hwbench.report.section import make_section
-from hwbench.report.typography import FIGURE_SPACE, NONE, POINT_SPACE
+from hwbench.report.typography import NONE
 from hwbench.report.views import ClaimView, RowView, Section
 from hwbench.report.words import CLAIM_VERDICTS, ROW_VERDICTS
 from hwbench.verdict.outcome import Comparison
@@ -14,8 +14,6 @@ from hwbench.verdict.outcome import Comparison
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
-
-__all__ = ["print_comparison", "to_json"]
 
 STYLES = {
     "agrees": "green",
@@ -57,7 +55,7 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
         console.print(Text(facts, style="dim"))
     console.print()
     if console.width >= 110:
-        _print_table(console, section)
+        _print_table(console, lined_up(section))
     else:
         for row in section.rows:
             head = Text(row.label, style="bold")
@@ -75,10 +73,10 @@ def _notes(row: RowView) -> str:
 
 
 def _row_lines(row: RowView) -> list[str]:
-    numbers = f"published {_unpadded(row.published)}, "
+    numbers = f"published {row.published}, "
     if row.judged:
         numbers += f"source {row.judged}, "
-    numbers += f"measured {_unpadded(row.measured)}"
+    numbers += f"measured {row.measured}"
     if row.difference != NONE:
         numbers += f", difference {_difference(row, ' ')}"
     notes = _notes(row)
@@ -89,10 +87,6 @@ def _difference(row: RowView, between: str) -> str:
     text = f"{row.difference} {row.interval}".rstrip()
     from_source = row.judged and row.difference != NONE
     return f"{text}{between}from the source" if from_source else text
-
-
-def _unpadded(text: str) -> str:
-    return text.replace(FIGURE_SPACE, "").replace(POINT_SPACE, "")
 
 
 def _claim_lines(claim: ClaimView) -> list[str]:

@@ -1,0 +1,43 @@
+"""What a report contains: comparisons, and the sections and pictures made from them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from hwbench.report import figures
+from hwbench.report.section import make_section
+
+if TYPE_CHECKING:
+    from hwbench.report.figures.canvas import Picture
+    from hwbench.report.views import Section
+    from hwbench.store import Store
+    from hwbench.verdict.outcome import Comparison
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The input of every format. A format that needs no pictures does not cause any to be drawn.
+
+    Attributes:
+        comparisons: one for each spec, in the order of the report.
+        store: where curves and sample images come from.
+        papers: references by paper: a text, or a mapping with authors, title, venue, year and one
+            of url, doi and arxiv.
+    """
+
+    comparisons: Sequence[Comparison]
+    store: Store
+    papers: Mapping[str, Any] | None = None
+
+    @cached_property
+    def sections(self) -> list[Section]:
+        """Return the text of the report: one section for each comparison."""
+        return [make_section(comparison, self.papers) for comparison in self.comparisons]
+
+    @cached_property
+    def pictures(self) -> list[list[Picture]]:
+        """Return the pictures of each section."""
+        return [figures.pictures(comparison, self.store) for comparison in self.comparisons]
