@@ -20,10 +20,9 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-import pandas as pd
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -34,6 +33,9 @@ from pydantic import (
 )
 
 from hwbench.spec import Case, UserError
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SCHEMA = 1
 DIGITS = 7  # of a curve's numbers: float32 sums are not known to more
@@ -347,14 +349,14 @@ class Store:
     def _load(self, path: Path, warnings: list[str], place: Path) -> Result | None:
         """Return the result in a file; None, with a warning, where none is that belongs there."""
         try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
-            version = raw.get("schema_version") if isinstance(raw, dict) else None
-            if version != SCHEMA:
+            text = path.read_text(encoding="utf-8")
+            result = _parse(text)
+            if result is None:
+                version = _schema_version(text)
                 warnings.append(
                     f"{path}: skipped: schema version {version}, this hwbench reads {SCHEMA}"
                 )
                 return None
-            result = Result.model_validate_json(json.dumps(raw))
         except FileNotFoundError:
             return None
         except ValidationError as error:
@@ -373,6 +375,27 @@ class Store:
         return None
 
 
+def _parse(text: str) -> Result | None:
+    """Return the result in a document, None where it is of another schema.
+
+    Raises:
+        ValueError: the document is no JSON, or no result.
+    """
+    try:
+        result = Result.model_validate_json(text)
+    except ValidationError:
+        if _schema_version(text) == SCHEMA:
+            raise
+        return None
+    return result if "schema_version" in result.model_fields_set else None
+
+
+def _schema_version(text: str) -> Any:
+    """Return the schema version of a document, None where it has none; ValueError if no JSON."""
+    document = json.loads(text)
+    return document.get("schema_version") if isinstance(document, dict) else None
+
+
 COLUMNS = (
     "spec", "profile", "seed", "metric", "value", "se", "mc_se", "points", "samples", "kind",
     "train_seconds", "device", "commit",
@@ -385,6 +408,8 @@ def frame(results: Iterable[Result]) -> pd.DataFrame:
     Columns are the coordinates (one with the name of another column, as `seed`, is called
     `at_seed`) and `COLUMNS`.
     """
+    import pandas as pd  # takes half a second
+
     rows = [
         {
             **{f"at_{key}" if key in COLUMNS else key: value for key, value in r.case.at.items()},

@@ -40,7 +40,8 @@ class Case(Strict):
     @property
     def key(self) -> str:
         """Return the sha256 of what decides the numbers: not the spec's name, nor its prose."""
-        content = self.model_dump(include={"seed", "data", "model", "train", "evaluate"})
+        names = ("seed", "data", "model", "train", "evaluate")
+        content = {name: getattr(self, name) for name in names}
         return hashlib.sha256(
             json.dumps(content, sort_keys=True, ensure_ascii=False).encode()
         ).hexdigest()
@@ -77,7 +78,8 @@ def resolve(spec: Spec, row: Row, profile: Profile) -> Located:
     Works on the document as read, so that each value keeps the line it came from.
     """
     document: Located = spec.document
-    raw_row = document["rows"][spec.rows.index(row)]
+    place = next((i for i, r in enumerate(spec.rows) if r is row), None)
+    raw_row = document["rows"][spec.rows.index(row) if place is None else place]
     keys = set(Blocks.model_fields) | {"stand_ins"}
     layers = [
         document.get("defaults"),
