@@ -193,6 +193,13 @@ def _reached(case: Case) -> tuple[dict[str, Path], set[str]]:
     return found, protocols
 
 
+def is_own(case: Case) -> bool:
+    """Return whether every class that a case names is of hwbench or of torch.optim."""
+    content = case.model_dump(include={"data", "model", "train", "evaluate"})
+    found = {module for use, kind in _uses(content, "") for module in _modules_of(use, kind)}
+    return all(module.split(".")[0] in ("", "hwbench") for module in found)
+
+
 def _is_interface(module: str) -> bool:
     return module == "hwbench" or any(
         module == name or module.startswith(f"{name}.") for name in _INTERFACES

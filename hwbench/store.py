@@ -22,7 +22,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -35,6 +34,7 @@ from pydantic import (
 from hwbench.spec import Case, UserError
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
 
 SCHEMA = 1
@@ -56,7 +56,7 @@ Number = Annotated[
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants", defer_build=True)
 
 
 class StoredMetric(_Record):
@@ -152,6 +152,8 @@ def rounded(values: np.ndarray) -> np.ndarray:
     that a value moves by at most 0.0005 and 1/16 000 of the deviation. Shape and dtype stay, and
     so do integers, equal numbers and what is not finite.
     """
+    import numpy as np
+
     if not np.issubdtype(values.dtype, np.floating):
         return values
     exact = values.astype(np.float64)
@@ -255,6 +257,8 @@ class Store:
         Raises:
             StoreError: the folder cannot be written.
         """
+        import numpy as np
+
         path = self.path(result.case)
         data = _json(result).encode()
         arrays = path.with_suffix(".npz")
@@ -314,6 +318,8 @@ class Store:
 
     def per_point(self, result: Result) -> dict[str, np.ndarray]:
         """Return the per-point arrays of a result; empty if they are not on file."""
+        import numpy as np
+
         path = self.path(result.case).with_suffix(".npz")
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
@@ -335,6 +341,14 @@ class Store:
             result for p, place in places if (result := self._load(p, warnings, place)) is not None
         ]
         return found, warnings
+
+    def files(self, spec_id: str) -> list[Path]:
+        """Return every file that results and failures of a spec, and their arrays, are read from.
+
+        Others in the same folders are among them.
+        """
+        tops = (self.folder / spec_id, self.folder / ".failed" / spec_id)
+        return sorted(path for top in tops for path in top.glob("*/*"))
 
     def failures(self, spec_id: str) -> list[Failure]:
         """Return why cases of a spec have no number; files that cannot be read are left out."""

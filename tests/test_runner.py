@@ -21,13 +21,14 @@ from torch.overrides import TorchFunctionMode
 
 from hwbench import executors, learner, pipeline, products
 from hwbench.build import BuildError
+from hwbench.cache import cache_folder
 from hwbench.cli import progress
 from hwbench.protocols import DataMissing, Interrupted
 from hwbench.runner import result as result_
 from hwbench.runner.campaign import Observer, estimate
 from hwbench.runner.cost import Cost, net_costs, probe
 from hwbench.runner.job import Job, run_folder
-from hwbench.runner.machine import cache_folder, peak_memory, pick_device, reset_peak_memory
+from hwbench.runner.machine import peak_memory, pick_device, reset_peak_memory
 from hwbench.runner.plan import todo
 from hwbench.runner.result import run_case
 from hwbench.runner.stages import stage_file, stage_files
