@@ -66,11 +66,12 @@ def _parse(text: str, package: str) -> _Source:
             nodes |= {t.id: node for t in node.targets if isinstance(t, ast.Name)}
         elif isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name):
             nodes[node.target.id] = node
+    texts: dict[ast.AST, str] = {node: _text(node, {}) for node in tree.body}
     definitions = {}
     for name, node in nodes.items():
         named = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
-        definitions[name] = (_digest(node), frozenset(named))
-    return _Source(_digest(tree), tuple(_imports(tree, package)), definitions)
+        definitions[name] = (_digest(texts[node]), frozenset(named))
+    return _Source(_digest(_text(tree, texts)), tuple(_imports(tree, package)), definitions)
 
 
 def _imports(tree: ast.Module, package: str) -> Iterator[tuple[str, str]]:
@@ -89,40 +90,49 @@ def _imports(tree: ast.Module, package: str) -> Iterator[tuple[str, str]]:
         )
 
 
-def _shape_of(node: Any) -> Any:
-    """Return an AST as lists without positions and docstrings: the same in every Python."""
-    if isinstance(node, ast.AST):
-        body = getattr(node, "body", None)
-        fields = dict(ast.iter_fields(node))
-        if (
-            isinstance(body, list)
-            and body
-            and isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
-        ):
-            first = body[0]
-            if (
-                isinstance(first, ast.Expr)
-                and isinstance(first.value, ast.Constant)
-                and isinstance(first.value.value, str)
-            ):
-                fields["body"] = body[1:]
-        return [
-            type(node).__name__,
-            [[k, _shape_of(v)] for k, v in fields.items() if v not in (None, [])],
-        ]
-    return [_shape_of(n) for n in node] if isinstance(node, list) else repr(node)
+def _text(node: Any, known: Mapping[ast.AST, str]) -> str:
+    """Return an AST as text without positions and docstrings: the same in every Python.
+
+    `known` holds the texts of nodes that need not be written again.
+    """
+    if isinstance(node, list):
+        return f"[{', '.join([_text(inner, known) for inner in node])}]"
+    if not isinstance(node, ast.AST):
+        return repr(repr(node))
+    if node in known:
+        return known[node]
+    fields: list[tuple[str, Any]] = [(name, getattr(node, name, None)) for name in node._fields]
+    if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and _has_docstring(node):
+        fields = [(name, value[1:] if name == "body" else value) for name, value in fields]
+    texts = [f"[{k!r}, {_text(v, known)}]" for k, v in fields if v is not None and v != []]
+    return f"[{type(node).__name__!r}, [{', '.join(texts)}]]"
 
 
-def _digest(node: ast.AST) -> str:
-    return hashlib.sha256(repr(_shape_of(node)).encode()).hexdigest()
+def _has_docstring(node: ast.Module | ast.ClassDef | ast.FunctionDef) -> bool:
+    first = node.body[0] if node.body else None
+    return (
+        isinstance(first, ast.Expr)
+        and isinstance(first.value, ast.Constant)
+        and isinstance(first.value.value, str)
+    )
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+@functools.cache
+def _own_file(package: Path, module: str) -> Path | None:
+    """Return the source file of a module below the folder of hwbench."""
+    path = package.joinpath(*module.split(".")[1:])
+    return next(filter(Path.is_file, (path.with_suffix(".py"), path / "__init__.py")), None)
 
 
 def _file_of(module: str) -> Path | None:
     """Return a module's source file, without importing it or the packages it lies in."""
     root, *rest = module.split(".")
     if root == "hwbench":
-        path = PACKAGE.joinpath(*rest)
-        return next(filter(Path.is_file, (path.with_suffix(".py"), path / "__init__.py")), None)
+        return _own_file(PACKAGE, module)
     try:
         found = importlib.util.find_spec(root) if root else None
     except (ImportError, ValueError):
@@ -181,6 +191,13 @@ def _reached(case: Case) -> tuple[dict[str, Path], set[str]]:
             else:
                 todo += [source, f"{source}.{name}"]
     return found, protocols
+
+
+def is_own(case: Case) -> bool:
+    """Return whether every class that a case names is of hwbench or of torch.optim."""
+    content = case.model_dump(include={"data", "model", "train", "evaluate"})
+    found = {module for use, kind in _uses(content, "") for module in _modules_of(use, kind)}
+    return all(module.split(".")[0] in ("", "hwbench") for module in found)
 
 
 def _is_interface(module: str) -> bool:

@@ -20,10 +20,8 @@ import zlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import numpy as np
-import pandas as pd
 from pydantic import (
     BaseModel,
     BeforeValidator,
@@ -34,6 +32,10 @@ from pydantic import (
 )
 
 from hwbench.spec import Case, UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
 
 SCHEMA = 1
 DIGITS = 7  # of a curve's numbers: float32 sums are not known to more
@@ -54,7 +56,7 @@ Number = Annotated[
 
 
 class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants")
+    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants", defer_build=True)
 
 
 class StoredMetric(_Record):
@@ -150,6 +152,8 @@ def rounded(values: np.ndarray) -> np.ndarray:
     that a value moves by at most 0.0005 and 1/16 000 of the deviation. Shape and dtype stay, and
     so do integers, equal numbers and what is not finite.
     """
+    import numpy as np
+
     if not np.issubdtype(values.dtype, np.floating):
         return values
     exact = values.astype(np.float64)
@@ -253,6 +257,8 @@ class Store:
         Raises:
             StoreError: the folder cannot be written.
         """
+        import numpy as np
+
         path = self.path(result.case)
         data = _json(result).encode()
         arrays = path.with_suffix(".npz")
@@ -312,6 +318,8 @@ class Store:
 
     def per_point(self, result: Result) -> dict[str, np.ndarray]:
         """Return the per-point arrays of a result; empty if they are not on file."""
+        import numpy as np
+
         path = self.path(result.case).with_suffix(".npz")
         try:
             with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
@@ -334,6 +342,14 @@ class Store:
         ]
         return found, warnings
 
+    def files(self, spec_id: str) -> list[Path]:
+        """Return every file that results and failures of a spec, and their arrays, are read from.
+
+        Others in the same folders are among them.
+        """
+        tops = (self.folder / spec_id, self.folder / ".failed" / spec_id)
+        return sorted(path for top in tops for path in top.glob("*/*"))
+
     def failures(self, spec_id: str) -> list[Failure]:
         """Return why cases of a spec have no number; files that cannot be read are left out."""
         found = []
@@ -347,14 +363,14 @@ class Store:
     def _load(self, path: Path, warnings: list[str], place: Path) -> Result | None:
         """Return the result in a file; None, with a warning, where none is that belongs there."""
         try:
-            raw = json.loads(path.read_text(encoding="utf-8"))
-            version = raw.get("schema_version") if isinstance(raw, dict) else None
-            if version != SCHEMA:
+            text = path.read_text(encoding="utf-8")
+            result = _parse(text)
+            if result is None:
+                version = _schema_version(text)
                 warnings.append(
                     f"{path}: skipped: schema version {version}, this hwbench reads {SCHEMA}"
                 )
                 return None
-            result = Result.model_validate_json(json.dumps(raw))
         except FileNotFoundError:
             return None
         except ValidationError as error:
@@ -373,6 +389,27 @@ class Store:
         return None
 
 
+def _parse(text: str) -> Result | None:
+    """Return the result in a document, None where it is of another schema.
+
+    Raises:
+        ValueError: the document is no JSON, or no result.
+    """
+    try:
+        result = Result.model_validate_json(text)
+    except ValidationError:
+        if _schema_version(text) == SCHEMA:
+            raise
+        return None
+    return result if "schema_version" in result.model_fields_set else None
+
+
+def _schema_version(text: str) -> Any:
+    """Return the schema version of a document, None where it has none; ValueError if no JSON."""
+    document = json.loads(text)
+    return document.get("schema_version") if isinstance(document, dict) else None
+
+
 COLUMNS = (
     "spec", "profile", "seed", "metric", "value", "se", "mc_se", "points", "samples", "kind",
     "train_seconds", "device", "commit",
@@ -385,6 +422,8 @@ def frame(results: Iterable[Result]) -> pd.DataFrame:
     Columns are the coordinates (one with the name of another column, as `seed`, is called
     `at_seed`) and `COLUMNS`.
     """
+    import pandas as pd  # takes half a second
+
     rows = [
         {
             **{f"at_{key}" if key in COLUMNS else key: value for key, value in r.case.at.items()},

@@ -37,7 +37,7 @@ def cache_export(
     Example: [bold]hwbench cache export rws/mnist --profile full --to rws.tar[/]
     """
     from hwbench.runner.job import Job
-    from hwbench.runner.machine import cache_folder
+    from hwbench.cache import cache_folder
     from hwbench.runner.plan import Settings, make_plan
     from hwbench.runner.travel import pack
     from hwbench.spec.files import benchmarks_folder, load_specs
@@ -53,7 +53,7 @@ def cache_export(
 @app.command("import")
 def cache_import(file: Annotated[Path, typer.Argument(help="An archive of cache export.")]) -> None:
     """Place the checkpoints of an archive in the cache; the same run resumes from them."""
-    from hwbench.runner.machine import cache_folder
+    from hwbench.cache import cache_folder
     from hwbench.runner.travel import unpack
 
     for label, placed in unpack(file, cache_folder()):

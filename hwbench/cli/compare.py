@@ -44,21 +44,26 @@ def compare(
     Examples: [bold]hwbench compare table1[/], [bold]hwbench compare table1 --against mine.yaml[/],
     [bold]hwbench compare table1 --require agrees,better[/]
     """
-    from hwbench.report.formats.json import to_json
-    from hwbench.report.formats.terminal import print_comparison
-    from hwbench.spec.files import benchmarks_folder
+    from hwbench.cli.views import Views, json_view, terminal, text_view
+    from hwbench.spec.files import benchmarks_folder, spec_paths
 
     if plugin:
         from hwbench.build import allow_plugins
 
         allow_plugins(plugin)
-    verdicts = verdicts_named(require)
-    found = comparisons(names, profile, results, benchmarks_folder(benchmarks), against)
-    if as_json:
-        console.out.print_json(json.dumps([to_json(c) for c in found]))
+    verdicts, folder = verdicts_named(require), benchmarks_folder(benchmarks)
+    kind, view = ("json", json_view) if as_json else (f"text {terminal()}", text_view)
+    found = []
+    if verdicts or strict or against:
+        found = comparisons(names, profile, results, folder, against)
+        views = [view(c) for c in found]
     else:
-        for c in found:
-            print_comparison(console.out, c)
+        kept = Views(spec_paths(names, folder), results, profile_named(profile))
+        views = kept.get(kind, view)
+    if as_json:
+        console.out.print_json(json.dumps(views))
+    else:
+        console.out.file.write("".join(views))
     code = judge(found, verdicts, strict)
     if code:
         raise typer.Exit(code)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 from hwbench.cli import console
 from hwbench.cli.options import RESULTS, BenchmarksOption, JsonOption, Names, ResultsOption
+
+if TYPE_CHECKING:
+    from hwbench.verdict.outcome import Comparison
 
 
 def list_(
@@ -17,43 +21,40 @@ def list_(
     """Specs, their rows, what is on file, and the verdicts."""
     from rich.table import Column, Table
 
-    from hwbench.report.claims import claim_tally, row_tally
-    from hwbench.sources import fingerprint
-    from hwbench.spec import PROFILES
-    from hwbench.spec.files import benchmarks_folder, load_specs
-    from hwbench.store import Store
-    from hwbench.verdict.table import compare
+    from hwbench.cli.views import Views, json_view
+    from hwbench.spec.files import benchmarks_folder, spec_paths
 
-    store = Store(results)
-    found = [
-        compare(s, store, fingerprint=fingerprint)
-        for s in load_specs(names, benchmarks_folder(benchmarks))
-    ]
+    views = Views(spec_paths(names, benchmarks_folder(benchmarks)), results)
     if as_json:
-        from hwbench.report.formats.json import to_json
-
-        console.out.print_json(json.dumps([to_json(c) for c in found]))
+        console.out.print_json(json.dumps(views.get("json", json_view)))
         return
-    titles = ["title"] if console.out.width >= 120 else []
-    heads: list[Column | str] = [
+    with_titles = console.out.width >= 120
+    heads = ["title"] if with_titles else []
+    table = Table(
         Column("spec", no_wrap=True),
-        *titles,
+        *heads,
         "rows",
         "on file",
         "verdicts",
         "claims",
-    ]
-    table = Table(*heads, box=None, header_style="bold")
-    for c in found:
-        used = [p for p in reversed(PROFILES) if any(r.profile == p for r in c.rows)]
-        table.add_row(
-            c.spec.id,
-            *([c.spec.title] if titles else []),
-            str(len(c.rows)),
-            f"{sum(bool(r.results) for r in c.rows)} {', '.join(used)}".rstrip(),
-            *(
-                ", ".join(f"{t.number} {t.verdict} {t.at}".rstrip() for t in tally)
-                for tally in (row_tally(c), claim_tally(c))
-            ),
-        )
+        box=None,
+        header_style="bold",
+    )
+    for spec_id, title, *rest in views.get("line", _line):
+        table.add_row(spec_id, *([title] if with_titles else []), *rest)
     console.out.print(table)
+
+
+def _line(comparison: Comparison) -> list[str]:
+    """Return the texts of a spec's line: id, title, rows, results, verdicts and claims."""
+    from hwbench.report.claims import claim_tally, row_tally
+    from hwbench.spec import PROFILES
+
+    rows = comparison.rows
+    used = [p for p in reversed(PROFILES) if any(r.profile == p for r in rows)]
+    tallies = [
+        ", ".join(f"{t.number} {t.verdict} {t.at}".rstrip() for t in tally)
+        for tally in (row_tally(comparison), claim_tally(comparison))
+    ]
+    on_file = f"{sum(bool(r.results) for r in rows)} {', '.join(used)}".rstrip()
+    return [comparison.spec.id, comparison.spec.title, str(len(rows)), on_file, *tallies]

@@ -169,11 +169,11 @@ def verdicts_named(text: str | None) -> set[str]:
     Raises:
         SpecError: there is no such verdict.
     """
+    if text is None:
+        return set()
     from hwbench.spec import SpecError, did_you_mean
     from hwbench.verdict.outcome import Verdict
 
-    if text is None:
-        return set()
     wanted, known = {v.strip() for v in text.split(",")}, get_args(Verdict)
     for verdict in sorted(wanted - set(known)):
         raise SpecError(f"--require: no verdict {verdict!r}{did_you_mean(verdict, known)}")

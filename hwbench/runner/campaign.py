@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from hwbench import executors
+from hwbench.cache import cache_folder
 from hwbench.runner.cost import Cost, net_costs
 from hwbench.runner.job import Job, Outcome
-from hwbench.runner.machine import cache_folder
 from hwbench.runner.plan import Plan, Settings, is_here, todo
 from hwbench.runner.work import run_all
 from hwbench.spec import Case

@@ -20,15 +20,6 @@ from hwbench.build import BuildError
 from hwbench.sources import PACKAGE
 
 
-def cache_folder() -> Path:
-    """Return where checkpoints, weights and locks go: $HWBENCH_CACHE or the user's cache folder."""
-    named = os.environ.get("HWBENCH_CACHE")
-    if named:
-        return Path(named).expanduser().absolute()
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "hwbench"
-
-
 def pick_device(name: str = "auto") -> torch.device:
     """Return the device named, or for `auto` a CUDA GPU where there is one, else the CPU.
 

@@ -12,8 +12,9 @@ from typing import Any, Literal
 
 from hwbench import executors, pipeline
 from hwbench.build import BuildError, allow_plugins
+from hwbench.cache import cache_folder
 from hwbench.datasets import files
-from hwbench.runner.machine import cache_folder, pick_device
+from hwbench.runner.machine import pick_device
 from hwbench.sources import fingerprint
 from hwbench.spec import (
     PROFILES,

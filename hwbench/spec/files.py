@@ -29,27 +29,47 @@ def benchmarks_folder(named: Path | None = None) -> Path:
     return here if here.is_dir() else Path(__file__).parents[2] / "benchmarks"
 
 
+def spec_paths(names: Sequence[str] | None, folder: Path) -> list[Path]:
+    """Return the files of specs by name (id, alias, table name or path), each once; all for None.
+
+    Raises:
+        SpecError: a name is unknown, or the folder holds no spec files.
+    """
+    paths = [locate(name, folder) for name in names] if names else list(find(folder).values())
+    if not paths:
+        raise SpecError(f"{display_path(folder)} holds no spec files")
+    return list(dict.fromkeys(paths))
+
+
 def load_specs(
     names: Sequence[str] | None,
     folder: Path,
     check: Callable[[Spec], list[Problem]] = lambda spec: [],
 ) -> list[Spec]:
-    """Load specs by name (all for none), reporting every mistake of every file at once.
+    """Load specs by name (all for None), reporting every mistake of every file at once.
 
     Args:
         names: ids, aliases, table names or paths.
-        folder: of specs.
+        folder: the folder of specs.
         check: what else to check of each, as `check.check`, which imports the shelves and torch.
 
     Raises:
         SpecError: a name is unknown or a file is wrong.
     """
-    paths = [locate(name, folder) for name in names] if names else list(find(folder).values())
-    if not paths:
-        raise SpecError(f"{display_path(folder)} holds no spec files")
+    return load_files(spec_paths(names, folder), check)
+
+
+def load_files(
+    paths: Sequence[Path], check: Callable[[Spec], list[Problem]] = lambda spec: []
+) -> list[Spec]:
+    """Load spec files, reporting every mistake of every file at once; `check` as in `load_specs`.
+
+    Raises:
+        SpecError: a file is wrong.
+    """
     specs: list[Spec] = []
     problems: list[Problem] = []
-    for path in dict.fromkeys(paths):
+    for path in paths:
         found, _, mistakes = parse(path)
         problems += mistakes
         if found is not None:
@@ -58,6 +78,16 @@ def load_specs(
     if problems:
         raise SpecError(problems)
     return specs
+
+
+def shared_profiles(path: Path) -> Path:
+    """Return where the profiles stand that a spec file shares with the others of its folder."""
+    return path.parent.resolve().parent / "profiles.yaml"
+
+
+def id_of(path: Path) -> str:
+    """Return the id of a spec that is named as its file, from whatever working folder."""
+    return f"{path.parent.resolve().name}/{path.stem}"
 
 
 def _shared_profiles(path: Path) -> tuple[Located, list[Problem]]:
@@ -89,15 +119,14 @@ def parse(path: Path) -> tuple[Spec | None, Located, list[Problem]]:
     file = display_path(path)
     merged = Located(document, line=document.line)
     merged.lines = dict(document.lines)
-    folder = path.parent.resolve()  # a file means the same from every working folder
-    shared = folder.parent / "profiles.yaml"
+    shared = shared_profiles(path)
     if shared.is_file():
         base, more = _shared_profiles(shared)
         problems += more
         own_profiles = document.get("profiles")
         if own_profiles is None or isinstance(own_profiles, Mapping):
             merged["profiles"] = merge(base, own_profiles or Located())
-        expected = f"{folder.name}/{path.stem}"
+        expected = id_of(path)
         if isinstance(document.get("id"), str) and document["id"] != expected:
             message = f"should be {expected!r}, as the file is named (found {document['id']!r})"
             problems.append(Problem(file, document.line_at(("id",)), "id", message))

@@ -25,7 +25,7 @@ PROFILES: tuple[Profile, ...] = ("smoke", "quick", "full")
 class Strict(BaseModel):
     """Unknown keys are errors, values are not coerced, objects do not change."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
 
 
 class Published(Strict):

@@ -56,9 +56,11 @@ class Estimate:
 
     def half_width(self, level: float = LEVEL) -> float:
         """Return half the width of the central interval, chance alone."""
-        from scipy import stats
+        if self.se > 0:
+            from scipy.special import stdtrit  # scipy.stats takes a second to import
 
-        return float(stats.t.ppf((1 + level) / 2, self.df)) * self.se if self.se > 0 else 0.0
+            return float(stdtrit(self.df, (1 + level) / 2)) * self.se
+        return 0.0
 
     def interval(self, level: float = LEVEL) -> Interval:
         """Return the central interval."""
@@ -68,11 +70,11 @@ class Estimate:
 
     def p_above(self, threshold: float = 0.0) -> float:
         """Return the one-sided p value of 'the true difference is at most `threshold`'."""
-        from scipy import stats
-
         least = self.effect - self.below
         if self.se > 0:
-            return float(stats.t.sf((least - threshold) / self.se, self.df))
+            from scipy.special import stdtr
+
+            return float(stdtr(self.df, (threshold - least) / self.se))
         return 0.0 if least > threshold else 1.0
 
     def p_below(self, threshold: float = 0.0) -> float:
@@ -157,10 +159,13 @@ def mcnemar(a: np.ndarray, b: np.ndarray) -> tuple[int, int, float]:
         how many points only a, and only b, has right, and the one-sided p value of 'a is not
         better'.
     """
-    from scipy import stats
-
     only_a, only_b = int(np.sum(a & ~b)), int(np.sum(b & ~a))
-    return only_a, only_b, float(stats.binom.sf(only_a - 1, only_a + only_b, 0.5))
+    if only_a == 0:
+        return only_a, only_b, 1.0
+    from scipy.special import betainc
+
+    # P(X ≥ a) = I_p(a, n − a + 1) of a binomial X with n = a + b trials and p = 1/2
+    return only_a, only_b, float(betainc(only_a, only_b + 1, 0.5))
 
 
 def mean_and_sd(values: Sequence[float]) -> tuple[float, float | None]:

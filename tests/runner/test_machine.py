@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from hwbench.build import BuildError
-from hwbench.runner.machine import cache_folder, peak_memory, pick_device, reset_peak_memory
+from hwbench.cache import cache_folder
+from hwbench.runner.machine import peak_memory, pick_device, reset_peak_memory
 from hwbench.runner.work import work
 from tests.runner.jobs import never, quiet
 
