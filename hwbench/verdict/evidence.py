@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from hwbench.attested import Equivalences
 from hwbench.spec import PROFILES, Case, Profile, Row, Spec, variants
 from hwbench.store import Failure, Result, Store
 from hwbench.verdict.statistics import mean_and_sd
@@ -68,6 +69,7 @@ class OnFile:
     def __init__(self, spec: Spec, store: Store, fingerprint: Fingerprint | None = None) -> None:
         self.spec, self.store, self.fingerprint = spec, store, fingerprint
         results, self.warnings = store.results(spec.id)
+        self.equivalences = Equivalences.read(store.folder)
         rows = {row.name: row for row in spec.rows}
         self._evidence: dict[tuple[str, Profile], Evidence] = {}
         gone: defaultdict[str, int] = defaultdict(int)
@@ -93,6 +95,10 @@ class OnFile:
             if evidence.stale:
                 n = f"{len(evidence.stale)} {profile} result{'s' * (len(evidence.stale) > 1)}"
                 self.warnings.append(f"{label(rows[name])}: {n} stale: the spec has changed since")
+        if self.equivalences.warnings and any(
+            self.changed(group) for evidence in self._evidence.values() for group in evidence.runs
+        ):
+            self.warnings += self.equivalences.warnings
 
     def at(self, row: Row, profile: Profile) -> Evidence:
         """Return what is on file of a row at a profile."""
@@ -102,11 +108,25 @@ class OnFile:
         return self._evidence[key]
 
     def changed(self, results: Sequence[Result]) -> bool:
-        """Say whether a row's results come from other sources than today's."""
+        """Return whether some of a row's results come from code that may compute other numbers."""
+        return any(share is None for share in self._shares(results))
+
+    def moved(self, results: Sequence[Result]) -> float | None:
+        """Return how far numbers move between the code of a row's results and today's.
+
+        It is the largest share of what rounding explains, as attested; None where all come from
+        today's code, or some from code that is not attested.
+        """
+        shares = self._shares(results)
+        known = [share for share in shares if share is not None]
+        return max(known) if known and len(known) == len(shares) else None
+
+    def _shares(self, results: Sequence[Result]) -> list[float | None]:
+        """Return the attested movement of each result that does not come from today's code."""
         if self.fingerprint is None or not results:
-            return False
+            return []
         today = self.fingerprint(results[0].case)
-        return any(result.fingerprint != today for result in results)
+        return [self.equivalences.share(r, today) for r in results if r.fingerprint != today]
 
     def _variant(self, row: Row, case: Case) -> int | None:
         """Return which data set a case used, None if the spec would no longer run it."""

@@ -40,9 +40,9 @@ class RowOutcome:
         smallest: the smallest difference that this many seeds could have told from zero (half
             width of interval).
         verdict, reason: see the module; `reason` is one sentence for people.
-        flags: 'stale', 'code changed', 'from memory', 'stand-in: …', 'score, not a likelihood',
-            'log Z in doubt by 130 nats', 'plugin: …', 'smoke', '2 seeds failed', 'against' (a row
-            of the user's own spec).
+        flags: 'stale', 'code changed', 'equivalent code: …', 'from memory', 'stand-in: …', 'score,
+            not a likelihood', 'log Z in doubt by 130 nats', 'plugin: …', 'smoke', '2 seeds failed',
+            'against' (a row of the user's own spec).
         expected_seeds: how many seeds the profile asks for.
         also: further metrics that were published: (measured mean, published value).
     """

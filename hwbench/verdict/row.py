@@ -18,6 +18,7 @@ from hwbench.verdict.spread import doubt, draw_variance, spread_over_seeds, with
 from hwbench.verdict.statistics import Estimate, prediction
 from hwbench.verdict.wording import (
     doubt_texts,
+    equivalent_text,
     no_spread_reason,
     number_text,
     range_text,
@@ -78,6 +79,9 @@ def _flags(on_file: OnFile, of: Measured) -> list[str]:
         flags.append("stale")
     if on_file.changed(of.results):
         flags.append("code changed")
+    moved = on_file.moved(of.results)
+    if moved is not None and of.profile is not None:
+        flags.append(equivalent_text(moved, of.profile))
     lost = on_file.at(of.row, of.profile).lost(spec.metric) if of.profile else []
     if lost:
         flags.append(f"{seeds_text(len(lost))} failed")

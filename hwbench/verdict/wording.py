@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from hwbench.spec import Profile
 from hwbench.verdict.outcome import Pair
 from hwbench.verdict.statistics import Interval
 
@@ -33,6 +34,16 @@ def seeds_text(n: int) -> str:
 def doubt_texts(by: float) -> list[str]:
     """Say that log Z is in doubt, where that is worth saying."""
     return [f"log Z in doubt by {number_text(by, by)} nats"] if by >= 0.1 else []
+
+
+def equivalent_text(share: float, profile: Profile) -> str:
+    """Return how far numbers move between the code of a row's results and today's.
+
+    >>> equivalent_text(0.0213, "smoke")
+    'equivalent code: moved 0.021 of the tolerance at smoke'
+    """
+    place = "at smoke" if profile == "smoke" else "at smoke and in 200 steps at full size"
+    return f"equivalent code: moved {share:.2g} of the tolerance {place}"
 
 
 def no_spread_reason(sd: float | None) -> str:
