@@ -108,7 +108,7 @@ class Side:
         return found, said
 
     def _start(self) -> subprocess.Popen[str]:
-        own = {"PYTHONPATH": str(self.root), "PYTHONDONTWRITEBYTECODE": "1"}
+        own = {"PYTHONDONTWRITEBYTECODE": "1"}
         with self._log.open("a", encoding="utf-8") as log:
             return subprocess.Popen(
                 [sys.executable, "-P", str(DRIVER), str(self.root)],

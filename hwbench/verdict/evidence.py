@@ -109,20 +109,13 @@ class OnFile:
 
     def changed(self, results: Sequence[Result]) -> bool:
         """Return whether some of a row's results come from code that may compute other numbers."""
-        return any(share is None for share in self._shares(results))
+        return None in self.movements(results)
 
-    def moved(self, results: Sequence[Result]) -> float | None:
-        """Return how far numbers move between the code of a row's results and today's.
+    def movements(self, results: Sequence[Result]) -> list[float | None]:
+        """Return how far numbers move between today's code and that of each result of other code.
 
-        It is the largest share of what rounding explains, as attested; None where all come from
-        today's code, or some from code that is not attested.
+        Shares of what rounding explains, as attested; None where nothing is attested.
         """
-        shares = self._shares(results)
-        known = [share for share in shares if share is not None]
-        return max(known) if known and len(known) == len(shares) else None
-
-    def _shares(self, results: Sequence[Result]) -> list[float | None]:
-        """Return the attested movement of each result that does not come from today's code."""
         if self.fingerprint is None or not results:
             return []
         today = self.fingerprint(results[0].case)

@@ -77,11 +77,11 @@ def _flags(on_file: OnFile, of: Measured) -> list[str]:
     fuller = PROFILES[PROFILES.index(of.profile) :] if of.profile else PROFILES
     if any(on_file.at(of.row, profile).stale for profile in fuller):
         flags.append("stale")
-    if on_file.changed(of.results):
+    movements = on_file.movements(of.results)
+    if None in movements:
         flags.append("code changed")
-    moved = on_file.moved(of.results)
-    if moved is not None and of.profile is not None:
-        flags.append(equivalent_text(moved, of.profile))
+    elif movements and of.profile is not None:
+        flags.append(equivalent_text(max(m for m in movements if m is not None), of.profile))
     lost = on_file.at(of.row, of.profile).lost(spec.metric) if of.profile else []
     if lost:
         flags.append(f"{seeds_text(len(lost))} failed")
