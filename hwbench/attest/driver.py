@@ -266,7 +266,6 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
         return {"here": here(question["blocks"])}
     import numpy as np
 
-    find("quiet_lightning", "hwbench.runner.machine", "hwbench.runner")()
     case, device = case_of(question["case"]), question["device"]
     with production_paths():
         if kind == "run":

@@ -108,7 +108,8 @@ class Side:
         return found, said
 
     def _start(self) -> subprocess.Popen[str]:
-        own = {"PYTHONDONTWRITEBYTECODE": "1"}
+        # in a batch job Lightning would take SLURM for a cluster of its own
+        own = {"PYTHONDONTWRITEBYTECODE": "1", "SLURM_JOB_NAME": "interactive"}
         with self._log.open("a", encoding="utf-8") as log:
             return subprocess.Popen(
                 [sys.executable, "-P", str(DRIVER), str(self.root)],
