@@ -26,6 +26,7 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from hwbench.attested import kind_of_device
 from hwbench.spec import Profile, Spec, SpecError, display_path, variants
 from hwbench.store import Result, Store, write_atomically
 
@@ -83,11 +84,6 @@ class Baseline(BaseModel):
     def device(self) -> str:
         """Return the kind of device that it was taken on."""
         return kind_of_device(self.machine)
-
-
-def kind_of_device(name: str) -> str:
-    """Return 'CPU' or 'GPU' of a device's name; draws differ between the two."""
-    return "CPU" if name.startswith("CPU") else "GPU"
 
 
 @dataclass(frozen=True)

@@ -36,8 +36,8 @@ def cache_export(
 
     Example: [bold]hwbench cache export rws/mnist --profile full --to rws.tar[/]
     """
-    from hwbench.runner.job import Job
     from hwbench.cache import cache_folder
+    from hwbench.runner.job import Job
     from hwbench.runner.plan import Settings, make_plan
     from hwbench.runner.travel import pack
     from hwbench.spec.files import benchmarks_folder, load_specs

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
 from hwbench.cli import console
-from hwbench.cli.console import VERDICT
+from hwbench.cli.console import DONE, FAILED, VERDICT
 from hwbench.cli.options import (
     RESULTS,
     BenchmarksOption,
@@ -20,7 +21,8 @@ from hwbench.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from hwbench.spec import Profile
+    from hwbench.spec import Profile, Spec
+    from hwbench.store import Store
 
 
 def gate(
@@ -44,13 +46,34 @@ def gate(
             "measure what rounding does."
         ),
     ] = None,
+    attest: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COMMIT",
+            help="Instead, show by runs of both that today's code computes the same numbers as "
+            "that of COMMIT, and record it beside the results.",
+        ),
+    ] = None,
+    against: Annotated[
+        str | None,
+        typer.Option(
+            metavar="COMMIT", help="With --attest: the new code; by default the one checked out."
+        ),
+    ] = None,
+    limit: Annotated[
+        float, typer.Option(min=1, help="With --attest: seconds that one run may take.")
+    ] = 600.0,
     results: ResultsOption = RESULTS,
     benchmarks: BenchmarksOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Exit 1 when a metric has left its tolerance against the baseline, in either direction.
 
-    Example: [bold]hwbench gate --baseline tests/baselines --junit gate.xml[/]
+    With --attest, exit 1 when a number moved beyond what rounding explains, and 4 when something
+    could not be run.
+
+    Examples: [bold]hwbench gate --baseline tests/baselines --junit gate.xml[/],
+    [bold]hwbench gate table1 --attest HEAD~1[/]
     """
     from hwbench import gate as gate_
     from hwbench.report.formats.gate import print_findings, write_junit
@@ -61,6 +84,12 @@ def gate(
     chosen = cast("Profile", profile_named(profile))
     specs = load_specs(names, benchmarks_folder(benchmarks))
     store = Store(results)
+    if attest is not None:
+        if update or junit or elsewhere:
+            raise SpecError("--attest goes with none of --update, --junit and --elsewhere")
+        raise typer.Exit(_attest(specs, store, attest, against, limit, as_json))
+    if against is not None:
+        raise SpecError("--against: only --attest takes it")
     if elsewhere is not None and not (update and elsewhere.is_dir()):
         why = "no such folder" if update else "only --update takes it"
         raise SpecError(f"--elsewhere {elsewhere}: {why}")
@@ -82,3 +111,28 @@ def gate(
         print_findings(console.out, found)
     if any(not f.passed for f in found):
         raise typer.Exit(VERDICT)
+
+
+def _attest(
+    specs: Sequence[Spec],
+    store: Store,
+    old: str,
+    new: str | None,
+    limit: float,
+    as_json: bool,
+) -> int:
+    """Compare two commits, print the outcome, and return the exit code."""
+    from hwbench.attest.campaign import attest
+    from hwbench.report.formats.attest import print_comparison, to_json
+
+    def news(text: str) -> None:
+        console.err.print(text, markup=False)
+
+    found = attest(specs, store, old, new, limit=limit, news=news)
+    if as_json:
+        console.out.print_json(to_json(found))
+    else:
+        print_comparison(console.out, found)
+    if found.count("moved"):
+        return VERDICT
+    return FAILED if found.count("unreached") else DONE

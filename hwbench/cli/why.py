@@ -20,6 +20,7 @@ from hwbench.cli.options import (
 
 WORDS = {  # what is stored of a case, and what a run would do
     "done": ("on file", "do nothing"),
+    "equivalent": ("on file, of equivalent code: moved {} of the tolerance", "do nothing"),
     "changed": ("on file, but its code has changed since", "do nothing"),
     "failed": ("failed: {}", "do nothing without --retry-failed"),
     "missing": ("missing: {}", "try again"),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from hwbench import executors, pipeline
+from hwbench.attested import Equivalences
 from hwbench.build import BuildError, allow_plugins
 from hwbench.cache import cache_folder
 from hwbench.datasets import files
@@ -161,12 +162,14 @@ class State:
     """What is stored of a case.
 
     Attributes:
-        kind: `done` by today's code, `changed` (done by other code), `failed`, `missing` (its data
-            were), `stale` (results of an earlier form of the spec) or `new`.
-        detail: the reason of a failure, or what the spec has changed since.
+        kind: `done` by today's code, `equivalent` (done by code that is attested to compute the
+            same numbers), `changed` (done by other code), `failed`, `missing` (its data were),
+            `stale` (results of an earlier form of the spec) or `new`.
+        detail: the reason of a failure, how far equivalent code moved, or what the spec has changed
+            since.
     """
 
-    kind: Literal["done", "changed", "failed", "missing", "stale", "new"]
+    kind: Literal["done", "equivalent", "changed", "failed", "missing", "stale", "new"]
     detail: str = ""
 
     def runs(self, retry_failed: bool = False) -> bool:
@@ -178,7 +181,11 @@ def state(case: Case, store: Store, earlier: Sequence[Result] = ()) -> State:
     """Return what is stored of a case; `earlier` are results of its row, profile and seed."""
     result = store.read(case)
     if result is not None:
-        return State("done" if result.fingerprint == fingerprint(case) else "changed")
+        today = fingerprint(case)
+        if result.fingerprint == today:
+            return State("done")
+        share = Equivalences.read(store.folder).share(result, today)
+        return State("changed") if share is None else State("equivalent", f"{share:.2g}")
     failure = store.read_failure(case)
     if failure is not None:
         return State(failure.kind, failure.reason)

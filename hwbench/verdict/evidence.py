@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from hwbench.attested import Equivalences
 from hwbench.spec import PROFILES, Case, Profile, Row, Spec, variants
 from hwbench.store import Failure, Result, Store
 from hwbench.verdict.facts import (
@@ -76,6 +77,7 @@ class OnFile:
     def __init__(self, spec: Spec, store: Store, fingerprint: Fingerprint | None = None) -> None:
         self.spec, self.store, self.fingerprint = spec, store, fingerprint
         results, unread = store.results(spec.id)
+        self.equivalences = Equivalences.read(store.folder)
         rows = {row.name: row for row in spec.rows}
         self._evidence: dict[tuple[str, Profile], Evidence] = {}
         unknown: defaultdict[str, int] = defaultdict(int)
@@ -103,6 +105,10 @@ class OnFile:
                 if evidence.stale
             ),
         ]
+        if self.equivalences.warnings and any(
+            self.changed(group) for evidence in self._evidence.values() for group in evidence.runs
+        ):
+            self.notices += [Notice("file", (text,)) for text in self.equivalences.warnings]
 
     def at(self, row: Row, profile: Profile) -> Evidence:
         """Return what is on file of a row at a profile."""
@@ -112,11 +118,18 @@ class OnFile:
         return self._evidence[key]
 
     def changed(self, results: Sequence[Result]) -> bool:
-        """Say whether a row's results come from other sources than today's."""
+        """Return whether some of a row's results come from code that may compute other numbers."""
+        return None in self.movements(results)
+
+    def movements(self, results: Sequence[Result]) -> list[float | None]:
+        """Return how far numbers move between today's code and that of each result of other code.
+
+        Shares of what rounding explains, as attested; None where nothing is attested.
+        """
         if self.fingerprint is None or not results:
-            return False
+            return []
         today = self.fingerprint(results[0].case)
-        return any(result.fingerprint != today for result in results)
+        return [self.equivalences.share(r, today) for r in results if r.fingerprint != today]
 
     def _variant(self, row: Row, case: Case) -> int | None:
         """Return which data set a case used, None if the spec would no longer run it."""

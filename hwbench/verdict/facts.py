@@ -22,7 +22,17 @@ def label(row: Row | Mapping[str, Any]) -> str:
 # --- marks on a row, and warnings -----------------------------------------------------------------
 
 FlagKind = Literal[
-    "against", "smoke", "stand-in", "log Z", "score", "memory", "plugin", "stale", "changed", "lost"
+    "against",
+    "smoke",
+    "stand-in",
+    "log Z",
+    "score",
+    "memory",
+    "plugin",
+    "stale",
+    "changed",
+    "equivalent",
+    "lost",
 ]
 NoticeKind = Literal["file", "unknown row", "stale", "margin", "changed", "lower", "recorded"]
 
@@ -34,7 +44,8 @@ class Flag:
     Attributes:
         kind: `against` (a row of the user's own spec), `smoke`, `stand-in` (used, published),
             `log Z` (nats in doubt), `score` (no likelihood), `memory`, `plugin` (its name),
-            `stale`, `changed` (the code), `lost` (seeds that failed).
+            `stale`, `changed` (the code), `equivalent` (other code whose numbers move by this
+            share of the tolerance, and the profile), `lost` (seeds that failed).
         details: what stands in parentheses above.
     """
 

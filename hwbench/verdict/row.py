@@ -98,8 +98,12 @@ def _flags(on_file: OnFile, measured: Measured) -> tuple[Flag, ...]:
     fuller = PROFILES[PROFILES.index(profile) :] if profile else PROFILES
     if any(on_file.at(row, at).stale for at in fuller):
         flags.append(Flag("stale"))
-    if on_file.changed(results):
+    movements = on_file.movements(results)
+    if None in movements:
         flags.append(Flag("changed"))
+    elif movements and profile:
+        farthest = max(share for share in movements if share is not None)
+        flags.append(Flag("equivalent", (farthest, profile)))
     lost = on_file.at(row, profile).lost(spec.metric) if profile else []
     if lost:
         flags.append(Flag("lost", (len(lost),)))

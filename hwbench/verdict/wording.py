@@ -71,7 +71,19 @@ def flag_text(flag: Flag) -> str:
         return doubt_text(float(flag.details[0]))
     if flag.kind == "lost":
         return f"{count_text(float(flag.details[0]), 'seed')} failed"
+    if flag.kind == "equivalent":
+        return equivalent_text(float(flag.details[0]), str(flag.details[1]))
     return FLAGS[flag.kind].format(*flag.details)
+
+
+def equivalent_text(share: float, profile: str) -> str:
+    """Return how far numbers move between the code of a row's results and today's.
+
+    >>> equivalent_text(0.0213, "smoke")
+    'equivalent code: moved 0.021 of the tolerance at smoke'
+    """
+    place = "at smoke" if profile == "smoke" else "at smoke and in 200 steps at full size"
+    return f"equivalent code: moved {share:.2g} of the tolerance {place}"
 
 
 def sides_text(sides: Sides) -> str:

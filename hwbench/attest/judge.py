@@ -1,0 +1,152 @@
+"""How far numbers moved, as a share of what rounding explains.
+
+The tolerance is that of the gate, for arrays too: `BEYOND` times the largest movement under other
+kernels, in units of the spread over seeds, at least `ROUNDING` of the value and at most the
+interval of one new seed. An array counts by its root mean square.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from hwbench.attest.side import Numbers
+from hwbench.gate import BEYOND, LEVEL, ROUNDING
+
+
+@dataclass(frozen=True)
+class Runs:
+    """One row's numbers by seed, of the old code, the new, and the old under other kernels."""
+
+    old: Mapping[int, Numbers]
+    new: Mapping[int, Numbers]
+    elsewhere: Mapping[int, Numbers]
+
+    @property
+    def identical(self) -> bool:
+        """Return whether old and new agree to the last bit."""
+        return all(same(self.old[seed], self.new[seed]) for seed in self.old)
+
+
+@dataclass(frozen=True)
+class Spread:
+    """What a row's seeds and other kernels say about one number or array.
+
+    Attributes:
+        size: root mean square over elements and seeds.
+        sd: root mean square of the standard deviation over seeds; 0 where it is not known.
+        seeds: number of seeds.
+        differences: movement of each seed under other kernels.
+    """
+
+    size: float
+    sd: float
+    seeds: int
+    differences: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Movement:
+    """The number that moved farthest as a share of what rounding explains.
+
+    Attributes:
+        name: kind and name, as 'metric log_likelihood'.
+        moved: root mean square of the movement.
+        tolerance: what rounding explains.
+    """
+
+    name: str
+    moved: float
+    tolerance: float
+
+    @property
+    def share(self) -> float:
+        """Return the movement as a share of the tolerance."""
+        if self.moved == 0:
+            return 0.0
+        return self.moved / self.tolerance if self.tolerance > 0 else math.inf
+
+
+STILL = Movement("all numbers", 0.0, 0.0)
+
+
+def same(a: Numbers, b: Numbers) -> bool:
+    """Return whether two runs gave the same numbers to the last bit."""
+    return a.keys() == b.keys() and all(np.array_equal(a[k], b[k], equal_nan=True) for k in a)
+
+
+def distance(a: np.ndarray, b: np.ndarray) -> float:
+    """Return the root mean square of a − b; infinite where shapes or undefined values differ."""
+    if a.shape != b.shape:
+        return math.inf
+    finite = np.isfinite(a) & np.isfinite(b)
+    if not np.array_equal(a[~finite], b[~finite], equal_nan=True):
+        return math.inf
+    return rms(a[finite] - b[finite])
+
+
+def rms(values: np.ndarray) -> float:
+    """Return the root mean square, 0 of nothing."""
+    return float(np.sqrt(np.mean(np.square(values)))) if values.size else 0.0
+
+
+def spread_of(name: str, runs: Runs) -> Spread:
+    """Return what a row's runs say about one of its numbers."""
+    values = [numbers[name] for numbers in runs.old.values() if name in numbers]
+    finite = [v[np.isfinite(v)] for v in values]
+    size = rms(np.concatenate([v.ravel() for v in finite])) if finite else 0.0
+    sd = 0.0
+    if len(finite) > 1 and len({v.shape for v in finite}) == 1:
+        sd = rms(np.std(np.stack(finite), axis=0, ddof=1))
+    apart = [
+        distance(there[name], runs.old[seed][name])
+        for seed, there in runs.elsewhere.items()
+        if name in there and name in runs.old[seed]
+    ]
+    return Spread(size, sd, len(values), tuple(d for d in apart if math.isfinite(d)))
+
+
+def explained(own: Spread, rows: Iterable[Spread]) -> float:
+    """Return how far rounding may move a number, see `gate.rounding_of`.
+
+    Args:
+        own: of the row.
+        rows: of all rows of the spec, with this one.
+    """
+    from scipy import stats
+
+    least = ROUNDING * own.size
+    if own.sd == 0:  # one seed, or all alike: no unit to compare rows in
+        return max([least, *(BEYOND * d for d in own.differences)])
+    largest = max((d / o.sd for o in rows if o.sd > 0 for d in o.differences), default=0.0)
+    quantile = float(stats.t.ppf(0.5 + LEVEL / 2, own.seeds - 1))
+    interval = quantile * own.sd * math.sqrt(1 + 1 / own.seeds)
+    return max(least, min(BEYOND * largest * own.sd, interval))
+
+
+def farthest(runs: Runs, rows: Iterable[Runs]) -> Movement:
+    """Return the number of a row that moved farthest, among all seeds.
+
+    Args:
+        runs: of the row.
+        rows: of all rows of the spec, with this one.
+    """
+    if runs.identical:
+        return STILL
+    others = list(rows)
+    names = {name for numbers in (*runs.old.values(), *runs.new.values()) for name in numbers}
+    found = []
+    for name in sorted(names):
+        moved = max(
+            distance(before[name], runs.new[seed][name])
+            if name in before and name in runs.new[seed]
+            else math.inf
+            for seed, before in runs.old.items()
+        )
+        if moved > 0:
+            spreads = [spread_of(name, other) for other in others]
+            found.append(Movement(name, moved, explained(spread_of(name, runs), spreads)))
+    return max(found, key=lambda m: m.share, default=STILL)
