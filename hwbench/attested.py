@@ -107,6 +107,11 @@ def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:HASH]
 
 
+def attestations(folder: Path) -> list[Path]:
+    """Return the files of attestations of a results folder."""
+    return sorted((folder / FOLDER).glob("*.json"))
+
+
 def read(path: Path) -> Attestation:
     """Read an attestation.
 
@@ -145,7 +150,7 @@ class Equivalences:
     def read(cls, folder: Path) -> Equivalences:
         """Read the attestations of a results folder; files that are damaged give warnings."""
         out = cls()
-        for path in sorted((folder / FOLDER).glob("*.json")):
+        for path in attestations(folder):
             try:
                 out.add(read(path))
             except UserError as error:

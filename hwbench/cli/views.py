@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hwbench.attested import attestations
 from hwbench.cache import digest, digest_of_code, digest_of_files, recall, remember
 from hwbench.cli import console
 from hwbench.spec.files import id_of, load_files, shared_profiles
@@ -55,7 +56,8 @@ class Views:
 
     def _key(self, path: Path) -> str:
         """Return the digest of all that the comparison of a spec rests on, and its texts name."""
-        files = [path, shared_profiles(path), *self.store.files(id_of(path))]
+        own = self.store.files(id_of(path))
+        files = [path, shared_profiles(path), *attestations(self.store.folder), *own]
         return digest(digest_of_code(), str(Path.cwd()), digest_of_files(files))
 
     def _compare(self, paths: list[Path]) -> list[tuple[Comparison, bool]]:
