@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
+from hwbench import vocabulary
 from hwbench.build import BuildError, check_arguments, construction_error, find_class, make
 from hwbench.spec import (
     PROFILES,
@@ -176,12 +177,12 @@ def _names(made: Iterable[tuple[str, Any]]) -> tuple[set[str] | None, set[str] |
     open_metrics = open_curves = False
     for kind, user in made:
         if kind == "rule":
-            curves.add("train/objective")
+            curves.add(vocabulary.TRAIN_OBJECTIVE)
         elif kind == "fit":
             curves |= set(user.curves)
             open_curves |= not user.curves
         elif kind == "validate":
-            curves |= {f"validation/{name}" for name in user.metrics[:1]}
+            curves |= {f"{vocabulary.VALIDATION}{name}" for name in user.metrics[:1]}
             open_curves |= not user.metrics
         elif kind == "evaluate":
             metrics |= set(user.metrics)

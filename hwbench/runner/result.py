@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from hwbench import pipeline, products
+from hwbench import pipeline, products, vocabulary
 from hwbench.build import plugins
 from hwbench.numerics import stream
 from hwbench.protocols import Diverged, Evaluation, GenerativeModel, Hooks
@@ -57,7 +57,7 @@ def run_case(
     per_point = {
         name: np.asarray(values)
         for name, values in found.per_point.items()
-        if name != "log_px_mean_weights"
+        if name != vocabulary.LOG_PX_MEAN_WEIGHTS
     }
     if (
         case.seed == 0
@@ -66,14 +66,19 @@ def run_case(
     ):
         torch.manual_seed(stream(case.seed, "samples"))
         images = (built.model.sample(SAMPLES).clamp(0, 1) * 255).round().to(torch.uint8)
-        per_point["samples"] = images.cpu().numpy()
+        per_point[vocabulary.SAMPLES] = images.cpu().numpy()
         height, width = built.dataset.shape
-        found.diagnostics |= {"image_height": float(height), "image_width": float(width)}
+        found.diagnostics |= {
+            vocabulary.IMAGE_HEIGHT: float(height),
+            vocabulary.IMAGE_WIDTH: float(width),
+        }
     if device.type == "cuda":
         peak = torch.cuda.max_memory_allocated(device) / 2**20
     else:
         peak = peak_memory()
-    curves = {name: curve for name, curve in progress.curves.items() if name != "stage_ends"}
+    curves = {
+        name: curve for name, curve in progress.curves.items() if name != vocabulary.STAGE_ENDS
+    }
     result = Result(
         case=case,
         key=case.key,
@@ -118,7 +123,7 @@ def refuse_diverged(curves: Mapping[str, Sequence[Sequence[float]]]) -> None:
     """
     for name, points in curves.items():
         for x, y, *_ in points:
-            if name != "train/objective" and not abs(y) <= ABSURD:  # also NaN
+            if name != vocabulary.TRAIN_OBJECTIVE and not abs(y) <= ABSURD:  # also NaN
                 raise Diverged(
                     f"{name} became {y:.4g} at {x:g}; beyond ±{ABSURD:.0g} it has diverged"
                 )
