@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from pydantic import ValidationError
 
+from hwbench import vocabulary
 from hwbench.build import BuildError, check_arguments, construction_error, find_class, make
 from hwbench.protocols import Classifier
 from hwbench.spec import (
@@ -218,12 +219,12 @@ def _names(parts: Iterable[_Part]) -> tuple[set[str] | None, set[str] | None]:
     open_metrics = open_curves = False
     for part in parts:
         if part.kind == "rule":
-            curves.add("train/objective")
+            curves.add(vocabulary.TRAIN_OBJECTIVE)
         elif part.kind == "fit":
             curves |= set(part.built.curves)
             open_curves |= not part.built.curves
         elif part.kind == "validate":
-            curves |= {f"validation/{name}" for name in part.built.metrics[:1]}
+            curves |= {f"{vocabulary.VALIDATION}{name}" for name in part.built.metrics[:1]}
             open_curves |= not part.built.metrics
         elif part.kind == "evaluate":
             metrics |= set(part.built.metrics)

@@ -118,6 +118,7 @@ def spread(mean: float, sd: float, n: int = 5) -> list[float]:
 
 
 ONE = "{at: {m: A}, published: -90.0}"
+ONE_DRAWN = "{at: {m: A}, published: -90.000 ± 0.010, data: {pixels: dynamic}}"
 TWO = "{at: {m: A}, published: -90.00}\n{at: {m: B}, published: -91.50}"
 
 
@@ -348,7 +349,7 @@ def test_a_printed_error_and_its_trials_count(tmp_path):
 
 def test_published_dynamic_pixels_add_the_draw(tmp_path):
     """A printed ± does not show the one draw of test pixels; our spread per image estimates it."""
-    bench = Bench(tmp_path, "{at: {m: A}, published: -90.000 ± 0.010, data: {pixels: dynamic}}")
+    bench = Bench(tmp_path, ONE_DRAWN)
     rng = np.random.default_rng(0)
     arrays = rng.normal(-90.0, 6.0, (5, 400))
     bench.put(0, arrays.mean(1).tolist(), arrays={"log_px": arrays})
@@ -370,10 +371,12 @@ def test_published_dynamic_pixels_add_the_draw(tmp_path):
 
 
 def test_without_values_per_image_the_uncounted_draw_is_said(tmp_path):
-    bench = Bench(tmp_path, "{at: {m: A}, published: -90.000 ± 0.010, data: {pixels: dynamic}}")
-    other = np.zeros((5, 10))  # of another metric: their mean is not the result
-    bench.put(0, spread(-90.0, 0.1), arrays={"log_px": other})
+    bench = Bench(tmp_path, ONE_DRAWN)
+    bench.put(0, spread(-90.0, 0.1))
     assert "draw of test pixels is not counted" in bench.row().reason
+    other = Bench(tmp_path / "other", ONE_DRAWN, metric="spread")  # log p(x) is not its terms
+    other.put(0, spread(-90.0, 0.1), arrays={"log_px": np.zeros((5, 10))})
+    assert "draw of test pixels is not counted" in other.row().reason
 
 
 def test_rows_without_results(tmp_path):
@@ -1099,14 +1102,15 @@ def test_groups_of_rows_are_averaged_seed_by_seed(tmp_path):
 
 FITTED = "\n".join(
     f"{{at: {{m: {m}}}, published: {v}, train: null, "
-    f"fit: {{use: exemplars.ChooseK, k: [{k}]}}, seeds: 1}}"
+    f"fit: {{use: exemplars.ChooseK, k: [{k}]}}, seeds: 1, deterministic: true}}"
     for m, v, k in (("A", 3.0, 1), ("B", 4.0, 2))
 )
 
 
-def classified(folder, only_a, only_b, *, rows=FITTED, seeds=1, unit=100, better="lower") -> Bench:
-    """Return two classifiers of 200 points; the metric is their error in per cent, by default."""
-    bench = Bench(folder, rows, GAP, metric="error", better=better)
+def classified(folder, only_a, only_b, *, rows=FITTED, seeds=1, unit=1, metric="error") -> Bench:
+    """Return two classifiers of 200 points, `only_a` of them classified correctly by a alone."""
+    better = "higher" if metric == "accuracy" else "lower"
+    bench = Bench(folder, rows, GAP, metric=metric, better=better)
     right = np.ones((2, 200), dtype=np.uint8)
     right[1, :only_a] = 0
     right[0, only_a : only_a + only_b] = 0
@@ -1123,29 +1127,26 @@ def test_two_deterministic_classifiers_are_compared_point_by_point(tmp_path, see
     (part,) = classified(tmp_path, 20, 6, seeds=seeds).claim().parts
     assert part.verdict == "holds"
     assert part.p == pytest.approx(stats.binomtest(20, 26, alternative="greater").pvalue)
-    assert part.effect == pytest.approx(100 * 14 / 200)
+    assert part.effect == pytest.approx(14 / 200)
     assert part.test == (
         "McNemar's exact test between two fixed models over 200 points (20 against 6)"
     )
-    se = 100 * math.sqrt(26 - 14**2 / 200) / 200
+    se = math.sqrt(26 - 14**2 / 200) / 200
     assert part.interval is not None
-    assert part.interval.low == pytest.approx(7.0 - stats.norm.ppf(0.95) * se)
+    assert part.interval.low == pytest.approx(0.07 - stats.norm.ppf(0.95) * se)
     assert classified(tmp_path / "fails", 6, 20, seeds=seeds).claim().verdict == "fails"
     assert classified(tmp_path / "even", 7, 7, seeds=seeds).claim().verdict == "undecided"
 
 
-def test_shares_and_accuracies_are_compared_by_points_too(tmp_path):
-    (part,) = classified(tmp_path / "share", 20, 6, unit=1).claim().parts
-    assert part.interval is not None
-    half = stats.norm.ppf(0.95) * math.sqrt(26 - 14**2 / 200) / 200
-    assert (part.verdict, part.interval.half) == ("holds", pytest.approx(half))
-    (part,) = classified(tmp_path / "accuracy", 20, 6, better="higher").claim().parts
-    assert (part.verdict, part.effect) == ("holds", pytest.approx(7.0))
+def test_accuracies_are_compared_by_points_too(tmp_path):
+    (part,) = classified(tmp_path, 20, 6, metric="accuracy").claim().parts
+    assert (part.verdict, part.effect) == ("holds", pytest.approx(0.07))
 
 
-def test_a_metric_that_is_no_error_is_not_compared_by_points(tmp_path):
+@pytest.mark.parametrize(("metric", "unit"), [("nll", 1), ("error", 37)])
+def test_a_metric_that_is_no_share_of_points_is_not_compared_by_points(tmp_path, metric, unit):
     """Whichever has more points right may have the worse likelihood."""
-    (part,) = classified(tmp_path, 20, 6, unit=37).claim().parts
+    (part,) = classified(tmp_path, 20, 6, metric=metric, unit=unit).claim().parts
     assert (part.verdict, part.p) == ("undecided", None)
 
 
@@ -1158,13 +1159,26 @@ def test_one_seed_of_a_trained_classifier_says_nothing_of_the_method(tmp_path):
 
 
 @pytest.mark.parametrize("whose", [0, 1])
-def test_nor_does_one_seed_of_a_net_that_is_fitted_whole(tmp_path, whose):
-    """Where the spec has several seeds of a fit, the seed may move it (back-propagation does)."""
+def test_nor_does_one_seed_of_a_fit_that_is_not_declared_deterministic(tmp_path, whose):
+    """The seed may move a fit (back-propagation), even if the spec asks for one only."""
     rows = FITTED.splitlines()
-    rows[whose] = rows[whose].replace("seeds: 1", "seeds: 3")
+    rows[whose] = rows[whose].replace(", deterministic: true", "")
     (part,) = classified(tmp_path, 40, 0, rows="\n".join(rows)).claim().parts
     assert (part.verdict, part.p) == ("undecided", None)
     assert "fewer than 2 seeds" in part.test
+
+
+def test_what_defaults_declare_a_row_may_deny(tmp_path):
+    bench = Bench(tmp_path, FITTED.replace(", deterministic: true", ""))
+    declared = bench.spec.defaults.model_copy(update={"deterministic": True})
+    spec = bench.spec.model_copy(update={"defaults": declared})
+    own = spec.rows[0].model_copy(update={"deterministic": False})
+    assert [spec.deterministic(row) for row in (*spec.rows, own)] == [True, True, False]
+
+
+def test_a_deterministic_row_has_one_seed(tmp_path):
+    with pytest.raises(SpecError, match=r"rows\[0\]\.deterministic: .* needs `seeds: 1`"):
+        make_spec(tmp_path, "{at: {m: A}, published: 3.0, deterministic: true}")
 
 
 def test_one_seed_of_a_fixed_model_is_judged_by_rounding_alone(tmp_path):
@@ -1177,7 +1191,7 @@ def test_one_seed_of_a_fixed_model_is_judged_by_rounding_alone(tmp_path):
     assert near.interval is not None
     assert (near.interval.low, near.interval.high) == pytest.approx((0.02 - half, 0.02 + half))
     assert (near.verdict, far.verdict, near.sd) == ("agrees", "worse", None)
-    rows = FITTED.replace("seeds: 1", "seeds: 3")
+    rows = FITTED.replace(", deterministic: true", "")
     net = Bench(tmp_path / "net", rows, metric="error", better="lower")
     net.put(0, [3.02])
     assert (net.row(0).verdict, net.row(0).interval) == ("undecided", None)
@@ -1213,16 +1227,6 @@ def test_nets_that_err_equally_often_by_chance_are_not_fixed(tmp_path):
     (part,) = bench.claim().parts
     assert (part.verdict, part.p) == ("undecided", None)
     assert "coincide by chance" in part.test
-
-
-@pytest.mark.parametrize("use", ["supervised.Backpropagation", "em.EM", "mine.fits.KNN"])
-def test_one_seed_of_a_fit_that_draws_is_not_a_fixed_model(tmp_path, use):
-    """Where the seed may move a fit, one seed tells nothing, even if the spec asks for one only."""
-    bench = classified(tmp_path, 40, 0, rows=FITTED.replace("exemplars.ChooseK", use))
-    (part,) = bench.claim().parts
-    assert (part.verdict, part.p) == ("undecided", None)
-    assert "fewer than 2 seeds" in part.test
-    assert bench.row(0).interval is None
 
 
 def test_two_views_of_one_data_set_have_the_same_test_points(tmp_path):

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from hwbench import vocabulary
 from hwbench.report.numbers import duration, fixed, over_seeds, significant
 from hwbench.report.typography import NONE, clean
 from hwbench.report.views import Listing
@@ -16,7 +17,10 @@ from hwbench.report.words import argument_text, row_label, words
 from hwbench.store import Result
 from hwbench.verdict.outcome import Comparison
 
-IMAGE_SIZE = ("image_height", "image_width")  # diagnostics that say the shape of sample images
+IMAGE_SIZE = (
+    vocabulary.IMAGE_HEIGHT,
+    vocabulary.IMAGE_WIDTH,
+)  # diagnostics that say the shape of sample images
 
 
 def other_metrics(comparison: Comparison) -> Listing:
@@ -118,4 +122,6 @@ def timings_listing(comparison: Comparison) -> Listing:
 
 def shown_by_default(curve: str) -> bool:
     """Say whether a curve is drawn without being asked for."""
-    return curve == "k_curve" or curve.split("/")[0] in ("train", "validation")
+    return curve == vocabulary.K_CURVE or curve.startswith(
+        (vocabulary.TRAIN, vocabulary.VALIDATION)
+    )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from hwbench import vocabulary
 from hwbench.report.layout import placed
 from hwbench.report.numbers import (
     count,
@@ -47,7 +48,7 @@ def facts(outcome: RowOutcome, metric: str) -> dict[str, str]:
             )
         if ks != [0]:
             many = ", ".join(count(k) for k in ks)
-            annealed = all("log_z" in r.diagnostics for r in outcome.results)
+            annealed = all(vocabulary.LOG_Z in r.diagnostics for r in outcome.results)
             out["K"] = f"{many} annealing chains" if annealed else f"K{NO_BREAK}={NO_BREAK}{many}"
         elif kinds == ["exact"]:
             out["K"] = "exact"

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from safetensors.torch import save_file
 
-from hwbench import pipeline, products
+from hwbench import pipeline, products, vocabulary
 from hwbench.build import plugins
 from hwbench.numerics import stream
 from hwbench.protocols import Diverged, Evaluation, GenerativeModel, Hooks
@@ -92,12 +92,19 @@ def _record(
         rounded: whether bfloat16 products used float32.
         started: when the run began.
     """
-    per_point = {k: np.asarray(v) for k, v in found.per_point.items() if k != "log_px_mean_weights"}
+    per_point = {
+        name: np.asarray(values)
+        for name, values in found.per_point.items()
+        if name != vocabulary.LOG_PX_MEAN_WEIGHTS
+    }
     diagnostics = dict(found.diagnostics)
     shape = built.dataset.shape
     if job.case.seed == 0 and isinstance(built.model, GenerativeModel) and len(shape) == 2:
-        per_point["samples"] = _samples(built.model)
-        diagnostics |= {"image_height": float(shape[0]), "image_width": float(shape[1])}
+        per_point[vocabulary.SAMPLES] = _samples(built.model)
+        diagnostics |= {
+            vocabulary.IMAGE_HEIGHT: float(shape[0]),
+            vocabulary.IMAGE_WIDTH: float(shape[1]),
+        }
     steps, seconds = progress.steps_total, progress.seconds
     result = Result(
         case=job.case,
@@ -131,7 +138,7 @@ def _samples(model: GenerativeModel) -> np.ndarray:
 
 def _curves(progress: Progress, found: Evaluation) -> dict[str, StoredCurve]:
     """Return the curves of training, thinned, and those of the evaluation."""
-    trained = {n: StoredCurve(**thin(c)) for n, c in progress.curves.items() if n != "stage_ends"}
+    trained = {n: StoredCurve(**thin(c)) for n, c in progress.curves.items() if n != vocabulary.STAGE_ENDS}
     evaluated = {
         name: StoredCurve(x=list(c.x), y=list(c.y), se=list(c.se))
         for name, c in found.curves.items()
@@ -156,7 +163,7 @@ def refuse_diverged(curves: Mapping[str, Sequence[Sequence[float]]]) -> None:
     """
     for name, points in curves.items():
         for x, y, *_ in points:
-            if name != "train/objective" and not abs(y) <= ABSURD:  # also NaN
+            if name != vocabulary.TRAIN_OBJECTIVE and not abs(y) <= ABSURD:  # also NaN
                 raise Diverged(
                     f"{name} became {y:.4g} at {x:g}; beyond ±{ABSURD:.0g} it has diverged"
                 )

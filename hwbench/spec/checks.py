@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from hwbench.spec.case import resolve
+from hwbench.spec.case import resolve, seeds_of
 from hwbench.spec.document import Located, plain
 from hwbench.spec.model import Claim, Row, Spec
 from hwbench.spec.problems import Path_, Problem, did_you_mean, dotted
@@ -195,6 +195,13 @@ def completeness(spec: Spec, document: Located, file: str) -> Iterator[Problem]:
                 line,
                 f"rows[{i}].margin",
                 "a published number needs a margin here or in defaults",
+            )
+        if spec.deterministic(row) and seeds_of(spec, row, "full") > 1:
+            yield Problem(
+                file,
+                line,
+                f"rows[{i}].deterministic",
+                "no seed changes such a row, so it needs `seeds: 1`",
             )
         blocks = resolve(spec, row, "full")
         for missing in [k for k in ("data", "model", "evaluate") if not blocks.get(k)]:

@@ -148,15 +148,25 @@ class ProfileBlocks(Blocks):
     stand_ins: dict[str, list[str]] | None = None
 
 
+Deterministic = Annotated[
+    bool,
+    Field(
+        description="No seed changes the results (k-NN, SVM): one seed has the spread 0. "
+        "Needs `seeds: 1` at full."
+    ),
+]
+
+
 class Defaults(Blocks):
     """Blocks and judgement settings that hold for every row that says nothing else.
 
     `margin` is the equivalence margin; `trials` is the number of runs whose mean was published,
-    if it is known.
+    if it is known; `deterministic` declares that no seed changes the results.
     """
 
     margin: Annotated[float, Field(gt=0)] | None = None
     trials: Annotated[int, Field(ge=1)] | None = None
+    deterministic: Deterministic = False
     known: Literal["document", "code", "memory"] = "document"
     confidence: Literal["high", "medium", "low"] = "high"
     judge_against: Literal["document", "source"] = "document"
@@ -171,6 +181,7 @@ class Row(Blocks):
     also: dict[str, float] | None = None
     margin: Annotated[float, Field(gt=0)] | None = None
     trials: Annotated[int, Field(ge=1)] | None = None
+    deterministic: Deterministic | None = None
     known: Literal["document", "code", "memory"] | None = None
     confidence: Literal["high", "medium", "low"] | None = None
     judge_against: Literal["document", "source"] | None = None
@@ -385,6 +396,12 @@ class Spec(Strict):
     def trials(self, row: Row) -> int | None:
         """Return how many runs the published number is the mean of, None if that is not known."""
         return row.trials or self.defaults.trials
+
+    def deterministic(self, row: Row) -> bool:
+        """Return whether the row is declared not to depend on the seed."""
+        if row.deterministic is None:
+            return self.defaults.deterministic
+        return row.deterministic
 
     def known(self, row: Row) -> str:
         """Return how the published number is known: document, code or memory."""

@@ -29,7 +29,7 @@ from hwbench.verdict.facts import (
     label,
 )
 from hwbench.verdict.outcome import ClaimOutcome, ClaimPart, ClaimVerdict, Pair, counting_parts
-from hwbench.verdict.spread import one_seed_only
+from hwbench.verdict.spread import all_deterministic
 from hwbench.verdict.statistics import ALPHA, adjust_known
 
 
@@ -117,7 +117,7 @@ def ask(
 ) -> Question:
     """Return what a claim asks of two sides that stand next to each other."""
     a, b = (
-        Sample([results[row.name] for row in side.rows], one_seed_only(spec, side.rows))
+        Sample([results[row.name] for row in side.rows], all_deterministic(spec, side.rows))
         for side in sides
     )
     return Question(

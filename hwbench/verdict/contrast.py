@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from hwbench import vocabulary
 from hwbench.store import Result, Store
 from hwbench.verdict.evidence import metric_value, values_by_seed
 from hwbench.verdict.facts import Method, Neighbours, Untested
@@ -23,11 +24,11 @@ class Sample:
     """The results of one side, a group for each of its rows; values are averaged over rows.
 
     Attributes:
-        single: whether the spec asks for one seed only.
+        deterministic: whether the spec declares that no seed moves these rows.
     """
 
     groups: Sequence[Sequence[Result]]
-    single: bool = False
+    deterministic: bool = False
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def _seeds(sample: Sample, metric: str, store: Store) -> _Seeds | None:
         return None
     found = {seed: float(np.mean([v[seed] for v in values])) for seed in common}
     mean, sd = mean_and_sd(list(found.values()))
-    return _Seeds(found, mean, sd, is_fixed(sample.groups, sd, sample.single, store))
+    return _Seeds(found, mean, sd, is_fixed(sample.groups, sd, sample.deterministic, store))
 
 
 def contrast(question: Question, store: Store) -> Pair | Untested:
@@ -159,11 +160,12 @@ def _judge(question: Question, estimate: Estimate, method: Method) -> Pair:
 
 
 def _same_test(blocks: Sequence[Mapping[str, Any]]) -> bool:
-    """Say whether data blocks have the same test points, maybe in other views.
+    """Return whether data blocks have the same test points, maybe in other views.
 
     Sets of one file of the shelf are views of the same points (raw pictures, and what a
     preprocessing makes of them); what is held out for validation leaves the test points alone.
     """
+    # A data set cannot declare this itself: results rest on its code as it is.
     views = [
         {k: v for k, v in block.items() if k not in ("use", "validation")}
         | {"file": str(block.get("use")).rpartition(".")[0]}
@@ -175,24 +177,30 @@ def _same_test(blocks: Sequence[Mapping[str, Any]]) -> bool:
 def _by_points(question: Question, effect: float, store: Store) -> Pair | None:
     """Return McNemar's test of two classifiers with predictions on the same points, or None."""
     a, b, metric = question.a.groups, question.b.groups, question.metric
-    if not _same_test(_blocks(question)) or question.threshold or question.tolerance is not None:
+    if question.threshold or question.tolerance is not None or not _same_test(_blocks(question)):
+        return None
+    if metric not in (vocabulary.ERROR, vocabulary.ACCURACY):
         return None
     if len(a) != 1 or len(b) != 1 or a[0][0].case.seed != b[0][0].case.seed:
         return None
-    right, units = [], []
+    right = []
     for result in (a[0][0], b[0][0]):
-        correct, value = store.per_point(result).get("correct"), metric_value(result, metric)
+        correct, value = (
+            store.per_point(result).get(vocabulary.CORRECT),
+            metric_value(result, metric),
+        )
         if correct is None or value is None:
             return None
         share = float(correct.astype(bool).mean())
-        units += [u for u in (1, 100) if any(near(value, u * x) for x in (share, 1 - share))][:1]
+        if not near(value, {vocabulary.ERROR: 1 - share, vocabulary.ACCURACY: share}[metric]):
+            return None
         right.append(correct.astype(bool))
-    if right[0].shape != right[1].shape or len(units) != 2:
-        return None  # other points, or a metric that is no share of right or wrong ones
+    if right[0].shape != right[1].shape:
+        return None
     (only_a, only_b, p), against = mcnemar(*right), mcnemar(right[1], right[0])[2]
     n = right[0].size
     se = math.sqrt(only_a + only_b - (only_a - only_b) ** 2 / n) / n  # of a paired difference
-    interval = Estimate(effect, max(units) * se, math.inf).interval()
+    interval = Estimate(effect, se, math.inf).interval()
     return Pair(effect, interval, p, against, Method("mcnemar", points=n, only=(only_a, only_b)))
 
 

@@ -29,10 +29,10 @@ from hwbench.verdict.facts import (
 )
 from hwbench.verdict.outcome import ClaimOutcome, Pair
 from hwbench.verdict.spread import (
+    all_deterministic,
     doubt,
     draw_variance,
     no_spread,
-    one_seed_only,
     spread_over_seeds,
 )
 from hwbench.verdict.statistics import prediction
@@ -86,8 +86,8 @@ def _against_measured(
             _, rival, group = max(found, key=lambda item: item[0])
             at = {"against": f"best measured: {label(rival)}"}
             question = Question(
-                Sample([own], one_seed_only(mine.spec, [row])),
-                Sample([group], one_seed_only(spec, [rival])),
+                Sample([own], all_deterministic(mine.spec, [row])),
+                Sample([group], all_deterministic(spec, [rival])),
                 spec.metric,
                 spec.better,
             )

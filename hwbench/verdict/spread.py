@@ -9,13 +9,13 @@ from typing import Literal
 
 import numpy as np
 
-from hwbench.spec import Case, Published, Row, Spec, seeds_of
+from hwbench import vocabulary
+from hwbench.spec import Case, Published, Row, Spec
 from hwbench.store import Result, Store
-from hwbench.verdict.evidence import BEST_FIRST, Measured, OnFile, metric_value, values_by_seed
+from hwbench.verdict.evidence import BEST_FIRST, Measured, OnFile, values_by_seed
 from hwbench.verdict.facts import Untested
 from hwbench.verdict.statistics import Estimate, mean_and_sd, smallest_difference
 
-CHANCELESS = "exemplars."  # fits of this file of the shelf draw nothing: k-NN and SVM
 NEGLIGIBLE = 0.1  # nats of doubt in log Z that are not worth a word
 
 
@@ -62,13 +62,14 @@ def draw_variance(
     """
     if published.error is None or results[0].case.pixels != "dynamic":
         return 0.0
+    name = vocabulary.TERMS.get(metric)
+    if name is None:
+        return None
     arrays = []
     for result in results:
-        values, stored = store.per_point(result).get("log_px"), metric_value(result, metric)
-        if values is None or stored is None or not np.all(np.isfinite(values)):
+        values = store.per_point(result).get(name)
+        if values is None or not np.all(np.isfinite(values)):
             return None
-        if abs(abs(float(values.mean(dtype=float))) - abs(stored)) > 1e-3 * max(1.0, abs(stored)):
-            return None  # the array is of another metric
         arrays.append(values.astype(float))
     if len(arrays) < 2 or len({a.shape for a in arrays}) != 1:
         return None
@@ -81,11 +82,12 @@ def doubt(results: Sequence[Result], metric: str) -> float:
     Annealing upwards gives log Z from below, annealing downwards from above. Where their 3σ
     intervals leave a gap, the truth may lie anywhere in it: the mean of such gaps over results.
     """
-    if metric not in ("log_likelihood", "nll"):
+    if metric not in (vocabulary.LOG_LIKELIHOOD, vocabulary.NLL):
         return 0.0
     gaps = []
     for result in results:
-        high, low = (result.diagnostics.get(k) for k in ("log_z_high", "log_z_reverse_low"))
+        high = result.diagnostics.get(vocabulary.LOG_Z_HIGH)
+        low = result.diagnostics.get(vocabulary.LOG_Z_REVERSE_LOW)
         gaps.append(0.0 if high is None or low is None else max(0.0, low - high))
     return float(np.mean(gaps)) if gaps else 0.0
 
@@ -108,33 +110,31 @@ def no_spread(sd: float | None) -> Untested:
 
 
 def is_fixed(
-    groups: Sequence[Sequence[Result]], sd: float | None, single: bool, store: Store
+    groups: Sequence[Sequence[Result]], sd: float | None, declared: bool, store: Store
 ) -> bool:
-    """Say whether the seed changes nothing: it did not, or the spec has one seed of k-NN or SVM.
+    """Return whether no seed moves these rows: none did, or one ran and the spec declares it.
 
     Two nets may err on as many points by chance; a model that no seed moves errs on the same ones.
     """
     if sd is not None:
         return sd == 0 and all(_same_predictions(group, store) for group in groups)
-    stages = [stage for group in groups for result in group for stage in result.case.train]
-    fits = [str((stage.get("fit") or {}).get("use")) for stage in stages]
-    return single and all(use.startswith(CHANCELESS) for use in fits)
+    return declared
 
 
 def spread_over_seeds(on_file: OnFile, measured: Measured) -> float | None:
     """Return a row's standard deviation over seeds, 0 where no seed moves it; None if not known."""
-    single = one_seed_only(on_file.spec, [measured.row])
-    fixed = is_fixed([measured.results], measured.sd, single, on_file.store)
+    declared = on_file.spec.deterministic(measured.row)
+    fixed = is_fixed([measured.results], measured.sd, declared, on_file.store)
     return 0.0 if fixed else measured.sd or None
 
 
-def one_seed_only(spec: Spec, rows: Iterable[Row]) -> bool:
-    """Say whether a spec asks for one seed of each of these rows even where all is run."""
-    return all(seeds_of(spec, row, "full") == 1 for row in rows)
+def all_deterministic(spec: Spec, rows: Iterable[Row]) -> bool:
+    """Return whether the spec declares that no seed moves any of these rows."""
+    return all(spec.deterministic(row) for row in rows)
 
 
 def _same_predictions(results: Sequence[Result], store: Store) -> bool:
     """Say whether all seeds are right on the same points, as far as that is on file."""
-    found = [store.per_point(result).get("correct") for result in results]
+    found = [store.per_point(result).get(vocabulary.CORRECT) for result in results]
     known = [correct for correct in found if correct is not None]
     return all(np.array_equal(correct, known[0]) for correct in known)

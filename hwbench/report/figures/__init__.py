@@ -6,6 +6,7 @@ verdicts (`verdict`), tables (`report`), where a picture stands on a page (`repo
 
 from __future__ import annotations
 
+from hwbench import vocabulary
 from hwbench.report.appendix import shown_by_default
 from hwbench.report.figures.canvas import Picture, style, svg_of
 from hwbench.report.figures.curves import curve_picture, over_epochs
@@ -50,7 +51,7 @@ def pictures(comparison: Comparison, store: Store) -> list[Picture]:
             else:
                 out.append(rows_picture(comparison, name, wanted))
         for i, curve in enumerate(c for c in found if c not in asked and shown_by_default(c)):
-            place = "k_curve" if curve == "k_curve" else "curves"
+            place = "k_curve" if curve == vocabulary.K_CURVE else "curves"
             out.append(curve_picture(comparison, f"{stem}-curve{i + 1}", curve, None, place))
         for i, outcome in enumerate(comparison.rows):
             picture = sample_picture(outcome, f"{stem}-samples{i + 1}", store)

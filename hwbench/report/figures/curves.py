@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hwbench import vocabulary
 from hwbench.report.figures.canvas import Picture
 from hwbench.report.figures.forest import panel_of
 from hwbench.report.figures.lines import Line, describe_lines, line_plot
@@ -55,22 +56,22 @@ def _printed_on_curve(
     None where other data were used, as it would mean nothing, or of a table of something else.
     """
     metric, row = comparison.spec.metric, outcome.row
-    if metric not in ("log_likelihood", "nll") or on_other_data(outcome):
+    if metric not in vocabulary.TERMS or on_other_data(outcome):
         return []
     printed = published_value(outcome)
     up = -1 if wanted.negate else 1  # the curve is one of log-likelihoods
     points: list[tuple[float, float, float | None]] = []
     if printed is not None:
-        sign = up if metric == "log_likelihood" else -up
+        sign = up if metric == vocabulary.LOG_LIKELIHOOD else -up
         points.append((last, sign * printed.value, printed.error))
-    if row.also and "elbo" in row.also:
-        points.append((1.0, up * row.also["elbo"], None))
+    if row.also and vocabulary.ELBO in row.also:
+        points.append((1.0, up * row.also[vocabulary.ELBO], None))
     return points
 
 
 def over_epochs(result: Result) -> bool:
     """Say whether a result's curves are of learning: those of a choice are over its candidates."""
-    return not any(name.startswith("chosen/") for name in result.curves)
+    return not any(name.startswith(vocabulary.CHOSEN) for name in result.curves)
 
 
 def curve_lines(comparison: Comparison, curve: str, wanted: Wanted | None) -> list[Line]:
@@ -97,7 +98,7 @@ def curve_lines(comparison: Comparison, curve: str, wanted: Wanted | None) -> li
         name = ", ".join(part for part in (lead, rest) if part)
         panel = panel_of(group, o.row.at.get(group) if group else None)
         printed = []
-        if wanted and curve == "k_curve":
+        if wanted and curve == vocabulary.K_CURVE:
             printed = _printed_on_curve(comparison, o, wanted, float(x[-1]))
         lines.append(Line(name, panel, lead or name, x, y, se, len(curves), printed))
     return lines
@@ -125,7 +126,7 @@ def curve_picture(
             f"No result has the curve {clean(curve)} yet.",
             "",
         )
-    counts = curve == "k_curve"
+    counts = curve == vocabulary.K_CURVE
     unit = comparison.spec.unit
     x_label = (wanted and wanted.x_label) or ("K, samples per point" if counts else "epoch")
     y_label = (wanted and wanted.y_label) or (
@@ -149,7 +150,7 @@ def curve_picture(
 
 
 def _curve_title(curve: str) -> str:
-    if curve == "k_curve":
+    if curve == vocabulary.K_CURVE:
         return "Estimate against the number of samples K"
     part, _, what = curve.partition("/")
     heading = {"train": "Training", "validation": "Validation"}.get(part, part)

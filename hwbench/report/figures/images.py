@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hwbench import vocabulary
 from hwbench.report.appendix import IMAGE_SIZE
 from hwbench.report.figures.canvas import WIDTH, Picture, new_figure, svg_of, wrap
 from hwbench.report.figures.curves import fits
@@ -47,7 +48,7 @@ def image_grid(samples: np.ndarray, height: int, width: int) -> np.ndarray:
 def _sampled(outcome: RowOutcome, store: Store) -> tuple[Result, np.ndarray, int, int] | None:
     for result in outcome.results:
         height, width = (result.diagnostics.get(k) for k in IMAGE_SIZE)
-        samples = store.per_point(result).get("samples") if height and width else None
+        samples = store.per_point(result).get(vocabulary.SAMPLES) if height and width else None
         if samples is not None and height and width:
             return result, samples, int(height), int(width)
     return None
