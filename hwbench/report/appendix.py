@@ -7,10 +7,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from hwbench import vocabulary
-from hwbench.report.numbers import duration, fixed, over_seeds, significant
+from hwbench.report.numbers import duration, fixed, mean_and_error, over_seeds, significant
 from hwbench.report.typography import NONE, clean
 from hwbench.report.views import Listing
 from hwbench.report.words import argument_text, row_label, words
@@ -55,7 +53,7 @@ def diagnostics_listing(comparison: Comparison) -> Listing:
                 for r in outcome.results
                 if (v := r.diagnostics.get(name)) is not None and math.isfinite(v)
             ]
-            mean = float(np.mean(values)) if values else None
+            mean = mean_and_error(values)[0] if values else None
             large = mean is not None and 10 <= abs(mean) < 1e6  # log Z is of use to 0.01 nats
             cells.append(fixed(mean, 2) if large else significant(mean))
         if outcome.results and any(c != NONE for c in cells):
@@ -96,7 +94,7 @@ def timings_listing(comparison: Comparison) -> Listing:
 
     def mean(values: Iterable[float | None]) -> float | None:
         known = [v for v in values if v is not None and math.isfinite(v)]
-        return float(np.mean(known)) if known else None
+        return mean_and_error(known)[0] if known else None
 
     lines = []
     for o in comparison.rows:

@@ -29,6 +29,11 @@ def group_key(spec: Spec) -> str | None:
     return key if 2 <= len(sizes) <= 4 and min(sizes.values()) >= 2 else None
 
 
+def panel_of(key: str | None, value: Any) -> str:
+    """Return the name of a group; rows of another spec may lack the coordinate."""
+    return "" if key is None else coordinate(key, value) if value is not None else "other"
+
+
 def placed(spec: Spec) -> list[str]:
     """Return the coordinates that the spec's `show` lays out as lines and columns."""
     index = [spec.show.index] if isinstance(spec.show.index, str) else spec.show.index

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-
-import numpy as np
+from collections.abc import Sequence
 
 from hwbench.report.typography import MINUS, NARROW_SPACE, NONE, clean, minus
 from hwbench.report.words import on_other_data
 from hwbench.spec import Published
 from hwbench.verdict.outcome import Comparison, RowOutcome
-from hwbench.verdict.statistics import Interval
+from hwbench.verdict.statistics import Interval, mean_and_sd
 
 
 def decimals(error: float | None, fallback: int = 3) -> int:
@@ -63,6 +62,11 @@ def significant(value: float | None, digits: int = 3) -> str:
 def count(n: int) -> str:
     """Return a count with narrow spaces between thousands from five digits on."""
     return f"{n:,}".replace(",", NARROW_SPACE) if n >= 10_000 else str(n)
+
+
+def axis_text(value: float) -> str:
+    """Return the number at a tick of an axis: a count where it is whole, else in short."""
+    return count(int(value)) if value == int(value) and abs(value) < 1e7 else f"{value:g}"
 
 
 def with_error(value: float | None, error: float | None, fallback: int = 3) -> str:
@@ -121,6 +125,12 @@ def duration(seconds: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
+def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
+    """Return the mean over seeds and its standard error, sd/√n; None for a single value."""
+    mean, sd = mean_and_sd(values)
+    return mean, None if sd is None else sd / math.sqrt(len(values))
+
+
 def standard_error(outcome: RowOutcome) -> float | None:
     """Return the standard error of the mean over seeds, sd/√n; None below two seeds."""
     n = len(outcome.results)
@@ -171,11 +181,15 @@ def measured_note(outcome: RowOutcome) -> str:
     return f"± {significant(outcome.se_points, 2)} over test points"
 
 
+def seed_values(outcome: RowOutcome, metric: str) -> list[float]:
+    """Return a metric of each seed that has it."""
+    return [r.metrics[metric].value for r in outcome.results if metric in r.metrics]
+
+
 def over_seeds(outcome: RowOutcome, metric: str) -> str:
     """Return 'mean ± standard error over seeds' of any metric; '' where no result has it."""
-    values = [r.metrics[metric].value for r in outcome.results if metric in r.metrics]
-    error = float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None
-    return with_error(float(np.mean(values)), error, 3) if values else ""
+    values = seed_values(outcome, metric)
+    return with_error(*mean_and_error(values)) if values else ""
 
 
 def p_text(p: float | None) -> str:

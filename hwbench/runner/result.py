@@ -138,7 +138,9 @@ def _samples(model: GenerativeModel) -> np.ndarray:
 
 def _curves(progress: Progress, found: Evaluation) -> dict[str, StoredCurve]:
     """Return the curves of training, thinned, and those of the evaluation."""
-    trained = {n: StoredCurve(**thin(c)) for n, c in progress.curves.items() if n != vocabulary.STAGE_ENDS}
+    trained = {
+        n: StoredCurve(**thin(c)) for n, c in progress.curves.items() if n != vocabulary.STAGE_ENDS
+    }
     evaluated = {
         name: StoredCurve(x=list(c.x), y=list(c.y), se=list(c.se))
         for name, c in found.curves.items()

@@ -14,7 +14,7 @@ from hwbench.report.figures import forest as forest_
 from hwbench.report.figures import pictures
 from hwbench.report.figures.canvas import Picture, new_figure, restyled, style
 from hwbench.report.figures.curves import average_curve, curve_lines, curve_picture
-from hwbench.report.figures.forest import JUDGED, difference_of, exported, forest_figure
+from hwbench.report.figures.forest import JUDGED, exported, forest_figure
 from hwbench.report.figures.images import (
     UNSEEN,
     image_grid,
@@ -23,9 +23,9 @@ from hwbench.report.figures.images import (
     strip_pixels,
     strips_of,
 )
-from hwbench.report.figures.lines import Line, draw_lines, line_plot, looks
+from hwbench.report.figures.lines import Frame, Line, draw_lines, line_plot, looks
 from hwbench.report.figures.rows import row_lines, rows_picture
-from hwbench.report.numbers import count
+from hwbench.report.numbers import count, difference_of
 from hwbench.report.typography import NO_BREAK
 from hwbench.report.words import ROW_VERDICTS, label
 from hwbench.spec import Figure, Published
@@ -253,7 +253,7 @@ def test_a_logarithmic_axis_has_plain_numbers():
     x = np.array([1.0, 10.0])
     line = Line("bias", "", "bias", x, np.array([0.03, 4000.0]))
     with style():
-        svg, _ = line_plot([line], "K", "norm", log_x=True, log_y=True)
+        svg, _ = line_plot([line], Frame("K", "norm", log_x=True, log_y=True))
     assert b"mathdefault" not in svg
     assert b">0.1<" in svg
     assert count(1000).encode() in svg

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 STYLE = Path(__file__).parents[1] / "paper.mplstyle"
@@ -29,6 +30,9 @@ SERIES = (
 )
 DASHES = ("-", (0, (4, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.2, 1.2, 1.2)))
 MARKERS = "osD^vPX*"
+PUBLISHED: dict[str, Any] = {"marker": "D", "ms": 3.6, "mfc": PAPER, "mec": INK, "mew": 0.9}
+MEASURED: dict[str, Any] = {"marker": "o", "ms": 3.8}
+ONE_SEED: dict[str, Any] = {"marker": "|", "ms": 4, "mew": 0.6, "alpha": 0.6}
 Kind = Literal["svg", "png"]
 
 
@@ -48,6 +52,11 @@ class Picture:
     title: str
     caption: str
     alt: str
+
+    @classmethod
+    def empty(cls, name: str, place: str, title: str, why: str, kind: Kind = "svg") -> Picture:
+        """Return a picture with nothing to draw; its caption is the reason."""
+        return cls(name, place, kind, b"", title, why, "")
 
 
 @contextlib.contextmanager
@@ -78,6 +87,12 @@ def svg_of(figure: Figure) -> bytes:
         buffer, format="svg", metadata={"Date": None, "Creator": None, "Type": None, "Format": None}
     )
     return buffer.getvalue()
+
+
+def draw_point(axes: Axes, x: float, y: float, marker: Mapping[str, Any], **bars: Any) -> None:
+    """Draw a marker, with `xerr` or `yerr` an error bar in its `color` (or edge colour)."""
+    colour = {"ecolor": marker["mec"]} if "mec" in marker else {}
+    axes.errorbar(x, y, ls="none", **colour, **marker, **bars)
 
 
 def add_legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> None:

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from hwbench import vocabulary
 from hwbench.report.figures.canvas import Picture
-from hwbench.report.figures.forest import panel_of
-from hwbench.report.figures.lines import Line, describe_lines, line_plot
-from hwbench.report.layout import group_key
-from hwbench.report.numbers import published_value
+from hwbench.report.figures.lines import Frame, Line, describe_lines, line_plot
+from hwbench.report.layout import group_key, panel_of
+from hwbench.report.numbers import mean_and_error, published_value
 from hwbench.report.typography import clean
 from hwbench.report.words import coordinate, on_other_data, row_label, words
 from hwbench.spec import Figure as Wanted
@@ -25,26 +22,14 @@ def average_curve(
     curves: Sequence[StoredCurve],
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None]:
     """Return x, mean and standard error over seeds, at the points that all seeds share."""
-    tables_ = [dict(zip(c.x, c.y, strict=False)) for c in curves]
-    shared = sorted(set.intersection(*(set(t) for t in tables_))) if tables_ else []
-    x = np.array(shared, dtype=float)
-    y = np.array([[t[v] for v in shared] for t in tables_], dtype=float).reshape(
-        len(tables_), len(shared)
-    )
+    seeds = [dict(zip(curve.x, curve.y, strict=False)) for curve in curves]
+    shared = sorted(set.intersection(*map(set, seeds))) if seeds else []
+    points = [mean_and_error([seed[v] for seed in seeds]) for v in shared]
+    x, y = np.array(shared, dtype=float), np.array([mean for mean, _ in points], dtype=float)
     if len(curves) > 1:
-        return x, y.mean(0), y.std(0, ddof=1) / math.sqrt(len(curves))
-    own = curves[0].se
-    se = (
-        np.array([dict(zip(curves[0].x, own, strict=False)).get(v, np.nan) for v in shared])
-        if own
-        else None
-    )
-    return x, y[0], se
-
-
-def fits(outcome: RowOutcome, where: Mapping[str, Any]) -> bool:
-    """Return whether a row has the coordinates wanted."""
-    return outcome.row.matches(where)
+        return x, y, np.array([error for _, error in points], dtype=float)
+    own = dict(zip(curves[0].x, curves[0].se or [], strict=False))
+    return x, y, np.array([own.get(v, np.nan) for v in shared]) if own else None
 
 
 def _printed_on_curve(
@@ -56,13 +41,13 @@ def _printed_on_curve(
     None where other data were used, as it would mean nothing, or of a table of something else.
     """
     metric, row = comparison.spec.metric, outcome.row
-    if metric not in vocabulary.TERMS or on_other_data(outcome):
+    if metric not in ("log_likelihood", "nll") or on_other_data(outcome):
         return []
     printed = published_value(outcome)
     up = -1 if wanted.negate else 1  # the curve is one of log-likelihoods
     points: list[tuple[float, float, float | None]] = []
     if printed is not None:
-        sign = up if metric == vocabulary.LOG_LIKELIHOOD else -up
+        sign = up if metric == "log_likelihood" else -up
         points.append((last, sign * printed.value, printed.error))
     if row.also and vocabulary.ELBO in row.also:
         points.append((1.0, up * row.also[vocabulary.ELBO], None))
@@ -87,7 +72,7 @@ def curve_lines(comparison: Comparison, curve: str, wanted: Wanted | None) -> li
     for o in comparison.rows:
         results = [r for r in o.results if wanted or over_epochs(r)]
         curves = [r.curves[curve] for r in results if curve in r.curves and r.curves[curve].x]
-        if not curves or not fits(o, where):
+        if not curves or not o.row.matches(where):
             continue
         x, y, se = average_curve(curves)
         if not len(x):
@@ -117,30 +102,16 @@ def curve_picture(
     title = clean(wanted.title) if wanted else _curve_title(curve)
     lines = curve_lines(comparison, curve, wanted)
     if not lines:
-        return Picture(
-            name,
-            place,
-            "svg",
-            b"",
-            title,
-            f"No result has the curve {clean(curve)} yet.",
-            "",
-        )
+        return Picture.empty(name, place, title, f"No result has the curve {clean(curve)} yet.")
     counts = curve == vocabulary.K_CURVE
     unit = comparison.spec.unit
     x_label = (wanted and wanted.x_label) or ("K, samples per point" if counts else "epoch")
     y_label = (wanted and wanted.y_label) or (
         f"estimate ({unit})" if counts and unit else words(curve.split("/")[-1])
     )
-    data, cut = line_plot(
-        lines,
-        clean(x_label),
-        clean(y_label),
-        log_x=wanted.log_x if wanted else counts,
-        log_y=wanted.log_y if wanted else False,
-        focus=not counts,
-        legend_note=any(line.published for line in lines),
-    )
+    log_x, log_y = (wanted.log_x, wanted.log_y) if wanted else (counts, False)
+    frame = Frame(clean(x_label), clean(y_label), log_x, log_y)
+    data, cut = line_plot(lines, frame, focus=not counts)
     caption = _band(lines) + (" The first epochs lie outside the frame." if cut else "")
     if any(line.published for line in lines):
         caption += " Open markers are published numbers, each at the end of its curve"

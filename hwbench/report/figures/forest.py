@@ -9,33 +9,32 @@ from typing import TYPE_CHECKING, Any
 
 from hwbench.report.figures.canvas import (
     GRID,
-    INK,
+    MEASURED,
     MUTED,
+    ONE_SEED,
     PAPER,
+    PUBLISHED,
     SERIES,
+    Picture,
+    draw_point,
     new_figure,
     style,
     svg_of,
     wrap,
 )
-from hwbench.report.layout import group_key
+from hwbench.report.layout import group_key, panel_of
 from hwbench.report.numbers import (
     difference_of,
     fixed,
     measured_text,
     percent,
     published_value,
+    seed_values,
     standard_error,
 )
 from hwbench.report.typography import MINUS, clean, minus
-from hwbench.report.words import (
-    ROW_VERDICTS,
-    coordinate,
-    is_printed,
-    on_other_data,
-    row_label,
-    words,
-)
+from hwbench.report.words import ROW_VERDICTS, is_printed, on_other_data, row_label, words
+from hwbench.spec import Spec
 from hwbench.verdict.outcome import Comparison, RowOutcome
 
 if TYPE_CHECKING:
@@ -52,6 +51,55 @@ VERDICT_COLOURS = {
 JUDGED = ("agrees", "better", "worse", "undecided")
 
 
+def forest_picture(comparison: Comparison, name: str) -> Picture | None:
+    """Return the picture of published against measured; None where there is neither."""
+    figure = forest_figure(comparison)
+    if figure is None:
+        return None
+    title, caption = forest_title(comparison), forest_caption(comparison)
+    alt = forest_alt(comparison)
+    return Picture(name, "forest", "svg", svg_of(figure), title, caption, alt)
+
+
+def forest_figure(comparison: Comparison) -> Figure | None:
+    """Return published against measured: values at the left, differences at the right."""
+    if not any(published_value(o) or o.mean is not None for o in comparison.rows):
+        return None
+    spec, blocks = comparison.spec, _blocks(comparison)
+    key = group_key(spec)
+    differing = any(difference_of(o) is not None for o in comparison.rows)
+    labels = {id(o): wrap(row_label(o, [key] if key else [])) for o in comparison.rows}
+    tall = max(text.count("\n") for text in labels.values())
+    height = (0.25 + 0.09 * tall) * len(comparison.rows) + 0.5 * len(blocks) + 0.45
+    figure = new_figure(height)
+    ratios = {
+        "height_ratios": [len(rows) + 0.4 for _, rows in blocks],
+        "width_ratios": [1.25, 1] if differing else [1],
+    }
+    grid = figure.subplots(
+        len(blocks), 2 if differing else 1, squeeze=False, sharey="row", gridspec_kw=ratios
+    )
+    for (name, rows), panels in zip(blocks, grid, strict=True):
+        _draw_block(panels, rows, spec)
+        panels[0].set_yticks(range(len(rows)), [labels[id(o)] for o in rows])
+        panels[0].set_ylim(len(rows) - 0.5, -0.5)
+        panels[0].set_title(name)
+    unit = f" ({clean(spec.unit)})" if spec.unit else ""
+    grid[-1][0].set_xlabel(f"{words(spec.metric)}{unit}")
+    if differing:
+        better = "right" if spec.better == "higher" else "left"
+        grid[-1][-1].set_xlabel(f"measured {MINUS} published\n(better to the {better})")
+    handles = _legend(comparison, differing)
+    figure.legend(
+        list(handles.values()),
+        list(handles),
+        loc="outside upper left",
+        ncols=len(handles),
+        columnspacing=1.6,
+    )
+    return figure
+
+
 def _blocks(comparison: Comparison) -> list[tuple[str, list[RowOutcome]]]:
     """Return the rows by group, with the group's name ('' where there is one group only)."""
     key = group_key(comparison.spec)
@@ -64,9 +112,32 @@ def _blocks(comparison: Comparison) -> list[tuple[str, list[RowOutcome]]]:
     ]
 
 
-def panel_of(key: str | None, value: Any) -> str:
-    """Return the name of a group; rows of another spec may lack the coordinate."""
-    return "" if key is None else coordinate(key, value) if value is not None else "other"
+def _draw_block(panels: Sequence[Axes], rows: Sequence[RowOutcome], spec: Spec) -> None:
+    """Draw the rows of one group, the first at the top: values, and differences beside them."""
+    left, right = panels[0], panels[-1]
+    half = _half_width(rows, spec)
+    for place, outcome in enumerate(rows):
+        y = float(place)
+        _draw_values(left, y, outcome, spec.metric)
+        if right is not left:
+            _draw_difference(right, y, outcome, spec.margin(outcome.row), half)
+        if outcome.verdict != "unpublished" or is_printed(spec):
+            _draw_verdict(right, y, outcome)
+    for axes in panels:
+        axes.grid(axis="y", visible=False)
+        axes.tick_params(axis="y", length=0)
+        axes.spines["left"].set_visible(False)
+        axes.locator_params(axis="x", nbins=5)
+    if right is not left:
+        right.axvline(0, color=MUTED, lw=0.8, zorder=3)
+        if half > 0:
+            right.set_xlim(-half, half)
+
+
+def _half_width(rows: Sequence[RowOutcome], spec: Spec) -> float:
+    """Return where the axis of differences ends: all that is judged and all margins fit."""
+    margins = [spec.margin(o.row) for o in rows if o.published is not None]
+    return max(1.1 * reach(rows), *(1.25 * m for m in margins if m is not None), 0.0)
 
 
 def reach(rows: Sequence[RowOutcome]) -> float:
@@ -84,44 +155,17 @@ def _draw_values(axes: Axes, y: float, outcome: RowOutcome, metric: str) -> None
     """Draw the published number (open) above the measured one (filled) and its seeds (dots)."""
     published = published_value(outcome)
     if published is not None:
-        axes.errorbar(
-            published.value,
-            y - 0.17,
-            xerr=published.error,
-            fmt="D",
-            ms=3.6,
-            mfc=PAPER,
-            mec=INK,
-            ecolor=INK,
-            mew=0.9,
-            elinewidth=0.8,
-            zorder=4,
-        )
+        error = published.error
+        draw_point(axes, published.value, y - 0.17, PUBLISHED, xerr=error, elinewidth=0.8, zorder=4)
     if outcome.mean is None:
         return
-    colour = MUTED if on_other_data(outcome) else SERIES[0]
-    values = [r.metrics[metric].value for r in outcome.results if metric in r.metrics]
-    if len(values) > 1:
+    marker = MEASURED | {"color": MUTED if on_other_data(outcome) else SERIES[0]}
+    seeds, error = seed_values(outcome, metric), standard_error(outcome)
+    if len(seeds) > 1:
         axes.plot(
-            values,
-            [y + 0.17] * len(values),
-            "|",
-            color=colour,
-            ms=4,
-            mew=0.6,
-            alpha=0.6,
-            zorder=2,
+            seeds, [y + 0.17] * len(seeds), ls="", color=marker["color"], zorder=2, **ONE_SEED
         )
-    axes.errorbar(
-        outcome.mean,
-        y + 0.17,
-        xerr=standard_error(outcome),
-        fmt="o",
-        ms=3.8,
-        color=colour,
-        elinewidth=1.1,
-        zorder=5,
-    )
+    draw_point(axes, outcome.mean, y + 0.17, marker, xerr=error, elinewidth=1.1, zorder=5)
 
 
 def _draw_difference(
@@ -129,149 +173,75 @@ def _draw_difference(
 ) -> None:
     """Draw measured − published with its interval over the margin; outside the frame an arrow."""
     if margin is not None and outcome.published is not None:
-        axes.fill_betweenx(
-            [y - 0.36, y + 0.36], -margin, margin, color=GRID, alpha=0.75, lw=0, zorder=1
-        )
+        band = [y - 0.36, y + 0.36]
+        axes.fill_betweenx(band, -margin, margin, color=GRID, alpha=0.75, lw=0, zorder=1)
     difference = difference_of(outcome)
     if difference is None or not math.isfinite(difference):
         return
     colour = VERDICT_COLOURS.get(outcome.verdict, MUTED)
-    full = outcome.verdict in JUDGED
     if abs(difference) > reach:
-        side = math.copysign(1.0, difference)
-        text = fixed(difference, 1 if abs(difference) < 100 else 0, sign=True)
-        axes.plot(
-            side * reach * 0.97,
-            y,
-            ">" if side > 0 else "<",
-            color=colour,
-            ms=4,
-            clip_on=False,
-            zorder=5,
-        )
-        axes.annotate(
-            text,
-            (side * reach * 0.97, y),
-            xytext=(-side * 5, 0),
-            textcoords="offset points",
-            ha="right" if side > 0 else "left",
-            va="center",
-            color=colour,
-            fontsize=6.5,
-        )
+        _draw_arrow(axes, y, difference, reach, colour)
         return
     if outcome.interval is not None:
         low, high = max(outcome.interval.low, -reach), min(outcome.interval.high, reach)
         axes.plot([low, high], [y, y], "-", color=colour, lw=1.5, solid_capstyle="butt", zorder=4)
-    axes.plot(
-        difference,
-        y,
-        "o" if full else "D",
-        ms=3.8,
+    marker, fill = ("o", colour) if outcome.verdict in JUDGED else ("D", PAPER)
+    axes.plot(difference, y, marker, ms=3.8, color=colour, mfc=fill, zorder=5)
+
+
+def _draw_arrow(axes: Axes, y: float, difference: float, reach: float, colour: str) -> None:
+    """Draw an arrow at the end of the axis towards a difference beyond it, which it names."""
+    side = math.copysign(1.0, difference)
+    end = side * reach * 0.97
+    axes.plot(end, y, ">" if side > 0 else "<", color=colour, ms=4, clip_on=False, zorder=5)
+    axes.annotate(
+        fixed(difference, 1 if abs(difference) < 100 else 0, sign=True),
+        (end, y),
+        xytext=(-side * 5, 0),
+        textcoords="offset points",
+        ha="right" if side > 0 else "left",
+        va="center",
         color=colour,
-        mfc=colour if full else PAPER,
-        zorder=5,
+        fontsize=6.5,
     )
 
 
-def forest_figure(comparison: Comparison) -> Figure | None:
-    """Return published against measured: values at the left, differences at the right."""
-    blocks = _blocks(comparison)
-    if not any(o.published or o.row.published or o.mean is not None for o in comparison.rows):
-        return None
-    spec = comparison.spec
-    key = group_key(spec)
-    differing = any(difference_of(o) is not None for o in comparison.rows)
-    sizes = [len(rows) for _, rows in blocks]
-    labels = {id(o): wrap(row_label(o, [key] if key else [])) for o in comparison.rows}
-    tall = max(text.count("\n") for text in labels.values())
-    height = (0.25 + 0.09 * tall) * sum(sizes) + 0.5 * len(blocks) + 0.45
-    figure = new_figure(height)
-    grid = figure.subplots(
-        len(blocks),
-        2 if differing else 1,
-        squeeze=False,
-        sharey="row",
-        gridspec_kw={
-            "height_ratios": [n + 0.4 for n in sizes],
-            "width_ratios": [1.25, 1] if differing else [1],
-        },
+def _draw_verdict(axes: Axes, y: float, outcome: RowOutcome) -> None:
+    """Write the verdict at the right of a row."""
+    axes.annotate(
+        f"{ROW_VERDICTS[outcome.verdict].symbol} {outcome.verdict}",
+        (1, y),
+        xycoords=("axes fraction", "data"),
+        xytext=(6, 0),
+        textcoords="offset points",
+        va="center",
+        color=VERDICT_COLOURS.get(outcome.verdict, MUTED),
+        fontweight="bold" if outcome.verdict == "worse" else "normal",
+        annotation_clip=False,
     )
-    for i, (name, rows) in enumerate(blocks):
-        left, right = grid[i][0], grid[i][-1]
-        half = 1.1 * reach(rows)
-        margins = [
-            m for o in rows if (m := spec.margin(o.row)) is not None and o.published is not None
-        ]
-        half = max(half, *(1.25 * m for m in margins)) if margins else half
-        for place, outcome in enumerate(rows):
-            y = float(place)
-            _draw_values(left, y, outcome, spec.metric)
-            if differing:
-                _draw_difference(right, y, outcome, spec.margin(outcome.row), half)
-            if outcome.verdict == "unpublished" and not is_printed(spec):
-                continue
-            meaning = ROW_VERDICTS[outcome.verdict]
-            right.annotate(
-                f"{meaning.symbol} {outcome.verdict}",
-                (1, y),
-                xycoords=("axes fraction", "data"),
-                xytext=(6, 0),
-                textcoords="offset points",
-                va="center",
-                color=VERDICT_COLOURS.get(outcome.verdict, MUTED),
-                fontweight="bold" if outcome.verdict == "worse" else "normal",
-                annotation_clip=False,
-            )
-        left.set_yticks(range(len(rows)), [labels[id(o)] for o in rows])
-        left.set_ylim(len(rows) - 0.5, -0.5)
-        left.set_title(name)
-        for axes in {left, right}:
-            axes.grid(axis="y", visible=False)
-            axes.tick_params(axis="y", length=0)
-            axes.spines["left"].set_visible(False)
-            axes.locator_params(axis="x", nbins=5)
-        if differing:
-            right.axvline(0, color=MUTED, lw=0.8, zorder=3)
-            if half > 0:
-                right.set_xlim(-half, half)
-    unit = f" ({clean(spec.unit)})" if spec.unit else ""
-    grid[-1][0].set_xlabel(f"{words(spec.metric)}{unit}")
-    if differing:
-        better = "right" if spec.better == "higher" else "left"
-        grid[-1][-1].set_xlabel(f"measured {MINUS} published\n(better to the {better})")
-    _forest_legend(figure, comparison, differing)
-    return figure
 
 
-def _forest_legend(figure: Figure, comparison: Comparison, differing: bool) -> None:
+def _legend(comparison: Comparison, differing: bool) -> dict[str, Any]:
+    """Return what the legend shows, by its text."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    handles: list[Any] = []
-    labels: list[str] = []
+    rows, handles = comparison.rows, dict[str, Any]()
     if is_printed(comparison.spec):
-        handles.append(Line2D([], [], ls="", marker="D", ms=3.6, mfc=PAPER, mec=INK, mew=0.9))
-        labels.append("published")
-    if any(o.mean is not None and not on_other_data(o) for o in comparison.rows):
-        handles.append(Line2D([], [], ls="-", lw=1.1, marker="o", ms=3.8, color=SERIES[0]))
-        labels.append("measured ± s.e.")
-        if any(len(o.results) > 1 for o in comparison.rows):
-            handles.append(
-                Line2D([], [], ls="", marker="|", ms=4, mew=0.6, color=SERIES[0], alpha=0.6)
-            )
-            labels.append("single seeds")
+        handles["published"] = Line2D([], [], ls="", **PUBLISHED)
+    if any(o.mean is not None and not on_other_data(o) for o in rows):
+        handles["measured ± s.e."] = Line2D([], [], ls="-", lw=1.1, color=SERIES[0], **MEASURED)
+        if any(len(o.results) > 1 for o in rows):
+            handles["single seeds"] = Line2D([], [], ls="", color=SERIES[0], **ONE_SEED)
     if differing:
-        levels = {o.interval.level for o in comparison.rows if o.interval}
+        levels = sorted({o.interval.level for o in rows if o.interval})
         if levels:
-            handles.append(Line2D([], [], lw=1.5, color=MUTED))
-            labels.append(" and ".join(map(percent, sorted(levels))) + " interval")
-        handles.append(Patch(color=GRID))
-        labels.append("± margin")
-    if any(on_other_data(o) for o in comparison.rows):
-        handles.append(Line2D([], [], ls="", marker="o", ms=3.8, color=MUTED))
-        labels.append("measured on other data")
-    figure.legend(handles, labels, loc="outside upper left", ncols=len(labels), columnspacing=1.6)
+            text = " and ".join(map(percent, levels)) + " interval"
+            handles[text] = Line2D([], [], lw=1.5, color=MUTED)
+        handles["± margin"] = Patch(color=GRID)
+    if any(on_other_data(o) for o in rows):
+        handles["measured on other data"] = Line2D([], [], ls="", color=MUTED, **MEASURED)
+    return handles
 
 
 def forest_caption(comparison: Comparison) -> str:

@@ -12,7 +12,6 @@ import numpy as np
 from hwbench import vocabulary
 from hwbench.report.appendix import IMAGE_SIZE
 from hwbench.report.figures.canvas import WIDTH, Picture, new_figure, svg_of, wrap
-from hwbench.report.figures.curves import fits
 from hwbench.report.typography import clean
 from hwbench.report.words import row_label, words
 from hwbench.spec import Figure as Wanted
@@ -64,22 +63,15 @@ def sample_picture(outcome: RowOutcome, name: str, store: Store) -> Picture | No
     try:
         grid = image_grid(samples, height, width)
     except ValueError as error:
-        return Picture(name, "samples", "png", b"", title, f"Not drawn: {error}.", "")
+        return Picture.empty(name, "samples", title, f"Not drawn: {error}.", "png")
     from matplotlib.image import imsave
 
     buffer = io.BytesIO()
     imsave(buffer, np.repeat(grid[..., None], 3, axis=2), format="png")
     shown = min(len(samples), SAMPLES)
     caption = f"{shown} samples, seed {result.case.seed}, {result.case.profile}"
-    return Picture(
-        name,
-        "samples",
-        "png",
-        buffer.getvalue(),
-        title,
-        caption,
-        f"Grid of {shown} images sampled from {title}",
-    )
+    alt = f"Grid of {shown} images sampled from {title}"
+    return Picture(name, "samples", "png", buffer.getvalue(), title, caption, alt)
 
 
 @dataclass(frozen=True)
@@ -115,7 +107,7 @@ def strips_of(
     Images that are the same in every row come first, once; the others follow row by row.
     """
     names = wanted.images or []
-    rows = [o for o in comparison.rows if fits(o, wanted.where)]
+    rows = [o for o in comparison.rows if o.row.matches(wanted.where)]
     found = [(o, s) for o in rows if (s := stored_images(o, names, store)) is not None]
     arrays = [own for _, (_, own) in found]
     shared = [
@@ -174,7 +166,7 @@ def images_picture(comparison: Comparison, name: str, wanted: Wanted, store: Sto
     title = clean(wanted.title)
     strips, results = strips_of(comparison, wanted, store)
     if not strips:
-        return Picture(name, "figures", "svg", b"", title, "No result has these images yet.", "")
+        return Picture.empty(name, "figures", title, "No result has these images yet.")
     runs = dict.fromkeys(f"seed {r.case.seed} at {r.case.profile}" for r in results)
     caption = f"One result of each row: {', '.join(runs)}."
     if any((strip.images < 0).any() for strip in strips):

@@ -17,11 +17,12 @@ from hwbench.report.figures.canvas import (
     PAPER,
     SERIES,
     add_legend,
+    draw_point,
     new_figure,
     shorten,
     svg_of,
 )
-from hwbench.report.numbers import count, significant
+from hwbench.report.numbers import axis_text, significant
 from hwbench.report.typography import clean
 
 if TYPE_CHECKING:
@@ -30,7 +31,16 @@ if TYPE_CHECKING:
 
 @dataclass
 class Line:
-    """One line of a plot: its points, with standard errors where they are known."""
+    """One line of a plot.
+
+    Attributes:
+        name: of the line, in the legend; '' for the only line.
+        group: the panel it belongs to.
+        hue: lines of one hue share a colour.
+        x, y, se: its points, [n], with standard errors where they are known.
+        n: how many values there are behind each point.
+        published: points x, y with a standard error, None where none is known.
+    """
 
     name: str
     group: str
@@ -40,6 +50,21 @@ class Line:
     se: np.ndarray | None = None
     n: int = 1
     published: list[tuple[float, float, float | None]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Frame:
+    """The axes of a plot.
+
+    Attributes:
+        ticks: names along x, where x counts them and is no number.
+    """
+
+    x_label: str
+    y_label: str
+    log_x: bool = False
+    log_y: bool = False
+    ticks: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -82,58 +107,44 @@ def draw_lines(
     bars: bool,
     dodge: bool,
 ) -> dict[str, Any]:
-    """Draw lines with bands or bars of one standard error, published numbers open."""
+    """Draw lines with bands or bars of one standard error, published numbers open.
+
+    Args:
+        axes: of one panel.
+        lines: of this panel.
+        look: of the lines of all panels, from `looks`.
+        marks: whether points have markers.
+        bars: whether errors are bars; bands otherwise.
+        dodge: whether lines stand beside each other, so that their bars do not overlap.
+
+    Returns:
+        what the legend shows of each line, by name.
+    """
     handles = {}
+    faint = 0.18 if len(lines) < 5 else 0.1
     places = {name: i - (len(look) - 1) / 2 for i, name in enumerate(look)}
     for line in lines:
         how = look[line.name]
         shift = places[line.name] * min(0.1, 0.5 / len(look)) if dodge else 0.0
         order = np.argsort(line.x, kind="stable")
         x, y = line.x[order] + shift, line.y[order]
-        (drawn,) = axes.plot(
-            x,
-            y,
-            color=how.colour,
-            ls=how.dash,
-            lw=0.7 if dodge else None,
-            alpha=0.9,
-            marker=how.marker if marks else None,
-            ms=3.6,
-            mec=PAPER,
-            mew=0.4,
-            zorder=3,
-        )
-        handles[line.name] = drawn
-        if line.se is not None and bars:
-            axes.errorbar(
-                x, y, yerr=line.se[order], fmt="none", ecolor=how.colour, elinewidth=0.9, zorder=3
-            )
-        elif line.se is not None:
-            se = line.se[order]
-            axes.fill_between(
-                x,
-                y - se,
-                y + se,
-                color=how.colour,
-                alpha=0.18 if len(lines) < 5 else 0.1,
-                lw=0,
-                zorder=2,
-            )
+        (handles[line.name],) = axes.plot(x, y, zorder=3, **_stroke(how, thin=dodge, marks=marks))
+        if line.se is not None:
+            se, colour = line.se[order], how.colour
+            if bars:
+                axes.errorbar(x, y, se, fmt="none", ecolor=colour, elinewidth=0.9, zorder=3)
+            else:
+                axes.fill_between(x, y - se, y + se, color=colour, alpha=faint, lw=0, zorder=2)
+        opened = {"marker": how.marker, "ms": 5.5, "mfc": "none", "mec": how.colour, "mew": 1.0}
         for px, py, error in line.published:
-            axes.errorbar(
-                px + shift,
-                py,
-                yerr=error,
-                fmt=how.marker,
-                ms=5.5,
-                mfc="none",
-                mec=how.colour,
-                mew=1.0,
-                ecolor=how.colour,
-                elinewidth=0.8,
-                zorder=4,
-            )
+            draw_point(axes, px + shift, py, opened, yerr=error, elinewidth=0.8, zorder=4)
     return handles
+
+
+def _stroke(how: Look, *, thin: bool, marks: bool) -> dict[str, Any]:
+    """Return the settings of a line and of its markers."""
+    line = {"color": how.colour, "ls": how.dash, "lw": 0.7 if thin else None, "alpha": 0.9}
+    return line | {"marker": how.marker if marks else None, "ms": 3.6, "mec": PAPER, "mew": 0.4}
 
 
 def _focus(axes: Axes, lines: Sequence[Line]) -> bool:
@@ -152,18 +163,16 @@ def _focus(axes: Axes, lines: Sequence[Line]) -> bool:
 
 
 def line_plot(
-    lines: Sequence[Line],
-    x_label: str,
-    y_label: str,
-    *,
-    log_x: bool = False,
-    log_y: bool = False,
-    ticks: Sequence[str] | None = None,
-    focus: bool = False,
-    bars: bool = False,
-    legend_note: bool = False,
+    lines: Sequence[Line], frame: Frame, *, focus: bool = False, bars: bool = False
 ) -> tuple[bytes, bool]:
-    """Return a plot of lines, a panel per group, and whether a frame leaves early points out."""
+    """Return a plot of lines as SVG, a panel per group, and whether it leaves early points out.
+
+    Args:
+        lines: of all panels, in the order of the legend.
+        frame: the axes that the panels share.
+        focus: whether steep beginnings may be left out.
+        bars: whether errors are bars, not bands.
+    """
     groups = list(dict.fromkeys(line.group for line in lines))
     look = looks(lines)
     across = min(len(groups), 3)
@@ -179,41 +188,41 @@ def line_plot(
             axes.set_visible(False)
             continue
         here = [line for line in lines if line.group == group]
-        handles |= {
-            k: v
-            for k, v in draw_lines(
-                axes, here, look, marks=few or bars, bars=bars, dodge=ticks is not None
-            ).items()
-            if k not in handles
-        }
+        dodge = frame.ticks is not None
+        drawn = draw_lines(axes, here, look, marks=few or bars, bars=bars, dodge=dodge)
+        for name, handle in drawn.items():
+            handles.setdefault(name, handle)
         axes.set_title(shorten(group))
-        if log_x:
-            axes.set_xscale("log")
-        if log_y:
-            axes.set_yscale("log")
-            _plain_log_heights(axes)
-        if ticks is not None:
-            axes.set_xticks(range(len(ticks)), ticks)
-            axes.set_xlim(-0.45, len(ticks) - 0.55)
-        elif log_x:
-            _plain_log_ticks(axes, here)
-        if focus and not log_y:
+        _set_scales(axes, frame, here)
+        if focus and not frame.log_y:
             cut = _focus(axes, here) or cut
         if i + across >= len(groups):
-            axes.set_xlabel(x_label)
+            axes.set_xlabel(frame.x_label)
             axes.tick_params(axis="x", labelbottom=True)
         if i % across == 0:
-            axes.set_ylabel(y_label)
-    shown = list(handles)
-    marks: list[Any] = [handles[k] for k in shown]
-    if legend_note:
+            axes.set_ylabel(frame.y_label)
+    if any(line.published for line in lines):
         from matplotlib.lines import Line2D
 
-        marks.append(Line2D([], [], ls="", marker="o", ms=5, mfc="none", mec=MUTED))
-        shown.append("open: published")
-    if len(shown) > 1 or shown != [""]:
-        add_legend(figure, marks, [shorten(k) for k in shown])
+        opened: dict[str, Any] = {"marker": "o", "ms": 5, "mfc": "none", "mec": MUTED}
+        handles["open: published"] = Line2D([], [], ls="", **opened)
+    if list(handles) != [""]:
+        add_legend(figure, list(handles.values()), [shorten(name) for name in handles])
     return svg_of(figure), cut
+
+
+def _set_scales(axes: Axes, frame: Frame, lines: Sequence[Line]) -> None:
+    """Set scales and ticks of one panel."""
+    if frame.log_x:
+        axes.set_xscale("log")
+    if frame.log_y:
+        axes.set_yscale("log")
+        _plain_log_heights(axes)
+    if frame.ticks is not None:
+        axes.set_xticks(range(len(frame.ticks)), frame.ticks)
+        axes.set_xlim(-0.45, len(frame.ticks) - 0.55)
+    elif frame.log_x:
+        _plain_log_ticks(axes, lines)
 
 
 def _plain_log_ticks(axes: Axes, lines: Sequence[Line]) -> None:
@@ -224,7 +233,7 @@ def _plain_log_ticks(axes: Axes, lines: Sequence[Line]) -> None:
     axes.xaxis.set_minor_locator(NullLocator())
     if len(values) <= 6:
         axes.set_xticks(values)
-    axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: _tick(v)))
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: axis_text(v)))
 
 
 def _plain_log_heights(axes: Axes) -> None:
@@ -232,12 +241,8 @@ def _plain_log_heights(axes: Axes) -> None:
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
-    axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: _tick(v)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: axis_text(v)))
     axes.yaxis.set_minor_locator(NullLocator())
-
-
-def _tick(value: float) -> str:
-    return count(int(value)) if value == int(value) and abs(value) < 1e7 else f"{value:g}"
 
 
 def describe_lines(lines: Sequence[Line], what: str) -> str:

@@ -2,77 +2,86 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 
 from hwbench.report.figures.canvas import Picture, shorten
-from hwbench.report.figures.curves import fits
-from hwbench.report.figures.lines import Line, describe_lines, line_plot
-from hwbench.report.numbers import count, published_value
+from hwbench.report.figures.lines import Frame, Line, describe_lines, line_plot
+from hwbench.report.numbers import count, mean_and_error, published_value, seed_values
 from hwbench.report.typography import NO_BREAK, clean
 from hwbench.report.words import coordinate, words
 from hwbench.spec import Figure as Wanted
 from hwbench.verdict.outcome import Comparison, RowOutcome
 
 
-def _rows_of(comparison: Comparison, wanted: Wanted) -> list[RowOutcome]:
-    return [o for o in comparison.rows if fits(o, wanted.where) and wanted.x in o.row.at]
+@dataclass(frozen=True)
+class Point:
+    """A row in the plot: its place along x, what was measured there and what was published.
+
+    Attributes:
+        measured, published: values with their standard errors, both None where unknown.
+    """
+
+    x: float
+    measured: tuple[float | None, float | None]
+    published: tuple[float | None, float | None]
+
+
+def rows_shown(comparison: Comparison, wanted: Wanted) -> list[RowOutcome]:
+    """Return the rows that a figure is about."""
+    return [o for o in comparison.rows if o.row.matches(wanted.where) and wanted.x in o.row.at]
 
 
 def row_lines(comparison: Comparison, wanted: Wanted) -> tuple[list[Line], list[str] | None]:
     """Return the metric against a coordinate by series, and ticks if x is not a number."""
-    spec, metric = comparison.spec, wanted.metric or comparison.spec.metric
-    x_name = wanted.x
-    assert x_name is not None
-    rows = _rows_of(comparison, wanted)
-    values = list(dict.fromkeys(o.row.at[x_name] for o in rows))
+    assert wanted.x is not None
+    metric = wanted.metric or comparison.spec.metric
+    rows = rows_shown(comparison, wanted)
+    values = list(dict.fromkeys(o.row.at[wanted.x] for o in rows))
     numeric = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
     place = {v: (float(v) if numeric else float(i)) for i, v in enumerate(values)}
-    varying = {k for k in spec.rows[0].at if len({str(o.row.at.get(k)) for o in rows}) > 1}
-    rest = [k for k in spec.rows[0].at if k in varying and k not in (x_name, wanted.series)]
-    facet = (
-        rest[0]
-        if wanted.series and rest and len({str(o.row.at.get(rest[0])) for o in rows}) <= 6
-        else None
-    )
-    collected: dict[
-        tuple[str, str],
-        list[tuple[float, float | None, float | None, tuple[float, float | None] | None]],
-    ] = {}
+    facet, rest = _facet(comparison, wanted, rows)
+    named = [k for k in [wanted.series, *rest] if k and k != facet]
+    points: dict[tuple[str, str], list[Point]] = {}
     for o in rows:
-        named = [
-            k
-            for k in ([wanted.series] if wanted.series else []) + rest
-            if k and k != facet and k in o.row.at
-        ]
-        name = ", ".join(coordinate(k, o.row.at[k]) for k in named)
+        name = ", ".join(coordinate(k, o.row.at[k]) for k in named if k in o.row.at)
         panel = coordinate(facet, o.row.at[facet]) if facet else ""
-        measured = [r.metrics[metric].value for r in o.results if metric in r.metrics]
-        mean = float(np.mean(measured)) if measured else None
-        se = (
-            float(np.std(measured, ddof=1) / math.sqrt(len(measured)))
-            if len(measured) > 1
-            else None
-        )
-        printed = published_value(o)
-        mark: tuple[float, float | None] | None = None
-        if metric == spec.metric and printed is not None:
-            mark = (printed.value, printed.error)
-        elif o.row.also and metric in o.row.also:
-            mark = (o.row.also[metric], None)
-        collected.setdefault((name, panel), []).append((place[o.row.at[x_name]], mean, se, mark))
-    lines = []
-    for (name, panel), points in collected.items():
-        have = [(x, y, e) for x, y, e, _ in points if y is not None]
-        marks = [(x, m[0], m[1]) for x, _, _, m in points if m is not None]
-        if not have and not marks:
-            continue
-        x, y, e = (np.array([p[i] for p in have], dtype=float) for i in range(3))
-        se = None if np.isnan(e).all() else np.nan_to_num(e)
-        lines.append(Line(name, panel, name, x, y, se, len(have), marks))
-    return lines, None if numeric else [shorten(clean(v), 18) for v in values]
+        seeds = seed_values(o, metric)
+        measured = mean_and_error(seeds) if seeds else (None, None)
+        point = Point(place[o.row.at[wanted.x]], measured, _published(comparison, o, metric))
+        points.setdefault((name, panel), []).append(point)
+    lines = [_line(name, panel, found) for (name, panel), found in points.items()]
+    ticks = None if numeric else [shorten(clean(v), 18) for v in values]
+    return [line for line in lines if len(line.x) or line.published], ticks
+
+
+def _facet(
+    comparison: Comparison, wanted: Wanted, rows: Sequence[RowOutcome]
+) -> tuple[str | None, list[str]]:
+    """Return the coordinate that has a panel for each value, and all that vary beside the axes."""
+    sizes = {k: len({str(o.row.at.get(k)) for o in rows}) for k in comparison.spec.rows[0].at}
+    rest = [k for k, n in sizes.items() if n > 1 and k not in (wanted.x, wanted.series)]
+    return (rest[0] if wanted.series and rest and sizes[rest[0]] <= 6 else None), rest
+
+
+def _published(
+    comparison: Comparison, outcome: RowOutcome, metric: str
+) -> tuple[float | None, float | None]:
+    value = published_value(outcome)
+    if metric == comparison.spec.metric and value is not None:
+        return value.value, value.error
+    return (outcome.row.also or {}).get(metric), None
+
+
+def _line(name: str, panel: str, points: Sequence[Point]) -> Line:
+    """Return points of one series in one panel as a line; an unknown error counts as none."""
+    have = [(p.x, *p.measured) for p in points if p.measured[0] is not None]
+    x, y, e = (np.array([p[i] for p in have], dtype=float) for i in range(3))
+    se = None if np.isnan(e).all() else np.nan_to_num(e)
+    marks = [(p.x, p.published[0], p.published[1]) for p in points if p.published[0] is not None]
+    return Line(name, panel, name, x, y, se, len(have), marks)
 
 
 def _measured(rows: Sequence[RowOutcome], metric: str) -> str:
@@ -94,32 +103,15 @@ def rows_picture(comparison: Comparison, name: str, wanted: Wanted) -> Picture:
     title = clean(wanted.title)
     lines, ticks = row_lines(comparison, wanted)
     if not lines:
-        return Picture(
-            name,
-            "figures",
-            "svg",
-            b"",
-            title,
-            "Nothing measured and nothing published to draw yet.",
-            "",
-        )
-    metric = wanted.metric or comparison.spec.metric
-    unit = (
-        f" ({comparison.spec.unit})"
-        if comparison.spec.unit and metric == comparison.spec.metric
-        else ""
-    )
-    marks = any(line.published for line in lines)
-    data, _ = line_plot(
-        lines,
-        clean(wanted.x_label or words(wanted.x or "")),
-        clean(wanted.y_label or words(metric) + unit),
-        log_x=wanted.log_x and ticks is None,
-        log_y=wanted.log_y,
-        ticks=ticks,
-        bars=True,
-        legend_note=marks,
-    )
-    caption = _measured(_rows_of(comparison, wanted), metric)
-    caption += " Open markers are published numbers." if marks else ""
+        why = "Nothing measured and nothing published to draw yet."
+        return Picture.empty(name, "figures", title, why)
+    spec, metric = comparison.spec, wanted.metric or comparison.spec.metric
+    unit = f" ({spec.unit})" if spec.unit and metric == spec.metric else ""
+    x_label = clean(wanted.x_label or words(wanted.x or ""))
+    y_label = clean(wanted.y_label or words(metric) + unit)
+    frame = Frame(x_label, y_label, wanted.log_x and ticks is None, wanted.log_y, ticks)
+    data, _ = line_plot(lines, frame, bars=True)
+    caption = _measured(rows_shown(comparison, wanted), metric)
+    if any(line.published for line in lines):
+        caption += " Open markers are published numbers."
     return Picture(name, "figures", "svg", data, title, caption, describe_lines(lines, title))
