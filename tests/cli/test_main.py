@@ -1,0 +1,66 @@
+"""The command line as a whole: wrong arguments, version and help, errors of our own."""
+
+import pytest
+
+from .conftest import files, run
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["run", "tinny"], "no spec 'tinny'; did you mean tiny?"),
+        (["run", "tiny", "--profile", "quik"], "no profile 'quik'; did you mean quick?"),
+        (["run", "tiny", "--rows", "methd=IWAE"], "no coordinate 'methd'; did you mean method?"),
+        (["run", "tiny", "--rows", "method=IWEA"], "no row has method 'IWEA'; did you mean IWAE?"),
+        (["run", "tiny", "--rows", "method"], "expected KEY=VALUE"),
+        (["run", "tiny", "--device", "tpu9"], "device 'tpu9' cannot be used"),
+        (["run", "tiny", "--executor", "slurm"], "no executor 'slurm'"),
+        (["run", "nowhere.yaml"], "no such spec file"),
+        (
+            ["run", "tiny", "--plugin", "no_such_package"],
+            "plugin 'no_such_package' cannot be imported",
+        ),
+        (["run", "tiny", "--benchmarks", "nowhere"], "no such folder"),
+        (["run", "tiny", "--seeds", "0"], "greater than or equal to 1"),
+        (["compare", "tiny", "--require", "agree"], "no verdict 'agree'; did you mean agrees?"),
+        (["report", "tiny", "--format", "docx"], "no format 'docx'"),
+        (["reproduce", "tiny", "--require", "agree"], "no verdict 'agree'; did you mean agrees?"),
+        (["reproduce", "tiny", "--require", ""], "no verdict ''"),
+        (["reproduce", "tiny", "--format", "html,docx"], "no format 'docx'"),
+        (["reproduce", "tiny", "--executor", "slurm"], "no executor 'slurm'"),
+        (["gate", "--baseline", "nowhere"], "no such folder"),
+        (["data", "verify", "mnits"], "did you mean mnist?"),
+        (["frobnicate"], "No such command"),
+    ],
+)
+def test_wrong_arguments(folder, capsys, monkeypatch, arguments, message):
+    before = files(folder)
+    monkeypatch.setattr("hwbench.runner.campaign.run_plan", lambda *a: pytest.fail("something ran"))
+    assert run(*arguments) == 2
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert printed.out == ""
+    assert files(folder) == before
+
+
+def test_an_error_of_our_own_is_not_taken_for_a_verdict(folder, capsys, monkeypatch):
+    monkeypatch.setattr("hwbench.cli.views.Views.get", lambda *a: 1 / 0)
+    assert run("compare", "tiny") == 4
+    assert "ZeroDivisionError" in capsys.readouterr().err
+
+
+def test_version_and_help():
+    assert run("--version") == 0
+    assert run("--help") == 0
+    for command in (
+        "run",
+        "compare",
+        "report",
+        "reproduce",
+        "gate",
+        "why",
+        "list",
+        "check",
+        "data",
+    ):
+        assert run(command, "--help") == 0
