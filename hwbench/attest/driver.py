@@ -82,12 +82,9 @@ def numbers_of(result: Any, arrays: dict[str, Any], weights: Path) -> dict[str, 
 
     out: dict[str, Any] = {f"array {name}": values for name, values in arrays.items()}
     for name, metric in result.metrics.items():
-        for part in ("value", "se", "mc_se"):
-            value = getattr(metric, part, None)
-            if value is not None:
-                out[f"metric {name}" + (f" ({part})" if part != "value" else "")] = value
-    for name, value in result.diagnostics.items():
-        out[f"diagnostic {name}"] = float("nan") if value is None else value
+        out[f"metric {name}"] = metric.value
+        out |= {f"{part} of {name}": getattr(metric, part) for part in ("se", "mc_se")}
+    out |= {f"diagnostic {name}": value for name, value in result.diagnostics.items()}
     for name, curve in result.curves.items():
         out |= {f"curve {name} (x)": curve.x, f"curve {name}": curve.y}
     for file in weights.rglob("model.safetensors"):
@@ -230,9 +227,11 @@ def low_precision(case: Any, device: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Return a number, list or tensor as an array of float64."""
+    """Return a number, list or tensor as an array of float64; None is no number."""
     import numpy as np
 
+    if value is None:
+        return np.array(np.nan)
     return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value, dtype=np.float64)
 
 

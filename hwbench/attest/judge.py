@@ -127,8 +127,21 @@ def explained(own: Spread, rows: Iterable[Spread]) -> float:
     return max(least, min(BEYOND * largest * own.sd, interval))
 
 
+def _moved(name: str, old: Numbers, new: Numbers) -> float:
+    if name in old and name in new:
+        return distance(old[name], new[name])
+    return math.inf if name in old or name in new else 0.0
+
+
+def _rank(movement: Movement) -> tuple[bool, bool, float]:
+    beyond = movement.share > 1
+    return beyond, beyond and movement.name.startswith("metric "), movement.share
+
+
 def farthest(runs: Runs, rows: Iterable[Runs]) -> Movement:
     """Return the number of a row that moved farthest, among all seeds.
+
+    Where some moved beyond what rounding explains, a metric among them stands for all.
 
     Args:
         runs: of the row.
@@ -140,13 +153,8 @@ def farthest(runs: Runs, rows: Iterable[Runs]) -> Movement:
     names = {name for numbers in (*runs.old.values(), *runs.new.values()) for name in numbers}
     found = []
     for name in sorted(names):
-        moved = max(
-            distance(before[name], runs.new[seed][name])
-            if name in before and name in runs.new[seed]
-            else math.inf
-            for seed, before in runs.old.items()
-        )
+        moved = max(_moved(name, before, runs.new[seed]) for seed, before in runs.old.items())
         if moved > 0:
             spreads = [spread_of(name, other) for other in others]
             found.append(Movement(name, moved, explained(spread_of(name, runs), spreads)))
-    return max(found, key=lambda m: m.share, default=STILL)
+    return max(found, key=_rank, default=STILL)
