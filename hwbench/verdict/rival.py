@@ -32,6 +32,7 @@ from hwbench.verdict.spread import (
     all_deterministic,
     doubt,
     draw_variance,
+    monte_carlo_variance,
     no_spread,
     spread_over_seeds,
 )
@@ -131,7 +132,9 @@ def _against_published(
     else:
         draw = draw_variance(own.results, spec.metric, published, mine.store) or 0.0
         trials = spec.trials(rival)
-        estimate = prediction(effect, spread, n, published.error, published.rounding, trials, draw)
+        noise = monte_carlo_variance(own.results, spec.metric)
+        error, rounding = published.error, published.rounding
+        estimate = prediction(effect, spread, n, error, rounding, trials, draw, noise)
         estimate = replace(estimate, below=doubt(own.results, spec.metric))
         method = Method("prediction", (n,))
         pair = Pair(effect, estimate.interval(), estimate.p_above(), estimate.p_below(), method)

@@ -38,6 +38,7 @@ from hwbench.verdict.outcome import RowOutcome, Verdict
 from hwbench.verdict.spread import (
     doubt,
     draw_variance,
+    monte_carlo_variance,
     no_spread,
     notable_doubt,
     spread_over_seeds,
@@ -191,6 +192,7 @@ def judge_row(
             published.rounding,
             spec.trials(row),
             draw or 0.0,
+            monte_carlo_variance(results, spec.metric),
         )
         estimate = with_doubt(estimate, spec.better, doubt(results, spec.metric))
     verdict, reasons = _verdict(on_file, measured, profiles, setting, difference, estimate)

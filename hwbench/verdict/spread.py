@@ -47,8 +47,23 @@ def foreseen(on_file: OnFile, row: Row, planned: Sequence[Case]) -> float | None
     assert sd is not None
     draw = draw_variance(several, spec.metric, published, on_file.store) or 0.0
     return smallest_difference(
-        sd, len(seeds), published.error, published.rounding, trials=spec.trials(row), draw=draw
+        sd,
+        len(seeds),
+        published.error,
+        published.rounding,
+        trials=spec.trials(row),
+        draw=draw,
+        noise=monte_carlo_variance(several, spec.metric),
     )
+
+
+def monte_carlo_variance(results: Sequence[Result], metric: str) -> float:
+    """Return the mean variance of one run through the Monte Carlo error of its evaluation.
+
+    Results without such an error, as of an exact evaluation, count as 0.
+    """
+    errors = [r.metrics[metric].mc_se or 0.0 for r in results if metric in r.metrics]
+    return float(np.mean(np.square(errors))) if errors else 0.0
 
 
 def draw_variance(

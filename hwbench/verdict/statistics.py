@@ -91,12 +91,17 @@ def prediction(
     rounding: float = 0.0,
     trials: int | None = None,
     draw: float = 0.0,
+    noise: float = 0.0,
 ) -> Estimate:
     """Return measured − published with all that could have moved it.
 
     Our mean of n seeds adds s²/n. The published number adds its printed standard error; where
     none is printed, it is a mean over `trials` runs (one unless said) with our spread, s²/trials.
     Rounding to ± r is uniform: r²/3.
+
+    A few seeds may agree by luck. The Monte Carlo error of each evaluation is known, so our part
+    never counts for less than it: of (s², n − 1 degrees of freedom) and (noise, ∞) the one with the
+    wider interval counts.
 
     Args:
         difference: measured − published.
@@ -107,14 +112,17 @@ def prediction(
         trials: runs behind the published number; they also give a printed error its degrees of
             freedom, without them it is taken as known.
         draw: variance of the published number through its own draw of the test pixels.
+        noise: variance of one run through the Monte Carlo error of its evaluation.
     """
-    own = sd * sd
+    candidates = Estimate(0.0, sd, n - 1.0), Estimate(0.0, math.sqrt(noise), math.inf)
+    one = max(candidates, key=Estimate.half_width) if noise else candidates[0]
+    own = one.se * one.se
     parts = [(rounding * rounding / 3, math.inf), (draw, math.inf)]
     if published_error is None:
-        parts.append((own / n + own / (trials or 1), n - 1.0))
+        parts.append((own / n + own / (trials or 1), one.df))
     else:
         df = trials - 1.0 if trials is not None and trials > 1 else math.inf
-        parts += [(own / n, n - 1.0), (published_error**2, df)]
+        parts += [(own / n, one.df), (published_error**2, df)]
     return Estimate.of(difference, parts)
 
 
@@ -126,6 +134,7 @@ def smallest_difference(
     level: float = LEVEL,
     trials: int | None = None,
     draw: float = 0.0,
+    noise: float = 0.0,
 ) -> float:
     """Return the smallest difference from print that n seeds can tell; infinite for n < 2.
 
@@ -134,7 +143,8 @@ def smallest_difference(
     """
     if n < 2:
         return math.inf
-    return prediction(0.0, sd, n, published_error, rounding, trials, draw).half_width(level)
+    of_zero = prediction(0.0, sd, n, published_error, rounding, trials, draw, noise)
+    return of_zero.half_width(level)
 
 
 def holm(p: Sequence[float]) -> list[float]:
