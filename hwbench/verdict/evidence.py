@@ -10,15 +10,8 @@ from dataclasses import dataclass, field
 
 from hwbench.spec import PROFILES, Case, Profile, Row, Spec, variants
 from hwbench.store import Failure, Result, Store
-from hwbench.verdict.facts import (
-    DifferentData,
-    LostSeeds,
-    NoCommonProfile,
-    NoResults,
-    Notice,
-    Reason,
-    label,
-)
+from hwbench.verdict.facts import Notice, label
+from hwbench.verdict.reasons import DifferentData, LostSeeds, NoCommonProfile, NoResults, Reason
 from hwbench.verdict.statistics import mean_and_sd
 
 Fingerprint = Callable[[Case], str]
