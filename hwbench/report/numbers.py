@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from hwbench.report.typography import MINUS, NARROW_SPACE, NONE, clean, minus
 from hwbench.spec import Published
 from hwbench.verdict.outcome import Comparison, RowOutcome
-from hwbench.verdict.statistics import Interval
+from hwbench.verdict.statistics import Interval, mean_and_error
 
 
 def decimals(error: float | None, fallback: int = 3) -> int:
@@ -163,8 +161,7 @@ def measured_note(outcome: RowOutcome) -> str:
 def over_seeds(outcome: RowOutcome, metric: str) -> str:
     """Return 'mean ± standard error over seeds' of any metric; '' where no result has it."""
     values = [r.metrics[metric].value for r in outcome.results if metric in r.metrics]
-    error = float(np.std(values, ddof=1) / math.sqrt(len(values))) if len(values) > 1 else None
-    return with_error(float(np.mean(values)), error, 3) if values else ""
+    return with_error(*mean_and_error(values)) if values else ""
 
 
 def p_text(p: float | None) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -15,6 +14,7 @@ from hwbench.report.typography import NO_BREAK, clean
 from hwbench.report.words import coordinate, words
 from hwbench.spec import Figure as Wanted
 from hwbench.verdict.outcome import Comparison, RowOutcome
+from hwbench.verdict.statistics import mean_and_error
 
 
 def _rows_of(comparison: Comparison, wanted: Wanted) -> list[RowOutcome]:
@@ -50,12 +50,7 @@ def row_lines(comparison: Comparison, wanted: Wanted) -> tuple[list[Line], list[
         name = ", ".join(coordinate(k, o.row.at[k]) for k in named)
         panel = coordinate(facet, o.row.at[facet]) if facet else ""
         measured = [r.metrics[metric].value for r in o.results if metric in r.metrics]
-        mean = float(np.mean(measured)) if measured else None
-        se = (
-            float(np.std(measured, ddof=1) / math.sqrt(len(measured)))
-            if len(measured) > 1
-            else None
-        )
+        mean, se = mean_and_error(measured) if measured else (None, None)
         printed = o.published or o.row.published
         mark: tuple[float, float | None] | None = None
         if metric == spec.metric and printed is not None:
