@@ -15,11 +15,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from hwbench.runner.campaign import Observer
-    from hwbench.spec import Spec
+    from hwbench.spec import Profile, Spec
     from hwbench.store import Result
+    from hwbench.verdict.outcome import Comparison
 
 __version__ = "0.1.0"
-__all__ = ["load", "results", "run"]
+__all__ = ["compare", "load", "results", "run"]
 
 
 def load(name: str, benchmarks: str | Path | None = None) -> Spec:
@@ -101,3 +102,38 @@ def results(name: str | None = None, folder: str | Path = "results") -> pd.DataF
 
     found, _ = Store(Path(folder)).results(load(name).id if name else None)
     return frame(found)
+
+
+def compare(
+    spec: str | Spec,
+    profile: Profile | None = None,
+    against: str | Spec | None = None,
+    results: str | Path = "results",
+) -> Comparison:
+    """Judge the rows and claims of a spec by the results on file; a notebook shows the tables.
+
+    Args:
+        spec: a spec, or its id, alias, table name or path.
+        profile: use only results of this profile; by default each row's fullest.
+        against: a spec of your own, whose rows are tested against the table's best.
+        results: folder of results.
+
+    Raises:
+        hwbench.spec.SpecError: a spec or the profile is unknown, a spec is wrong, or both have the
+            same id.
+    """
+    from hwbench.sources import fingerprint
+    from hwbench.spec import PROFILES, SpecError, did_you_mean
+    from hwbench.store import Store
+    from hwbench.verdict.table import compare as judge
+
+    if profile is not None and profile not in PROFILES:
+        raise SpecError(f"no profile {profile!r}{did_you_mean(profile, PROFILES)}")
+    own = load(against) if isinstance(against, str) else against
+    return judge(
+        load(spec) if isinstance(spec, str) else spec,
+        Store(Path(results)),
+        profile=profile,
+        against=own,
+        fingerprint=fingerprint,
+    )

@@ -20,22 +20,21 @@ import json
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hwbench.attested import kind_of_device
-from hwbench.spec import Profile, Spec, SpecError, display_path, variants
+from hwbench.spec import Profile, Spec, SpecError, display_path, variant_of
 from hwbench.store import Result, Store, write_atomically
+from hwbench.verdict.statistics import mean_and_sd, prediction
 
 LEVEL = 0.999
 ROUNDING = 1e-5  # relative: what rounding may always explain
 KEY = 16  # characters kept of a hash
 BEYOND = 10.0  # times the largest difference measured between kernels
-WITHIN = "within tolerance"
-ANEW = "if the code was meant to change the draws, take the baseline anew: make baselines"
 
 
 class BaselineRow(BaseModel):
@@ -61,7 +60,7 @@ class BaselineRow(BaseModel):
     @property
     def sd(self) -> float:
         """Return the standard deviation over seeds."""
-        return statistics.stdev(self.values.values()) if len(self.values) > 1 else 0.0
+        return mean_and_sd(list(self.values.values()))[1] or 0.0
 
     def differences(self) -> list[float]:
         """Return how far each seed moved under the other kernels."""
@@ -87,17 +86,73 @@ class Baseline(BaseModel):
 
 
 @dataclass(frozen=True)
+class Cause:
+    """Why a row passes or fails.
+
+    Attributes:
+        kind: `within` tolerance; `returned` (some seeds moved, others did not); `moved` (seeds, by
+            more than rounding); `beyond` the spread of the seeds; `many` (too many runs of a spec
+            moved); or what there is no baseline or result of.
+        better: the direction in which the number moved.
+        seeds: differences beyond rounding, by seed.
+        size: what rounding explains, or how far the mean moved.
+        counts: runs that moved, all runs, and those under other kernels.
+    """
+
+    kind: Literal[
+        "within", "returned", "moved", "beyond", "many",
+        "no baseline", "one seed", "no result", "other spec", "no row",
+    ]  # fmt: skip
+    better: bool = False
+    seeds: tuple[tuple[int, float], ...] = ()
+    size: float = 0.0
+    counts: tuple[int, int, int] = (0, 0, 0)
+
+
+REASONS = {
+    "within": "within tolerance",
+    "returned": "{far} moved, where rounding explains {size:.2g}; the others came back",
+    "moved": "{direction}: {far} moved, where rounding explains {size:.2g}; {anew}",
+    "beyond": "{direction} than the baseline by {size:.3g}, beyond the spread of its seeds; {anew}",
+    "many": "{counts[0]} of {counts[1]} seeds moved beyond what {counts[2]} did under other "
+    "kernels; {anew}",
+    "no baseline": "the baseline has no such row: take it anew with --update",
+    "one seed": "a baseline needs at least 2 seeds (5 or more tell something)",
+    "no result": "no result on file: run the spec first",
+    "other spec": "the spec has changed since the baseline was taken: take it anew with --update",
+    "no row": "the spec no longer has this row",
+}
+ANEW = "if the code was meant to change the draws, take the baseline anew: make baselines"
+
+
+@dataclass(frozen=True)
 class Finding:
-    """One row's judgement."""
+    """One row's judgement, with the numbers where there are any."""
 
     spec: str
     row: str
     metric: str
-    baseline: float | None
-    measured: float | None
-    tolerance: float | None
-    passed: bool
-    reason: str
+    cause: Cause
+    baseline: float | None = None
+    measured: float | None = None
+    tolerance: float | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Return whether the row passes."""
+        return self.cause.kind in ("within", "returned")
+
+    @property
+    def reason(self) -> str:
+        """Return the cause in words."""
+        cause = self.cause
+        return REASONS[cause.kind].format(
+            far=", ".join(f"seed {seed} by {d:+.3g}" for seed, d in cause.seeds),
+            direction="better" if cause.better else "worse",
+            size=cause.size,
+            counts=cause.counts,
+            anew=ANEW,
+        )
 
 
 def baseline_path(folder: Path, spec: Spec, profile: Profile) -> Path:
@@ -128,10 +183,8 @@ def current(spec: Spec, store: Store, profile: Profile) -> dict[str, dict[int, R
     rows = {row.name: row for row in spec.rows}
     for result in store.results(spec.id)[0]:
         case = result.case
-        if case.profile != profile or case.row not in rows:
-            continue
-        keys = {v.key for v in variants(spec, rows[case.row], profile, case.seed)}
-        if result.key in keys:
+        row = rows.get(case.row) if case.profile == profile else None
+        if row is not None and variant_of(spec, row, case) is not None:
             found.setdefault(case.row, {})[case.seed] = result
     return found
 
@@ -142,11 +195,9 @@ def tolerance(values: Sequence[float], n: int) -> float:
     Values are the baseline's, one per seed: t · s · √(1/n + 1/m) with m − 1 degrees of freedom, no
     less than rounding.
     """
-    from scipy import stats
-
-    m = len(values)
-    mean, sd = statistics.fmean(values), statistics.stdev(values)
-    half = float(stats.t.ppf(0.5 + LEVEL / 2, m - 1)) * sd * math.sqrt(1 / n + 1 / m)
+    mean, sd = mean_and_sd(values)
+    assert sd is not None
+    half = prediction(0.0, sd, len(values), trials=n).half_width(LEVEL)
     return max(half, ROUNDING * abs(mean))
 
 
@@ -218,52 +269,42 @@ def seeds_of_row(
 
 def judge_row(spec: Spec, name: str, base: Baseline | None, now: Mapping[int, Result]) -> Finding:
     """Judge one row."""
-
-    def finding(
-        reason: str,
-        passed: bool = False,
-        b: float | None = None,
-        m: float | None = None,
-        t: float | None = None,
-    ) -> Finding:
-        return Finding(spec.id, name, spec.metric, b, m, t, passed, reason)
-
     row = base.rows.get(name) if base else None
-    if base is None or row is None:
-        return finding("the baseline has no such row: take it anew with --update")
-    if len(row.values) < 2:
-        return finding("a baseline needs at least 2 seeds (5 or more tell something)")
     values = {s: r.metrics[spec.metric].value for s, r in now.items() if spec.metric in r.metrics}
+
+    def finding(cause: Cause, *numbers: float) -> Finding:
+        return Finding(spec.id, name, spec.metric, cause, *numbers)
+
+    if base is None or row is None:
+        return finding(Cause("no baseline"))
+    if len(row.values) < 2:
+        return finding(Cause("one seed"))
     if not values:
-        return finding("no result on file: run the spec first")
+        return finding(Cause("no result"))
     if any(not r.key.startswith(row.keys.get(str(seed), "")) for seed, r in now.items()):
-        return finding(
-            "the spec has changed since the baseline was taken: take it anew with --update"
-        )
+        return finding(Cause("other spec"))
     sign = 1 if spec.better == "higher" else -1
     found = seeds_of_row(base, row, spec.metric, now)
     if found is not None:
         expected = statistics.fmean(row.values[str(seed)] for seed in found.moved)
         measured = statistics.fmean(values[seed] for seed in found.moved)
         numbers = (expected, measured, found.rounding)
-        far = ", ".join(f"seed {seed} by {d:+.3g}" for seed, d in found.beyond.items())
-        explained = f"moved, where rounding explains {found.rounding:.2g}"
+        beyond = found.beyond
+        better = sign * sum(beyond.values()) > 0
+        far = Cause("moved", better, tuple(beyond.items()), found.rounding)
         if not found.passed():
-            direction = "better" if sign * sum(found.beyond.values()) > 0 else "worse"
-            return finding(f"{direction}: {far} {explained}; {ANEW}", False, *numbers)
+            return finding(far, *numbers)
         values = {seed: v for seed, v in values.items() if seed not in found.moved}
         if not values:
-            words = f"{far} {explained}; the others came back" if far else WITHIN
-            return finding(words, True, *numbers)
+            returned = replace(far, kind="returned") if beyond else Cause("within")
+            return finding(returned, *numbers)
     expected = statistics.fmean(row.values.values())
     measured = statistics.fmean(values.values())
     allowed = tolerance(list(row.values.values()), len(values))
     off = measured - expected
-    if abs(off) <= allowed:
-        return finding(WITHIN, True, expected, measured, allowed)
-    direction = "better" if sign * off > 0 else "worse"
-    why = f"{direction} than the baseline by {abs(off):.3g}, beyond the spread of its seeds; {ANEW}"
-    return finding(why, False, expected, measured, allowed)
+    within = abs(off) <= allowed
+    cause = Cause("within") if within else Cause("beyond", sign * off > 0, size=abs(off))
+    return finding(cause, expected, measured, allowed)
 
 
 def judge_spec(
@@ -283,8 +324,7 @@ def judge_spec(
     elsewhere = sum(len(row.elsewhere) for row in base.rows.values())
     if not moved or chance(moved, runs, elsewhere) > 1 - LEVEL:
         return None
-    why = f"{moved} of {runs} seeds moved beyond what {elsewhere} did under other kernels; {ANEW}"
-    return Finding(spec.id, "all rows", spec.metric, None, None, None, False, why)
+    return Finding(spec.id, "all rows", spec.metric, Cause("many", counts=(moved, runs, elsewhere)))
 
 
 def gate(specs: Sequence[Spec], store: Store, folder: Path, profile: Profile) -> list[Finding]:
@@ -300,19 +340,9 @@ def gate(specs: Sequence[Spec], store: Store, folder: Path, profile: Profile) ->
         if base and all(f.passed for f in findings if f.spec == spec.id):
             together = judge_spec(spec, base, now)
             findings += [together] if together else []
-        gone = set(rows) - {row.name for row in spec.rows}
+        removed = set(rows) - {row.name for row in spec.rows}
         findings += [
-            Finding(
-                spec.id,
-                name,
-                spec.metric,
-                None,
-                None,
-                None,
-                False,
-                "the spec no longer has this row",
-            )
-            for name in sorted(gone)
+            Finding(spec.id, name, spec.metric, Cause("no row")) for name in sorted(removed)
         ]
     return findings
 

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -82,3 +83,33 @@ def test_a_failed_case_is_an_exception(folder, inline):
 def test_an_unknown_spec_is_an_exception(folder):
     with pytest.raises(SpecError, match="did you mean tiny"):
         hwbench.load("tinyy")
+
+
+def test_compare_returns_verdicts_that_a_notebook_shows(folder, inline):
+    hwbench.run("tiny", profile="smoke", rows=[{"method": "IWAE"}], seeds=2)
+    spec = hwbench.load("tiny")
+    by_name, by_spec = hwbench.compare("tiny"), hwbench.compare(spec, profile="smoke")
+    assert by_name.rows == by_spec.rows
+    row = by_name.rows[0]
+    assert (row.verdict, row.profile, len(row.results)) == ("reduced", "smoke", 2)
+    assert not row.has("changed")
+    shown = row._repr_html_()
+    assert all(text in shown for text in ("<table", "IWAE", "reduced", row.reason))
+    whole = by_name._repr_html_()
+    assert all(text in whole for text in (spec.title, spec.claims[0].text, row.reason))
+    claim = by_name.claims[0]
+    assert all(text in claim._repr_html_() for text in (claim.claim.text, claim.verdict))
+    assert hwbench.compare("tiny", profile="full").rows[0].verdict == "missing"
+    with pytest.raises(SpecError, match="give it one of its own"):
+        hwbench.compare("tiny", against=spec)
+    with pytest.raises(SpecError, match="did you mean full"):
+        hwbench.compare("tiny", profile="ful")
+
+
+def test_what_a_notebook_shows_is_escaped(folder):
+    spec = hwbench.load("tiny")
+    row = spec.rows[0].model_copy(update={"at": {"method": "<script>"}})
+    found = hwbench.compare("tiny")
+    hostile = replace(found, spec=spec.model_copy(update={"title": "<b>"}))
+    assert "<b>" not in hostile._repr_html_()
+    assert "<script>" not in replace(found.rows[0], row=row)._repr_html_()

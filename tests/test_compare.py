@@ -13,8 +13,8 @@ from hwbench.spec import Case, Claim, Spec, SpecError, load, variants
 from hwbench.store import Failure, Result, Store, StoredMetric
 from hwbench.verdict.claim import Draft, conclude, settle
 from hwbench.verdict.evidence import OnFile
-from hwbench.verdict.facts import Stated
 from hwbench.verdict.outcome import ClaimOutcome, ClaimPart, Comparison, RowOutcome
+from hwbench.verdict.reasons import Stated
 from hwbench.verdict.row import position
 from hwbench.verdict.spread import foreseen
 from hwbench.verdict.statistics import (

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from hwbench import vocabulary
-from hwbench.report.numbers import duration, fixed, mean_and_error, over_seeds, significant
+from hwbench.report.numbers import duration, fixed, over_seeds, significant
 from hwbench.report.typography import NONE, clean
 from hwbench.report.views import Listing
 from hwbench.report.words import argument_text, row_label, words
 from hwbench.store import Result
 from hwbench.verdict.outcome import Comparison
+from hwbench.verdict.statistics import mean_and_error
 
 IMAGE_SIZE = (
     vocabulary.IMAGE_HEIGHT,

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 from hwbench.report.typography import MINUS, NARROW_SPACE, NONE, clean, minus
 from hwbench.report.words import on_other_data
 from hwbench.spec import Published
 from hwbench.verdict.outcome import Comparison, RowOutcome
-from hwbench.verdict.statistics import Interval, mean_and_sd
+from hwbench.verdict.statistics import Interval, mean_and_error
 
 
 def decimals(error: float | None, fallback: int = 3) -> int:
@@ -123,12 +122,6 @@ def duration(seconds: float | None) -> str:
         return f"{int(seconds + 0.5) // 60} min {int(seconds + 0.5) % 60} s"
     minutes = int(seconds / 60 + 0.5)
     return f"{minutes // 60} h {minutes % 60} min"
-
-
-def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
-    """Return the mean over seeds and its standard error, sd/√n; None for a single value."""
-    mean, sd = mean_and_sd(values)
-    return mean, None if sd is None else sd / math.sqrt(len(values))
 
 
 def standard_error(outcome: RowOutcome) -> float | None:

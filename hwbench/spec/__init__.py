@@ -10,6 +10,7 @@ from hwbench.spec.case import opts_out as opts_out
 from hwbench.spec.case import resolve as resolve
 from hwbench.spec.case import runs_at as runs_at
 from hwbench.spec.case import seeds_of as seeds_of
+from hwbench.spec.case import variant_of as variant_of
 from hwbench.spec.case import variants as variants
 from hwbench.spec.checks import UNKNOWN as UNKNOWN
 from hwbench.spec.checks import validation_problems as validation_problems

@@ -141,6 +141,12 @@ def variants(spec: Spec, row: Row, profile: Profile, seed: int) -> list[Case]:
     ]
 
 
+def variant_of(spec: Spec, row: Row, case: Case) -> int | None:
+    """Return which of its row's `variants` a case is; None if today's spec would not run it."""
+    keys = [variant.key for variant in variants(spec, row, case.profile, case.seed)]
+    return keys.index(case.key) if case.key in keys else None
+
+
 def seeds_of(spec: Spec, row: Row, profile: Profile) -> int:
     """Return how many seeds the row has at a profile."""
     return int(resolve(spec, row, profile).get("seeds") or 1)

@@ -8,14 +8,8 @@ from dataclasses import dataclass
 
 from hwbench.spec import Calibrate, Row, Spec
 from hwbench.verdict.evidence import Measured, OnFile
-from hwbench.verdict.facts import (
-    Reason,
-    SettingChosen,
-    SettingFailed,
-    SettingFar,
-    SettingOpen,
-    label,
-)
+from hwbench.verdict.facts import label
+from hwbench.verdict.reasons import Reason, SettingChosen, SettingFailed, SettingFar, SettingOpen
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,9 @@ from hwbench.store import Result
 from hwbench.verdict.calibration import Setting, is_elsewhere
 from hwbench.verdict.contrast import Question, Sample, contrast, weakest_pair
 from hwbench.verdict.evidence import Common, OnFile, common_evidence, lost_seeds
-from hwbench.verdict.facts import (
+from hwbench.verdict.facts import label
+from hwbench.verdict.outcome import ClaimOutcome, ClaimPart, ClaimVerdict, Pair, counting_parts
+from hwbench.verdict.reasons import (
     CodeChanged,
     Effect,
     LostSeeds,
@@ -26,9 +28,7 @@ from hwbench.verdict.facts import (
     Tally,
     Untested,
     UntestedSides,
-    label,
 )
-from hwbench.verdict.outcome import ClaimOutcome, ClaimPart, ClaimVerdict, Pair, counting_parts
 from hwbench.verdict.spread import all_deterministic
 from hwbench.verdict.statistics import ALPHA, adjust_known
 

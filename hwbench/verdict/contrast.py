@@ -13,8 +13,9 @@ import numpy as np
 from hwbench import vocabulary
 from hwbench.store import Result, Store
 from hwbench.verdict.evidence import metric_value, values_by_seed
-from hwbench.verdict.facts import Method, Neighbours, Untested
+from hwbench.verdict.facts import Method, Neighbours
 from hwbench.verdict.outcome import Pair
+from hwbench.verdict.reasons import Untested
 from hwbench.verdict.spread import doubt, is_fixed, notable_doubt
 from hwbench.verdict.statistics import Estimate, mcnemar, mean_and_sd, near
 

@@ -9,17 +9,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hwbench.attested import Equivalences
-from hwbench.spec import PROFILES, Case, Profile, Row, Spec, variants
+from hwbench.spec import PROFILES, Case, Profile, Row, Spec, variant_of, variants
 from hwbench.store import Failure, Result, Store
-from hwbench.verdict.facts import (
-    DifferentData,
-    LostSeeds,
-    NoCommonProfile,
-    NoResults,
-    Notice,
-    Reason,
-    label,
-)
+from hwbench.verdict.facts import Notice, label
+from hwbench.verdict.reasons import DifferentData, LostSeeds, NoCommonProfile, NoResults, Reason
 from hwbench.verdict.statistics import mean_and_sd
 
 Fingerprint = Callable[[Case], str]
@@ -87,11 +80,11 @@ class OnFile:
                 unknown[label(result.case.at)] += 1
                 continue
             evidence = self.at(row, result.case.profile)
-            place = self._variant(row, result.case)
+            place = variant_of(spec, row, result.case)
             (evidence.stale if place is None else evidence.runs[place]).append(result)
         for failure in store.failures(spec.id):
             row = rows.get(failure.case.row)
-            if row is None or self._variant(row, failure.case) is None:
+            if row is None or variant_of(spec, row, failure.case) is None:
                 continue
             evidence = self.at(row, failure.case.profile)
             if failure.case.seed not in {r.case.seed for group in evidence.runs for r in group}:
@@ -130,11 +123,6 @@ class OnFile:
             return []
         today = self.fingerprint(results[0].case)
         return [self.equivalences.share(r, today) for r in results if r.fingerprint != today]
-
-    def _variant(self, row: Row, case: Case) -> int | None:
-        """Return which data set a case used, None if the spec would no longer run it."""
-        keys = [variant.key for variant in variants(self.spec, row, case.profile, case.seed)]
-        return keys.index(case.key) if case.key in keys else None
 
 
 @dataclass(frozen=True)

@@ -8,18 +8,19 @@ from typing import Literal
 
 from hwbench.spec import PROFILES, Claim, Profile, Published, Row, Spec
 from hwbench.store import Result
-from hwbench.verdict.facts import (
-    Flag,
-    FlagKind,
-    Method,
-    Neighbours,
-    Notice,
-    Reason,
-    Untested,
-    recorded,
-)
+from hwbench.verdict.display import section_html, table_html
+from hwbench.verdict.facts import Flag, FlagKind, Method, Neighbours, Notice, label, recorded
+from hwbench.verdict.reasons import Reason, Untested
 from hwbench.verdict.statistics import Interval
-from hwbench.verdict.wording import reasons_text, test_text, warning_text
+from hwbench.verdict.wording import (
+    effect_text,
+    flag_text,
+    number_text,
+    range_text,
+    reasons_text,
+    test_text,
+    warning_text,
+)
 
 Verdict = Literal[
     "agrees",
@@ -87,6 +88,26 @@ class RowOutcome:
         """Return whether a flag of this kind is set."""
         return any(flag.kind == kind for flag in self.flags)
 
+    def record(self) -> dict[str, str]:
+        """Return the row as the line of a table."""
+        half = self.interval.half if self.interval else None
+        published, difference = self.published, self.difference
+        return {
+            "row": label(self.row),
+            "verdict": self.verdict,
+            "published": "" if published is None else published.text,
+            "measured": "" if self.mean is None else number_text(self.mean, half),
+            "difference": "" if difference is None else number_text(difference, half, sign=True),
+            "interval": range_text(self.interval) if self.interval else "",
+            "seeds": f"{len(self.results)} of {self.expected_seeds}",
+            "profile": self.profile or "",
+            "reason": self.reason,
+            "flags": ", ".join(map(flag_text, self.flags)),
+        }
+
+    def _repr_html_(self) -> str:
+        return table_html([self.record()])
+
 
 @dataclass(frozen=True)
 class ClaimPart:
@@ -149,6 +170,30 @@ class ClaimOutcome:
         found = {part.profile for part in counting_parts(self.parts) or self.parts}
         return next((profile for profile in PROFILES if profile in found), None)
 
+    def records(self) -> list[dict[str, str]]:
+        """Return the parts as the lines of a table."""
+        return [
+            {
+                "claim": self.claim.id,
+                "where": label(part.at),
+                "verdict": part.verdict if part.counts else f"{part.verdict} (not counted)",
+                "effect": ""
+                if part.effect is None
+                else effect_text(part.effect, part.interval, ""),
+                "interval": range_text(part.interval) if part.interval else "",
+                "p": "" if part.p is None else f"{part.p:.2g}",
+                "test": part.test,
+                "profile": part.profile or "",
+                "reason": part.reason,
+            }
+            for part in self.parts
+        ]
+
+    def _repr_html_(self) -> str:
+        return section_html(
+            self.claim.text, f"{self.verdict}: {self.reason}", table_html(self.records())
+        )
+
 
 @dataclass(frozen=True)
 class Comparison:
@@ -171,6 +216,20 @@ class Comparison:
     def warnings(self) -> list[str]:
         """Return the notices as sentences."""
         return [warning_text(notice) for notice in self.notices]
+
+    def _repr_html_(self) -> str:
+        spec = self.spec
+        measure = f"{spec.metric} in {spec.unit}" if spec.unit else spec.metric
+        claims = [
+            {"claim": c.claim.id, "verdict": c.verdict, "text": c.claim.text, "reason": c.reason}
+            for c in self.claims
+        ]
+        return section_html(
+            f"{spec.id}: {spec.title}",
+            " ".join(filter(None, (self.banner, f"{measure}; {spec.better} is better."))),
+            table_html([outcome.record() for outcome in self.rows]),
+            table_html(claims) if claims else "",
+        )
 
 
 @dataclass(frozen=True)

@@ -17,17 +17,16 @@ from hwbench.verdict.evidence import (
     same_points,
     values_by_seed,
 )
-from hwbench.verdict.facts import (
+from hwbench.verdict.facts import Method, label
+from hwbench.verdict.outcome import ClaimOutcome, Pair
+from hwbench.verdict.reasons import (
     Lead,
-    Method,
     NoCommonProfile,
     NoResults,
     NothingPublished,
     OtherMetric,
     Untested,
-    label,
 )
-from hwbench.verdict.outcome import ClaimOutcome, Pair
 from hwbench.verdict.spread import (
     all_deterministic,
     doubt,

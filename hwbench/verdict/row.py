@@ -13,12 +13,13 @@ from hwbench.spec import PROFILES, Profile, Row, Spec, seeds_of
 from hwbench.store import Result
 from hwbench.verdict.calibration import Setting, place_of, same_value
 from hwbench.verdict.evidence import Measured, OnFile, values_by_seed
-from hwbench.verdict.facts import (
+from hwbench.verdict.facts import Flag
+from hwbench.verdict.outcome import RowOutcome, Verdict
+from hwbench.verdict.reasons import (
     Distance,
     DrawNotCounted,
     Ended,
     Fitted,
-    Flag,
     FromMemory,
     NoMargin,
     NoSpread,
@@ -34,7 +35,6 @@ from hwbench.verdict.facts import (
     Selection,
     Stated,
 )
-from hwbench.verdict.outcome import RowOutcome, Verdict
 from hwbench.verdict.spread import (
     doubt,
     draw_variance,

@@ -13,7 +13,7 @@ from hwbench import vocabulary
 from hwbench.spec import Case, Published, Row, Spec
 from hwbench.store import Result, Store
 from hwbench.verdict.evidence import BEST_FIRST, Measured, OnFile, values_by_seed
-from hwbench.verdict.facts import Untested
+from hwbench.verdict.reasons import Untested
 from hwbench.verdict.statistics import Estimate, mean_and_sd, smallest_difference
 
 NEGLIGIBLE = 0.1  # nats of doubt in log Z that are not worth a word

@@ -186,6 +186,16 @@ def mean_and_sd(values: Sequence[float]) -> tuple[float, float | None]:
     return float(np.mean(values)), sd
 
 
+def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
+    """Return the mean and its standard error sd/√n, which one value does not have.
+
+    >>> mean_and_error([0.014] * 5)[1], mean_and_error([0.014])[1]
+    (0.0, None)
+    """
+    mean, sd = mean_and_sd(values)
+    return mean, None if sd is None else sd / math.sqrt(len(values))
+
+
 def near(x: float, y: float) -> bool:
     """Return whether two numbers agree to four digits."""
     return math.isclose(x, y, rel_tol=1e-4, abs_tol=1e-9)

@@ -6,8 +6,9 @@ import math
 from collections.abc import Iterable, Sequence
 from functools import singledispatch
 
-from hwbench.verdict import facts
-from hwbench.verdict.facts import Flag, Method, Neighbours, Notice, Reason, Sides, Untested
+from hwbench.verdict import reasons
+from hwbench.verdict.facts import Flag, Method, Neighbours, Notice
+from hwbench.verdict.reasons import Reason, Sides, Untested
 from hwbench.verdict.statistics import Interval
 
 # --- numbers --------------------------------------------------------------------------------------
@@ -160,11 +161,11 @@ def warning_text(notice: Notice) -> str:
 # --- reasons --------------------------------------------------------------------------------------
 
 
-def reasons_text(reasons: Iterable[Reason]) -> str:
+def reasons_text(found: Iterable[Reason]) -> str:
     """Return reasons as one sentence; a p value stands in parentheses."""
     text = ""
-    for reason in reasons:
-        mark = " " if isinstance(reason, facts.PValue) else "; "
+    for reason in found:
+        mark = " " if isinstance(reason, reasons.PValue) else "; "
         text += f"{mark if text else ''}{reason_text(reason)}"
     return text
 
@@ -176,57 +177,57 @@ def reason_text(reason: Reason) -> str:
 
 
 @reason_text.register
-def _(reason: facts.Untested) -> str:
+def _(reason: reasons.Untested) -> str:
     return UNTESTED[reason.why].format(profile=reason.profile)
 
 
 @reason_text.register
-def _(reason: facts.NotRun) -> str:
+def _(reason: reasons.NotRun) -> str:
     return "not run yet"
 
 
 @reason_text.register
-def _(reason: facts.OutOfDate) -> str:
+def _(reason: reasons.OutOfDate) -> str:
     return "stale: the spec has changed since"
 
 
 @reason_text.register
-def _(reason: facts.Ended) -> str:
+def _(reason: reasons.Ended) -> str:
     more = f" (and {reason.more} more)" if reason.more else ""
     return f"{reason.profile}, seed {reason.seed}: {reason.message}{more}"
 
 
 @reason_text.register
-def _(reason: facts.NotANumber) -> str:
+def _(reason: reasons.NotANumber) -> str:
     return f"{reason.profile}, seed {reason.seed}: {reason.metric} is not a number"
 
 
 @reason_text.register
-def _(reason: facts.NotMeasured) -> str:
+def _(reason: reasons.NotMeasured) -> str:
     known = ", ".join(reason.measured) or "nothing"
     return f"the {reason.profile} results do not measure {reason.metric} (they hold {known})"
 
 
 @reason_text.register
-def _(reason: facts.NothingPublished) -> str:
+def _(reason: reasons.NothingPublished) -> str:
     if reason.same_data:
         return "nothing was published on the same data"
     return "nothing was published to compare with"
 
 
 @reason_text.register
-def _(reason: facts.Stated) -> str:
+def _(reason: reasons.Stated) -> str:
     return reason.text
 
 
 @reason_text.register
-def _(reason: facts.Distance) -> str:
+def _(reason: reasons.Distance) -> str:
     away = number_text(reason.value, reason.scale, sign=True)
     return f"{away} {reason.unit} from {'the source' if reason.source else 'print'}"
 
 
 @reason_text.register
-def _(reason: facts.Reduced) -> str:
+def _(reason: reasons.Reduced) -> str:
     if reason.stand_in:
         data = " for ".join(reason.stand_in)
         return f"run at {reason.profile} on other data ({data}), so no distance counts"
@@ -234,27 +235,27 @@ def _(reason: facts.Reduced) -> str:
 
 
 @reason_text.register
-def _(reason: facts.OtherData) -> str:
+def _(reason: reasons.OtherData) -> str:
     return f"run on other data: {reason.used} for {reason.published}"
 
 
 @reason_text.register
-def _(reason: facts.FromMemory) -> str:
+def _(reason: reasons.FromMemory) -> str:
     return f"published from memory ({reason.confidence} confidence), so only shown"
 
 
 @reason_text.register
-def _(reason: facts.NoSpread) -> str:
+def _(reason: reasons.NoSpread) -> str:
     return f"{reason_text(reason.why)}, so the spread over seeds is unknown"
 
 
 @reason_text.register
-def _(reason: facts.NoMargin) -> str:
+def _(reason: reasons.NoMargin) -> str:
     return "the spec states no margin"
 
 
 @reason_text.register
-def _(reason: facts.Position) -> str:
+def _(reason: reasons.Position) -> str:
     where = f"{100 * reason.interval.level:g} % interval {range_text(reason.interval)}"
     edge = f"±{reason.margin:g} {reason.unit}"
     if reason.where == "across":
@@ -268,130 +269,130 @@ def _(reason: facts.Position) -> str:
 
 
 @reason_text.register
-def _(reason: facts.Selection) -> str:
+def _(reason: reasons.Selection) -> str:
     return f"{count_text(reason.failed, 'seed')} failed, so those that are left are a selection"
 
 
 @reason_text.register
-def _(reason: facts.DrawNotCounted) -> str:
+def _(reason: reasons.DrawNotCounted) -> str:
     return "the draw of test pixels is not counted: no values per image on file"
 
 
 @reason_text.register
-def _(reason: facts.SettingOpen) -> str:
+def _(reason: reasons.SettingOpen) -> str:
     rows = ", ".join(reason.rows)
     return f"{reason.coordinate} is not chosen yet: no full results of {rows}"
 
 
 @reason_text.register
-def _(reason: facts.SettingFailed) -> str:
+def _(reason: reasons.SettingFailed) -> str:
     return f"{reason.coordinate} cannot be chosen: every {reason.by} failed"
 
 
 @reason_text.register
-def _(reason: facts.SettingFar) -> str:
+def _(reason: reasons.SettingFar) -> str:
     why = f"no {reason.coordinate} brought {reason.by} within {reason.tolerance:g} {reason.unit}"
     away = f"{reason.distance:.3g} {reason.unit} away"
     return f"{why} of print (nearest: {reason.nearest}, {away})"
 
 
 @reason_text.register
-def _(reason: facts.SettingChosen) -> str:
+def _(reason: reasons.SettingChosen) -> str:
     away = f"{reason.distance:.3g} {reason.unit} away"
     chosen = f"{reason.coordinate} {reason.value} was chosen"
     return f"{chosen}: there {reason.by} is nearest to print ({away})"
 
 
 @reason_text.register
-def _(reason: facts.Fitted) -> str:
+def _(reason: reasons.Fitted) -> str:
     return "it cannot agree with what it was fitted to"
 
 
 @reason_text.register
-def _(reason: facts.DifferentData) -> str:
+def _(reason: reasons.DifferentData) -> str:
     return f"at {reason.profile} the rows were measured on different data, some on stand-ins"
 
 
 @reason_text.register
-def _(reason: facts.NoResults) -> str:
+def _(reason: reasons.NoResults) -> str:
     what = f"results with {reason.metric}" if reason.metric else "results"
     return f"no {what} of {', '.join(reason.rows)}"
 
 
 @reason_text.register
-def _(reason: facts.NoCommonProfile) -> str:
+def _(reason: reasons.NoCommonProfile) -> str:
     if reason.same_data:
         return "no profile has results of both on the same data"
     return "no profile at which all its rows have results"
 
 
 @reason_text.register
-def _(reason: facts.NoRows) -> str:
+def _(reason: reasons.NoRows) -> str:
     return "the spec has no rows that it compares"
 
 
 @reason_text.register
-def _(reason: facts.OtherMetric) -> str:
+def _(reason: reasons.OtherMetric) -> str:
     own = f"{reason.metric} ({reason.better} is better)"
     return f"{reason.spec} measures {own}, not {reason.wanted}"
 
 
 @reason_text.register
-def _(reason: facts.Effect) -> str:
+def _(reason: reasons.Effect) -> str:
     effect = effect_text(reason.value, reason.interval, reason.unit)
     published = f", published {reason.published}" if reason.published else ""
     return f"{sides_text(reason.sides)}: {effect}{published}"
 
 
 @reason_text.register
-def _(reason: facts.Lead) -> str:
+def _(reason: reasons.Lead) -> str:
     return f"{effect_text(reason.value, reason.interval, reason.unit)} over {reason.rival}"
 
 
 @reason_text.register
-def _(reason: facts.OnlySides) -> str:
+def _(reason: reasons.OnlySides) -> str:
     return f"here only {', '.join(reason.names)} have rows"
 
 
 @reason_text.register
-def _(reason: facts.UntestedSides) -> str:
+def _(reason: reasons.UntestedSides) -> str:
     return f"{sides_text(reason.sides)} cannot be tested: {reason_text(reason.why)}"
 
 
 @reason_text.register
-def _(reason: facts.LostSeeds) -> str:
+def _(reason: reasons.LostSeeds) -> str:
     seeds = ", ".join(f"{row} seed {seed}" for row, seed in reason.seeds)
     return f"{seeds} failed, and the rest is a selection"
 
 
 @reason_text.register
-def _(reason: facts.OtherSetting) -> str:
+def _(reason: reasons.OtherSetting) -> str:
     return "not the setting that calibration chose"
 
 
 @reason_text.register
-def _(reason: facts.PValue) -> str:
+def _(reason: reasons.PValue) -> str:
     opposite = " for the opposite" if reason.opposite else ""
     little = ", too little to tell" if reason.inconclusive else ""
     return f"(p = {reason.p:.2g}{opposite}{little})"
 
 
 @reason_text.register
-def _(reason: facts.CodeChanged) -> str:
+def _(reason: reasons.CodeChanged) -> str:
     return f"the code has changed since {', '.join(reason.rows)} ran"
 
 
 @reason_text.register
-def _(reason: facts.NoPartCounts) -> str:
+def _(reason: reasons.NoPartCounts) -> str:
     return "no part has the setting that was chosen"
 
 
 @reason_text.register
-def _(reason: facts.Tally) -> str:
+def _(reason: reasons.Tally) -> str:
     words = ", ".join(f"{verdict} in {n}" for verdict, n in reason.counts if n)
     return f"of {reason.parts} parts: {words}"
 
 
 @reason_text.register
-def _(reason: facts.NotCounted) -> str:
+def _(reason: reasons.NotCounted) -> str:
     return f"{reason.parts} shown but not counted"

@@ -12,8 +12,9 @@ from hwbench.report.figures import pictures
 from hwbench.report.figures.canvas import Picture
 from hwbench.spec import Spec, load, variants
 from hwbench.store import Result, Store, StoredCurve, StoredMetric
-from hwbench.verdict.facts import Flag, Method, Notice, Stated
+from hwbench.verdict.facts import Flag, Method, Notice
 from hwbench.verdict.outcome import ClaimOutcome, ClaimPart, Comparison, RowOutcome
+from hwbench.verdict.reasons import Stated
 from hwbench.verdict.statistics import Interval
 
 TABLE = """

@@ -9,11 +9,12 @@ import numpy as np
 
 from hwbench.report.figures.canvas import Picture, shorten
 from hwbench.report.figures.lines import Frame, Line, describe_lines, line_plot
-from hwbench.report.numbers import count, mean_and_error, published_value, seed_values
+from hwbench.report.numbers import count, published_value, seed_values
 from hwbench.report.typography import NO_BREAK, clean
 from hwbench.report.words import coordinate, words
 from hwbench.spec import Figure as Wanted
 from hwbench.verdict.outcome import Comparison, RowOutcome
+from hwbench.verdict.statistics import mean_and_error
 
 
 @dataclass(frozen=True)

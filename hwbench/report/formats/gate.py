@@ -9,7 +9,7 @@ from xml.etree import ElementTree as ET
 from rich.console import Console
 from rich.table import Table
 
-from hwbench.gate import WITHIN, Finding
+from hwbench.gate import Finding
 from hwbench.store import write_atomically
 
 
@@ -31,7 +31,7 @@ def print_findings(console: Console, findings: Sequence[Finding]) -> None:
         return "" if value is None else f"{value:.4g}"
 
     for f in findings:
-        if f.reason != WITHIN:
+        if f.cause.kind != "within":
             cells = [
                 f.spec,
                 f.row,

@@ -12,8 +12,9 @@ from hwbench.report.numbers import standard_error
 from hwbench.report.rows import facts
 from hwbench.report.section import banner_text
 from hwbench.spec import Published
-from hwbench.verdict.facts import Method, Neighbours, Reason
+from hwbench.verdict.facts import Method, Neighbours
 from hwbench.verdict.outcome import ClaimOutcome, ClaimPart, Comparison, RowOutcome
+from hwbench.verdict.reasons import Reason
 from hwbench.verdict.statistics import Interval
 from hwbench.verdict.wording import flag_text
 

@@ -1,0 +1,336 @@
+"""Why a verdict is what it is, as data; `wording` puts it into words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from hwbench.spec import Profile
+from hwbench.verdict.statistics import Interval
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a verdict is what it is; an outcome has several, in the order of the sentence."""
+
+
+@dataclass(frozen=True)
+class Untested(Reason):
+    """Nothing could be tested.
+
+    Attributes:
+        why: no seed moves either side (`fixed`); below two seeds (`few`, `single`); all seeds gave
+            the same number by chance (`equal`); run below full (`reduced`); no seed is common to
+            the rows of a side (`apart`).
+    """
+
+    why: Literal["fixed", "few", "single", "equal", "reduced", "apart"]
+    profile: Profile | None = None
+
+
+@dataclass(frozen=True)
+class NotRun(Reason):
+    """There is no result."""
+
+
+@dataclass(frozen=True)
+class OutOfDate(Reason):
+    """There are only results of an older spec."""
+
+
+@dataclass(frozen=True)
+class Ended(Reason):
+    """Cases ended without a result: the first, and how many more."""
+
+    profile: Profile
+    seed: int
+    message: str
+    more: int
+
+
+@dataclass(frozen=True)
+class NotANumber(Reason):
+    """A result's metric is not finite."""
+
+    profile: Profile
+    seed: int
+    metric: str
+
+
+@dataclass(frozen=True)
+class NotMeasured(Reason):
+    """Results have other metrics only."""
+
+    profile: Profile
+    metric: str
+    measured: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class NothingPublished(Reason):
+    """The row has no published value; or (`same_data`) no rival on the same data has one."""
+
+    same_data: bool = False
+
+
+@dataclass(frozen=True)
+class Stated(Reason):
+    """The spec itself says it."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Distance(Reason):
+    """Measured − published.
+
+    Attributes:
+        scale: half width of its interval, for the number of digits; None without one.
+        source: whether the value is that of the original source, not of the document.
+    """
+
+    value: float
+    scale: float | None
+    unit: str
+    source: bool
+
+
+@dataclass(frozen=True)
+class Reduced(Reason):
+    """Results are of a profile below full; with a stand-in, (used, published), too."""
+
+    profile: Profile
+    stand_in: tuple[str, str] | None
+
+
+@dataclass(frozen=True)
+class OtherData(Reason):
+    """A full run used a stand-in."""
+
+    used: str
+    published: str
+
+
+@dataclass(frozen=True)
+class FromMemory(Reason):
+    """The published value is from memory, and not sure."""
+
+    confidence: str
+
+
+@dataclass(frozen=True)
+class NoSpread(Reason):
+    """The spread over seeds is unknown."""
+
+    why: Untested
+
+
+@dataclass(frozen=True)
+class NoMargin(Reason):
+    """The spec states no margin."""
+
+
+@dataclass(frozen=True)
+class Position(Reason):
+    """Where the interval lies, relative to ± the margin.
+
+    Attributes:
+        where: inside; outside on the better or the worse side; across an end.
+        detectable: the smallest difference from zero that these seeds could detect.
+    """
+
+    where: Literal["inside", "better", "worse", "across"]
+    interval: Interval
+    margin: float
+    unit: str
+    detectable: float
+
+
+@dataclass(frozen=True)
+class Selection(Reason):
+    """Some seeds failed, so that the others are a selection."""
+
+    failed: int
+
+
+@dataclass(frozen=True)
+class DrawNotCounted(Reason):
+    """The published value's draw of test pixels is not in the interval."""
+
+
+@dataclass(frozen=True)
+class SettingOpen(Reason):
+    """Calibration waits for rows."""
+
+    coordinate: str
+    rows: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class SettingFailed(Reason):
+    """All rows that calibrate have failed."""
+
+    coordinate: str
+    by: str
+
+
+@dataclass(frozen=True)
+class SettingFar(Reason):
+    """No value of the coordinate brings the measured value near enough to the published one."""
+
+    coordinate: str
+    by: str
+    tolerance: float
+    unit: str
+    nearest: str
+    distance: float
+
+
+@dataclass(frozen=True)
+class SettingChosen(Reason):
+    """Calibration chose a value of the coordinate."""
+
+    coordinate: str
+    by: str
+    value: str
+    distance: float
+    unit: str
+
+
+@dataclass(frozen=True)
+class Fitted(Reason):
+    """The row itself chose the setting."""
+
+
+@dataclass(frozen=True)
+class DifferentData(Reason):
+    """At this profile, some rows used stand-ins and some did not."""
+
+    profile: Profile
+
+
+@dataclass(frozen=True)
+class NoResults(Reason):
+    """Rows have no results with the metric ('': none at all)."""
+
+    metric: str
+    rows: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class NoCommonProfile(Reason):
+    """No profile has results of all rows; for a rival (`same_data`), on the same data."""
+
+    same_data: bool = False
+
+
+@dataclass(frozen=True)
+class NoRows(Reason):
+    """The spec has no rows that the claim compares."""
+
+
+@dataclass(frozen=True)
+class OtherMetric(Reason):
+    """The user's spec measures something else."""
+
+    spec: str
+    metric: str
+    better: str
+    wanted: str
+
+
+@dataclass(frozen=True)
+class Sides:
+    """The names of two sides; the first is better, or (`alike`) as good as the second."""
+
+    first: str
+    second: str
+    alike: bool = False
+
+
+@dataclass(frozen=True)
+class Effect(Reason):
+    """The difference between two sides, and the published one where it is known."""
+
+    sides: Sides
+    value: float
+    interval: Interval | None
+    unit: str
+    published: str = ""
+
+
+@dataclass(frozen=True)
+class Lead(Reason):
+    """By how much the user's row is better than a rival: a row, or a published value."""
+
+    value: float
+    interval: Interval | None
+    unit: str
+    rival: str
+
+
+@dataclass(frozen=True)
+class OnlySides(Reason):
+    """Not all values of an order have rows here; these have."""
+
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class UntestedSides(Reason):
+    """Two neighbours of an order cannot be tested."""
+
+    sides: Sides
+    why: Untested
+
+
+@dataclass(frozen=True)
+class LostSeeds(Reason):
+    """Seeds that failed, as (row, seed)."""
+
+    seeds: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class OtherSetting(Reason):
+    """Calibration chose another setting."""
+
+
+@dataclass(frozen=True)
+class PValue(Reason):
+    """The smaller of two one-sided p values: of what is claimed, or of its opposite."""
+
+    p: float
+    opposite: bool
+    inconclusive: bool
+
+
+@dataclass(frozen=True)
+class CodeChanged(Reason):
+    """Rows whose results come from other code than today's."""
+
+    rows: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class NoPartCounts(Reason):
+    """No part of a claim has the setting that calibration chose."""
+
+
+@dataclass(frozen=True)
+class Tally(Reason):
+    """How many parts of a claim have which verdict."""
+
+    counts: tuple[tuple[str, int], ...]
+
+    @property
+    def parts(self) -> int:
+        """Return the number of parts."""
+        return sum(n for _, n in self.counts)
+
+
+@dataclass(frozen=True)
+class NotCounted(Reason):
+    """Parts that are shown only."""
+
+    parts: int
