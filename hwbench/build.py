@@ -1,4 +1,4 @@
-"""'vae.VAE' + arguments -> object: the only place where names become code."""
+"""From 'vae.VAE' and arguments to an object: the only place where names become code."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ BASES: dict[str, type] = {
     "evaluate": Evaluator,
     "validate": Evaluator,
 }
-CONTEXT = ("visible", "classes", "shape")  # what a constructor may ask of the runner by naming it
+CONTEXT = ("visible", "classes", "shape")  # arguments that the runner fills in from the data
 Rate = Annotated[float, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Amount = Annotated[float, Field(ge=0)]
-RATES = ("lr_generative", "lr_recognition")  # of one net each; the learner's, not the optimizer's
-_RANGES: dict[str, Any] = {  # torch.optim says no more than `float`
+RATES = ("lr_generative", "lr_recognition")  # rates of one net, which the learner handles
+_RANGES: dict[str, Any] = {  # torch.optim annotates these as `float` only
     "betas": tuple[Share, Share],
     "momentum": Share,
     "alpha": Share,
@@ -54,7 +54,11 @@ _plugins: set[str] = set()
 
 
 class BuildError(UserError):
-    """A name behind `use` is not there, or its arguments do not fit."""
+    """A name in `use` does not exist, or its arguments are wrong.
+
+    Attributes:
+        path: the place of the mistake within the block.
+    """
 
     def __init__(self, message: str, path: Path_ = ("use",)) -> None:
         super().__init__(message)
@@ -62,7 +66,7 @@ class BuildError(UserError):
 
 
 def allow_plugins(modules: Sequence[str]) -> None:
-    """Let `use: package.module.Class` name classes of these packages, as asked for by the user.
+    """Let `use: package.module.Class` name classes of these packages, which the user has chosen.
 
     Raises:
         BuildError: a package cannot be imported.
@@ -70,7 +74,7 @@ def allow_plugins(modules: Sequence[str]) -> None:
     for module in modules:
         try:
             importlib.import_module(module)
-        except Exception as error:  # whatever its code raises
+        except Exception as error:  # its code may raise anything
             raise BuildError(
                 f"plugin {module!r} cannot be imported: {import_failure(error)}"
             ) from None
@@ -83,7 +87,7 @@ def import_failure(error: Exception) -> str:
 
 
 def plugins() -> list[str]:
-    """Return the packages from outside that may be named."""
+    """Return the packages outside hwbench whose classes may be named."""
     return sorted(_plugins)
 
 
@@ -116,7 +120,7 @@ def find_class(kind: str, use: str) -> type:
     """Return the class that `use` names on a shelf, in torch.optim, or in an allowed plugin.
 
     Raises:
-        BuildError: there is none; the message has the nearest name.
+        BuildError: there is no such class; the message gives the nearest name.
     """
     shelf_name = SHELVES[kind]
     module_name, _, class_name = use.rpartition(".")
@@ -156,10 +160,10 @@ def find_class(kind: str, use: str) -> type:
 
 @functools.cache
 def _parameters(cls: Any) -> dict[str, tuple[inspect.Parameter, Any]]:
-    """Return what a block may say of a class, by name, each with its annotation."""
+    """Return the parameters that a block may set, by name, each with its annotation."""
     try:
         hints = typing.get_type_hints(cls.__init__, include_extras=True)
-    except Exception:  # a hint of a foreign class that cannot be evaluated is not checked
+    except Exception:  # hints of a foreign class that cannot be evaluated are not checked
         hints = {}
     signature = inspect.signature(cls.__init__)
     found = {n: (p, hints.get(n, Any)) for n, p in list(signature.parameters.items())[1:]}
@@ -167,7 +171,7 @@ def _parameters(cls: Any) -> dict[str, tuple[inspect.Parameter, Any]]:
         del found["params"]
         for name in RATES:
             found[name] = (inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=0), Rate)
-        if "lr" in found:  # whatever it says itself: at rate 0 nothing is learned
+        if "lr" in found:  # torch allows 0, at which nothing is learned
             found["lr"] = (found["lr"][0], Rate)
     if cls.__module__.startswith("torch."):
         for name, (parameter, hint) in list(found.items()):
@@ -184,7 +188,7 @@ def _adapter(cls: type, name: str) -> Any:
 
 
 def _read_value(adapter: Any, value: Any) -> Any:
-    """Return a value as its annotation reads it; a tuple is a list in YAML, as in JSON."""
+    """Return a value converted to its annotation; a tuple is a list in YAML, as in JSON."""
     try:
         text = json.dumps(value)
     except (TypeError, ValueError):
@@ -195,7 +199,7 @@ def _read_value(adapter: Any, value: Any) -> Any:
 def _validated(
     cls: type, arguments: Mapping[str, Any], context: Sequence[str]
 ) -> tuple[dict[str, Any], list[BuildError]]:
-    """Return the arguments as the constructor's annotations read them, and what is wrong."""
+    """Return the arguments converted to the constructor's annotations, and the mistakes."""
     values: dict[str, Any] = {}
     errors = []
     parameters = _parameters(cls)
@@ -206,7 +210,7 @@ def _validated(
     for name, value in arguments.items():
         values[name] = value
         if name in _NOT_IN_A_SPEC and issubclass(cls, optim.Optimizer):
-            message = f"{name!r} makes no sense here; allowed: {', '.join(sorted(own))}"
+            message = f"{name!r} cannot be set here; allowed: {', '.join(sorted(own))}"
             errors.append(BuildError(message, (name,)))
             continue
         if name not in own:
@@ -240,14 +244,14 @@ def _validated(
 def check_arguments(
     cls: type, arguments: Mapping[str, Any], context: Sequence[str] = CONTEXT
 ) -> list[BuildError]:
-    """Return what is wrong with arguments: unknown, missing, of the wrong type or out of range."""
+    """Return the mistakes: arguments unknown, missing, of the wrong type or out of range."""
     return _validated(cls, arguments, context)[1]
 
 
 def arguments(cls: type, block: Block) -> dict[str, Any]:
-    """Return a block's arguments as the constructor of `cls` takes them: 20 for a float is 20.0.
+    """Return a block's arguments without `use`, converted for the constructor: 20 becomes 20.0.
 
-    `use` is left out. Those of an optimizer may hold `RATES`, which its constructor does not take.
+    Arguments of an optimizer may include `RATES`, which its constructor does not take.
 
     Raises:
         BuildError: an argument is unknown, missing, of the wrong type or out of range.
@@ -259,7 +263,7 @@ def arguments(cls: type, block: Block) -> dict[str, Any]:
 
 
 def construction_error(use: str, error: Exception) -> str:
-    """Return what a class says is wrong, with the error's kind where it was not meant for people.
+    """Return the message of a constructor's error, with its type unless it is a ValueError.
 
     >>> construction_error("rbm.RBM", ValueError("RBM: hidden must be at least 1 (found 0)"))
     'rbm.RBM: hidden must be at least 1 (found 0)'
@@ -270,7 +274,7 @@ def construction_error(use: str, error: Exception) -> str:
 
 
 def make(kind: str, block: Block, **context: Any) -> Any:
-    """Return the object a block describes; `context` gives what the data decide.
+    """Return the object that a block describes; `context` holds what the data determine.
 
     Raises:
         BuildError: the name or an argument is wrong, or the constructor fails in any way.
@@ -283,5 +287,5 @@ def make(kind: str, block: Block, **context: Any) -> Any:
     wanted = {k: v for k, v in context.items() if k in _parameters(cls)}
     try:
         return cls(**wanted, **own)
-    except Exception as error:  # whatever it is, the block is what made it happen
+    except Exception as error:  # of any type: the block has caused it
         raise BuildError(construction_error(use, error)) from error

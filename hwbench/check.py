@@ -1,4 +1,4 @@
-"""A whole spec against the shelves: names, arguments, and how each row's blocks fit together."""
+"""Checks of a whole spec against the shelves: names, arguments, and blocks that fit together."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _check_block(kind: str, block: Any, path: Path_) -> Iterator[tuple[Path_, st
 
 
 def _listed(blocks: Located, key: str) -> list[tuple[Path_, Any]]:
-    """Return what stands under a key, which may be one thing or a list, each with its place."""
+    """Return the value of a key, or the items of a list there, each with its place."""
     value = blocks.get(key) or []
     return (
         [((key, i), v) for i, v in enumerate(value)]
@@ -60,7 +60,7 @@ def _listed(blocks: Located, key: str) -> list[tuple[Path_, Any]]:
 
 
 def _parts(blocks: Located) -> Iterator[tuple[str, Path_, Any]]:
-    """Yield each block of a row with its kind and place; what the row lacks is left out."""
+    """Yield each block that a row has, with its kind and place."""
     for kind in ("data", "model", "fit"):
         if blocks.get(kind):
             yield kind, (kind,), blocks[kind]
@@ -169,7 +169,7 @@ def _check_user(part: _Part, model: _Part, stages: Sequence[str]) -> Iterator[tu
     wanted = part.built.trains()
     if not isinstance(model.built, wanted):
         use, other = part.block["use"], model.block["use"]
-        yield (*part.path, "use"), f"{use} works on a {wanted.__name__}; {other} is none"
+        yield (*part.path, "use"), f"{use} needs a {wanted.__name__}; {other} is not one"
     elif part.kind == "rule":
         try:
             part.built.check(model.built)
@@ -187,33 +187,33 @@ def _check_fine_tuning(
     last = stages[-1] if stages else None
     measures_net = part.kind == "evaluate" and issubclass(part.built.trains(), Classifier)
     if part.kind == "fit" and "rule" not in stages:
-        message = f"{use} fine-tunes what stages with a rule have learned; none stands before it"
+        message = (
+            f"{use} fine-tunes what earlier stages with a rule have learned, but there are none"
+        )
         yield part.path, message
     elif part.kind == "fit" and last == "fit":
         message = (
-            f"{use} starts from what stages with a rule have learned: the fit before it would "
+            f"{use} starts from what stages with a rule have learned, so the fit before it would "
             "be lost"
         )
         yield part.path, message
     elif measures_net and last == "rule":
         message = (
             f"{use} measures the net of {model.block['use']}, which only a `fit` after the "
-            "last stage with a rule puts in its place; the last stage is no fit"
+            "last stage with a rule creates; the last stage is not a fit"
         )
         yield (*part.path, "use"), message
 
 
 def _check_patience(part: _Part, data: _Part) -> Iterator[tuple[Path_, str]]:
-    """Yield that a fit with patience has no validation points."""
+    """Yield a problem if a fit with patience has no validation points."""
     if getattr(data.built, "validation", None) == 0:
-        message = (
-            f"{part.block['use']} waits for validation points, of which the data set keeps none"
-        )
+        message = f"{part.block['use']} needs validation points, but the data set has none"
         yield (*part.path, "patience"), message
 
 
 def _names(parts: Iterable[_Part]) -> tuple[set[str] | None, set[str] | None]:
-    """Return patterns of the metrics and curves of a result; None where a class declares none."""
+    """Return patterns of a result's metrics and curves; None if a class declares none."""
     metrics: set[str] = set()
     curves: set[str] = set()
     open_metrics = open_curves = False
@@ -235,7 +235,10 @@ def _names(parts: Iterable[_Part]) -> tuple[set[str] | None, set[str] | None]:
 
 
 def check(spec: Spec) -> list[Problem]:
-    """Return every mistake in a spec's names and arguments, at every profile; builds each model."""
+    """Return every mistake in a spec's names and arguments, at every profile.
+
+    Builds the model of each row, on the meta device.
+    """
     found: dict[tuple[int, str, str], Problem] = {}
 
     def note(line: int, field: str, message: str, where: str = "") -> None:
@@ -262,7 +265,7 @@ def check(spec: Spec) -> list[Problem]:
 
 
 def _check_names(spec: Spec, rows: Sequence[_Checked]) -> Iterator[tuple[Path_, str]]:
-    """Yield metrics, curves and images asked for that no evaluator of the rows concerned gives."""
+    """Yield the metrics, curves and images in a spec that no evaluator of its rows returns."""
 
     def ask(
         path: Path_, name: str | None, what: str, concerned: Sequence[_Checked]

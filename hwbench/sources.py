@@ -1,4 +1,4 @@
-"""Which source files decide a case's numbers, found without importing them."""
+"""The source files that decide a case's numbers, found without importing them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SHELVES = {
     "evaluate": "evaluators",
     "validate": "evaluators",
 }
-# These, and what lies below them, decide no numbers; data files are checked by their hashes.
+# These modules and their submodules decide no numbers; data files are checked by their hashes.
 _INTERFACES = (
     "hwbench.build",
     "hwbench.datasets.files",
@@ -36,11 +36,12 @@ _PROTOCOLS = "hwbench.protocols"
 
 @dataclass(frozen=True)
 class _Source:
-    """A source file: its digest, what it imports, and its top-level definitions with theirs.
+    """A source file: its digest, its imports, and its top-level definitions.
 
     Attributes:
+        digest: of the whole file.
         imports: (module, name) of each import from hwbench or from the file's own package.
-        definitions: by name: digest, and what it names.
+        definitions: by name, the digest of each and the names that it uses.
     """
 
     digest: str
@@ -147,7 +148,7 @@ def _file_of(module: str) -> Path | None:
 
 
 def _uses(value: Any, kind: str) -> Iterator[tuple[str, str]]:
-    """Yield what every `use` names, also those within other blocks, and the key of its block."""
+    """Yield every `use` with the key of its block, also in nested blocks."""
     if isinstance(value, Mapping):
         if isinstance(value.get("use"), str):
             yield value["use"], kind
@@ -159,7 +160,7 @@ def _uses(value: Any, kind: str) -> Iterator[tuple[str, str]]:
 
 
 def _modules_of(use: str, kind: str) -> list[str]:
-    """Return the modules that may hold a class; a key that is no shelf's may mean any of them."""
+    """Return the modules that may define a class; an unknown key may mean any shelf."""
     module, _, name = use.rpartition(".")
     shelves = [SHELVES[kind]] if kind in SHELVES else sorted(set(SHELVES.values()))
     own = []
@@ -215,19 +216,19 @@ def _protocols() -> dict[str, tuple[str, frozenset[str]]]:
 
 
 def sources(case: Case) -> list[Path]:
-    """Return the sources that decide a case's numbers: what its blocks name and these import.
+    """Return the sources that decide a case's numbers: those that its blocks name, and imports.
 
-    Of the protocols only the classes that these import count; see `fingerprint`.
+    Of the protocols, only the imported classes count; see `fingerprint`.
     """
     return sorted(_reached(case)[0].values())
 
 
 def fingerprint(case: Case) -> str:
-    """Return a hash of the code that decides a case's numbers, whatever its comments.
+    """Return a hash of the code that decides a case's numbers, without comments and docstrings.
 
-    It covers the files of `sources`, and of the protocols the definitions that these import by name
-    with those that they name in turn, so that a new protocol leaves it as it is, and so does moving
-    one to another file of the package.
+    It covers the files of `sources`. Of the protocols, it covers the definitions that these files
+    import by name, and those that they use in turn; so it does not change when a protocol is added
+    or moves to another file of the package.
     """
     found, names = _reached(case)
     parts = [

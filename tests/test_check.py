@@ -46,7 +46,7 @@ def test_a_rule_and_a_model_that_do_not_fit_are_told(folder):
     )
     path.write_text(text)
     problems = check(load(path))
-    assert any("IWAE works on a HelmholtzMachine" in p.message for p in problems)
+    assert any("IWAE needs a HelmholtzMachine" in p.message for p in problems)
     assert all(p.line > 0 for p in problems)
 
 
@@ -91,13 +91,13 @@ show: {index: method}
         (
             "      - {rule: {use: pretraining.GreedyCD, layer: 1}, epochs: 1}\n",
             "",
-            "none stands before",
+            "but there are none",
         ),
         ("layer: 1", "layer: 3", "there is no layer 3 to pretrain"),
         ("layers: [3, 2]", "layers: [3]", "two or more hidden layers"),
         ("epochs: 1}}", "epoch: 1}}", "no argument 'epoch'"),
         ("epochs: 1}}", "epochs: 1}, steps: 5}", "unknown key"),
-        ("supervised.Backpropagation, epochs: 1", "em.EM", "em.EM works on a Mixture"),
+        ("supervised.Backpropagation, epochs: 1", "em.EM", "em.EM needs a Mixture"),
         (
             "epochs: 1}}\nshow",
             "epochs: 1}}\n      - {fit: {use: supervised.Backpropagation, epochs: 2}}\nshow",
@@ -122,7 +122,7 @@ def test_patience_needs_points_to_wait_by(folder):
     text = MACHINE.replace("pixels: grey", "pixels: grey, validation: 0")
     path.write_text(text.replace("epochs: 1}}\nshow", "epochs: 1, patience: 2}}\nshow"))
     (problem,) = check(load(path))
-    assert "waits for validation points, of which the data set keeps none" in problem.message
+    assert "needs validation points, but the data set has none" in problem.message
     assert problem.field.endswith("train.1.fit.patience")
     path.write_text(text)
     assert check(load(path)) == []
@@ -225,8 +225,8 @@ def test_an_evaluator_that_declares_nothing_may_give_anything(folder, monkeypatc
         ("{use: LBFGS}", "LBFGS cannot be used here: it evaluates the loss again"),
         ("{use: SparseAdam}", "SparseAdam cannot be used here"),
         ("{use: Optimizer}", "Optimizer cannot be used here"),
-        ("{use: Adam, maximize: true}", "'maximize' makes no sense here; allowed: amsgrad, betas"),
-        ("{use: SGD, foreach: true}", "'foreach' makes no sense here; allowed: dampening"),
+        ("{use: Adam, maximize: true}", "'maximize' cannot be set here; allowed: amsgrad, betas"),
+        ("{use: SGD, foreach: true}", "'foreach' cannot be set here; allowed: dampening"),
         ("{use: burda.BurdaAdam, lr_recognition: 0}", "greater than 0"),
         ("{use: ema.EMAMomentum, lr: 0}", "greater than 0"),
     ],

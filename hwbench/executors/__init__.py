@@ -14,7 +14,7 @@ from hwbench.spec import SpecError, did_you_mean
 
 
 def make(name: str, jobs: int, threads: int) -> Any:
-    """Return the executor of a name, with so many workers of so many torch threads each.
+    """Return the named executor, with `jobs` workers of `threads` torch threads each.
 
     Raises:
         SpecError: no file of the shelf has that name, or it needs a package that is not installed.

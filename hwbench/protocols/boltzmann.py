@@ -62,7 +62,7 @@ class RealEnergyModel(EnergyModel):
     """Real observed units and binary hidden ones, with a density p(x) ∝ exp(−F(x))."""
 
     def couplings(self) -> Couplings:
-        """Refuse: what asks for couplings (annealing) takes both sides to be binary.
+        """Raise an error: couplings are for algorithms, like annealing, on binary units only.
 
         Raises:
             ValueError: always.
@@ -85,26 +85,26 @@ class Stack(Model):
     def pair(self, layer: int) -> EnergyModel:
         """Return the RBM that pretraining learns between h_{layer−1} and h_layer, 1 ≤ layer ≤ L.
 
-        Its parameters are the stack's own: to train it is to train the stack.
+        Its parameters are the stack's own, so training it trains the stack.
         """
 
     @abstractmethod
     def ascend(self, x: Float[Tensor, "b d"], layer: int) -> Float[Tensor, "b h"]:
-        """Return the means of h_layer that pretraining gives to the next pair, detached.
+        """Return the means of h_layer, from which pretraining learns the next pair, detached.
 
-        For layer 0 they are x.
+        For layer 0, return x.
         """
 
     def below(self, x: Float[Tensor, "b d"], layer: int) -> Float[Tensor, "b h"]:
-        """Draw h_{layer−1} for points x: what `pair(layer)` learns from, detached.
+        """Draw h_{layer−1} for points x, from which `pair(layer)` learns, detached.
 
-        Units are binary, and grey pixels are drawn as well, afresh each time.
+        Units are binary; grey pixels are drawn, too, anew each time.
         """
         return self.ascend(torch.bernoulli(x), layer - 1).bernoulli()
 
 
 class Autoencoder(Model):
-    """Layers x = h_0, h_1, …, h_L of units from 0 to 1, each of which can give back the one below.
+    """Layers x = h_0, h_1, …, h_L of units from 0 to 1, each of which reconstructs the one below.
 
     Attributes:
         layers: units of h_1, …, h_L.
@@ -118,11 +118,11 @@ class Autoencoder(Model):
 
     @abstractmethod
     def reconstruct(self, below: Float[Tensor, "b d"], layer: int) -> Float[Tensor, "b d"]:
-        """Return the log odds of h_{layer−1} as given back by h_layer, 1 ≤ layer ≤ L."""
+        """Return the log odds of h_{layer−1} reconstructed from h_layer, 1 ≤ layer ≤ L."""
 
 
 class BoltzmannStack(Stack):
-    """A stack whose layers are one deep Boltzmann machine, or those above some lowest ones."""
+    """A stack of which all layers, or all but the lowest, are one deep Boltzmann machine."""
 
     @abstractmethod
     def machine(self) -> DeepBoltzmannMachine:
@@ -130,7 +130,7 @@ class BoltzmannStack(Stack):
 
     @abstractmethod
     def units(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b u"]:
-        """Draw the machine's observed units for points x, afresh each time, detached."""
+        """Draw the machine's observed units for points x, anew each time, detached."""
 
 
 class DeepBoltzmannMachine(BoltzmannStack, GenerativeModel):
@@ -180,8 +180,8 @@ class DeepBoltzmannMachine(BoltzmannStack, GenerativeModel):
         Args:
             x: points.
             iterations: at most this many sweeps.
-            tolerance: stop once the units move by less than this, on average; 0 never looks.
-            damping: None updates odd and even layers in turn, and no sweep lowers the bound; a
+            tolerance: stop once the units move by less than this, on average; 0 skips this test.
+            damping: None updates odd and even layers in turn, so that no sweep lowers the bound; a
                 number d updates all layers at once, to d times the old plus 1 − d the new means.
         """
 

@@ -1,4 +1,4 @@
-"""Models that name the class of a point."""
+"""Models that classify points."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from hwbench.protocols.models import Model
 
 
 class Classifier(Model):
-    """A model that names the class of a point.
+    """A model that classifies points.
 
     Attributes:
-        classes: how many classes there are.
-        net: from what `prepare` returns to the logits of the classes; fine-tuning trains it.
+        classes: number of classes.
+        net: maps the output of `prepare` to the logits of the classes; fine-tuning trains it.
         pretrained: whether the net starts from what earlier stages of training have learned.
     """
 
@@ -25,11 +25,11 @@ class Classifier(Model):
     pretrained: bool = False
 
     def prepare(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b f"]:
-        """Return the input of the net, detached: x, and what else is computed from it once."""
+        """Return the input of the net, detached: x, possibly with features computed from it."""
         return x
 
     def start(self) -> None:
-        """Put into the net what earlier stages have learned; by default nothing."""
+        """Initialise the net from what earlier stages have learned; does nothing by default."""
 
     def logits(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b c"]:
         """Return the logits of the classes."""
@@ -38,30 +38,30 @@ class Classifier(Model):
 
 
 class Network(Classifier):
-    """A classifier whose net has parameters, so that back-propagation can train it."""
+    """A classifier whose net has parameters that back-propagation can train."""
 
 
 class NeighbourClassifier(Classifier):
-    """A classifier that keeps labelled points and lets the nearest of them vote; it has no net."""
+    """A classifier that stores labelled points and lets the nearest ones vote; it has no net."""
 
     @abstractmethod
     def keep(self, split: Split, k: int) -> None:
-        """Keep the points of a split, of which k vote."""
+        """Store the points of a split, of which the nearest k vote."""
 
     @abstractmethod
     def neighbours(self, x: Float[Tensor, "b d"], k: int) -> Integer[Tensor, "b k"]:
-        """Return the numbers of the k nearest kept points, the nearest first."""
+        """Return the indices of the k nearest stored points, the nearest first."""
 
     @abstractmethod
     def vote(self, neighbours: Integer[Tensor, "b k"]) -> Float[Tensor, "b c"]:
-        """Return the logits of the classes when these points vote."""
+        """Return the logits of the classes from the votes of these points."""
 
 
 class KernelClassifier(Classifier):
     """A classifier by sums of kernels around support vectors, for each pair of classes; no net.
 
     Attributes:
-        counts: [P], how many support vectors each class that was met has.
+        counts: [P], the number of support vectors of each class in the training data.
     """
 
     counts: Tensor
@@ -76,14 +76,14 @@ class KernelClassifier(Classifier):
         present: Integer[Tensor, "p"],
         gamma: float,
     ) -> None:
-        """Keep what fitting has found; numbers are float64 (LIBSVM's layout).
+        """Store a fitted machine, in float64 and in LIBSVM's layout.
 
         Args:
             vectors: support vectors, class by class.
-            counts: how many each class has.
+            counts: number of support vectors of each class.
             coefficients: of each vector against each other class, O = P − 1, in their order.
             intercepts: of each pair of classes, Q = P (P − 1) / 2.
-            present: the numbers of the classes that were met, rising.
+            present: the classes in the training data, in ascending order.
             gamma: of the kernel.
         """
 
@@ -92,7 +92,7 @@ def labels_of(split: Split, classes: int) -> Integer[Tensor, "n"]:
     """Return the labels of a split.
 
     Raises:
-        ValueError: there are none, not one for each point, or some that are no class number.
+        ValueError: there are no labels, not one for each point, or some outside the classes.
     """
     labels = split.labels
     if labels is None:

@@ -20,16 +20,16 @@ Size = Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=2, max_leng
 
 
 def half_of(half: Half, visible: int, size: Sequence[int] | None = None) -> Bool[Tensor, "d"]:
-    """Return which units of an image lie in a half of it; the middle of an odd size does.
+    """Return which units of an image lie in a half of it, including the middle of an odd size.
 
     Args:
-        half: which.
-        visible: units of an image, row by row.
-        size: (height, width); a square unless given.
+        half: the half.
+        visible: number of units of an image, row by row.
+        size: (height, width); a square by default.
 
     Raises:
-        ValueError: the size has another number of units, the units make no square, or a half would
-            be all.
+        ValueError: the size has another number of units, the units do not make a square, or a half
+            would be the whole image.
 
     >>> half_of("left", 6, (2, 3)).tolist()
     [True, True, False, True, True, False]
@@ -49,26 +49,26 @@ def half_of(half: Half, visible: int, size: Sequence[int] | None = None) -> Bool
 
 
 class Completer(Model):
-    """A model that fills in the units of a point that are not seen, from those that are."""
+    """A model that completes the hidden units of a point from the seen ones."""
 
     @abstractmethod
     def complete(self, x: Float[Tensor, "b d"], seen: Bool[Tensor, "d"]) -> Float[Tensor, "b d"]:
-        """Return the means of all units given those seen, which stay; detached.
+        """Return the means of all units given the seen ones, which are kept; detached.
 
-        What x has at the others plays no part.
+        Hidden units of x have no effect.
         """
 
 
 class NeighbourCompleter(Completer):
-    """One that keeps points; where units are not seen it has the mean of the nearest ones."""
+    """A completer that stores points and fills in hidden units with the mean of the nearest."""
 
     @abstractmethod
     def keep(self, split: Split, seen: Bool[Tensor, "d"], k: int) -> None:
-        """Keep the points of a split; the k nearest by the units seen fill in."""
+        """Store the points of a split, of which the k nearest in the seen units fill in."""
 
     @abstractmethod
     def neighbours(self, x: Float[Tensor, "b d"], k: int) -> Integer[Tensor, "b k"]:
-        """Return the numbers of the k nearest kept points by the units seen, the nearest first."""
+        """Return the indices of the k nearest stored points in the seen units, nearest first."""
 
     @abstractmethod
     def means(self, neighbours: Integer[Tensor, "b k"]) -> Float[Tensor, "b d"]:

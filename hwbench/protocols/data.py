@@ -15,7 +15,7 @@ T = TypeVar("T")  # beartype, which checks shapes in tests, takes no typing.Self
 
 
 class DataMissing(FileNotFoundError):
-    """A data file cannot be had; the message says which, its checksum, and where to put it."""
+    """A data file is unavailable; the message gives its name, checksum and place."""
 
 
 S = TypeVar("S", bound="Split")
@@ -28,7 +28,7 @@ class Split:
     Attributes:
         values: [N, D]; uint8 (0..255 where `scale` is 255, else 0/1) or float32.
         labels: [N] class numbers, or None.
-        scale: what a value is divided by.
+        scale: divisor of the values.
         resample: draw Bernoulli(value) afresh at each presentation (dynamic binarisation).
     """
 
@@ -78,7 +78,7 @@ class TrainSplit(Split):
 
 @dataclass(frozen=True, kw_only=True)
 class PartlyLabelledSplit(TrainSplit):
-    """Points to learn from without labels, beside fewer that have labels.
+    """Points to learn from without labels, together with fewer that have labels.
 
     Attributes:
         labelled: the points with labels, for fits that need them.
@@ -88,7 +88,7 @@ class PartlyLabelledSplit(TrainSplit):
 
 
 def labelled_part(train: TrainSplit) -> TrainSplit:
-    """Return the training points that have labels: all of them, unless the split says otherwise."""
+    """Return the training points with labels: all points, unless the split is partly labelled."""
     return train.labelled if isinstance(train, PartlyLabelledSplit) else train
 
 
@@ -128,10 +128,10 @@ class Dataset(ABC):
 
     @abstractmethod
     def load(self, seed: int) -> Splits:
-        """Return the splits; `seed` decides draws of pixels, and a split where the paper has none.
+        """Return the splits; `seed` decides draws of pixels, and the split if the paper gives none.
 
         Raises:
-            DataMissing: a file is not on this machine and cannot be fetched.
+            DataMissing: a file is neither on this machine nor available for download.
         """
 
     @classmethod

@@ -23,7 +23,8 @@ class Metric:
         se: standard error over points, NaN if there is none.
         mc_se: standard error of the Monte Carlo estimate over repeats with the points fixed, NaN if
             exact.
-        n: number of points; k: number of samples per point (0 if exact).
+        n: number of points.
+        k: number of samples per point, 0 if exact.
         kind: exact, estimate, lower bound (in expectation), upper bound, or score (not a
             likelihood).
     """
@@ -38,7 +39,7 @@ class Metric:
 
 @dataclass(frozen=True)
 class Curve:
-    """A measured function: `x`, `y` and, where known, the standard error of y."""
+    """A measured function: `x`, `y` and, if known, the standard error of y."""
 
     x: list[float]
     y: list[float]
@@ -47,7 +48,15 @@ class Curve:
 
 @dataclass
 class Evaluation:
-    """What an evaluator found."""
+    """The results of an evaluator.
+
+    Attributes:
+        metrics: by name.
+        per_point: arrays with one entry for each point, [N, ...], by name.
+        curves: by name.
+        diagnostics: numbers that tell how reliable the metrics are.
+        warnings: sentences for the report.
+    """
 
     metrics: dict[str, Metric] = field(default_factory=dict)
     per_point: dict[str, np.ndarray] = field(default_factory=dict)
@@ -59,13 +68,13 @@ class Evaluation:
 class Evaluator(ABC, Generic[M]):
     """Measures a trained model on held-out points, in bounded memory.
 
-    An evaluator that sets `resumable` is also given `scratch`, where it keeps what it has so far.
+    An evaluator that sets `resumable` is also given `scratch`, where it saves its state.
 
     Attributes:
-        metrics: names of what it measures, so that a spec that asks for another is told; `*` and
-            `[1-9]` stand for what depends on the model. Without any, nothing is checked.
-        curves: names of its curves, where `metrics` are given.
-        better: which direction of its first metric is better, the one that early stopping watches.
+        metrics: names of its metrics, against which specs are checked; `*` and `[1-9]` stand for
+            parts that depend on the model. If empty, nothing is checked.
+        curves: names of its curves, if `metrics` are given.
+        better: the better direction of its first metric, which early stopping watches.
     """
 
     resumable = False
@@ -99,13 +108,13 @@ class Evaluator(ABC, Generic[M]):
 
 
 class PicturingEvaluator(Evaluator[M]):
-    """One that also keeps images of a few points, for a figure of kind `images`.
+    """An evaluator that also returns images of a few points, for a figure of kind `images`.
 
-    They are arrays [n, D] of whole numbers in `Evaluation.per_point`: 0 to 255, and −1 where there
-    is nothing to be seen. The diagnostics `image_height` and `image_width` are their shape.
+    They are integer arrays [n, D] in `Evaluation.per_point`, with values from 0 to 255, or −1 for
+    hidden pixels. The diagnostics `image_height` and `image_width` are their shape.
 
     Attributes:
-        images: their names.
+        images: names of the arrays.
     """
 
     images: tuple[str, ...] = ()

@@ -29,8 +29,8 @@ class BeliefNetwork(Stack, GenerativeModel):
 
         p(x, h) = p(h_{L−1}, h_L) Π_{l<L} p(h_{l−1} | h_l),   q(h | x) = Π_{l<L} q(h_l | h_{l−1})
 
-    `pair(L)` is the RBM, with h_L summed out. So latents are h_1, …, h_{L−1}, and there are none
-    where L = 1.
+    `pair(L)` is the RBM, with h_L summed out. So the latents are h_1, …, h_{L−1}; for L = 1 there
+    are none.
 
     Attributes:
         data_means: [D], the mean of every observed unit in the training data, kept by `adapt`.
@@ -52,7 +52,7 @@ class BeliefNetwork(Stack, GenerativeModel):
 
     @abstractmethod
     def descend(self, top: Float[Tensor, "n h"]) -> tuple[Float[Tensor, "n d"], Latents]:
-        """Draw what is below states of h_{L−1}; return x and h_1, …, h_{L−1}, [N, units]."""
+        """Draw the layers below states of h_{L−1}; return x and h_1, …, h_{L−1}, [N, units]."""
 
     def log_joint(self, x: Float[Tensor, "b d"], h: Latents) -> Float[Tensor, "k b"]:
         """Return log p(x, h) + log Z, with Z of the RBM.
@@ -116,7 +116,7 @@ class Gaussian(ABC):
 
 
 class GaussianHelmholtzMachine(HelmholtzMachine):
-    """A Helmholtz machine whose recognition layers are Gaussian given what they are drawn from.
+    """A Helmholtz machine whose recognition layers are Gaussian given their inputs.
 
     Attributes:
         layers: units of each latent layer, the one next to the data first.
@@ -126,7 +126,7 @@ class GaussianHelmholtzMachine(HelmholtzMachine):
 
     @abstractmethod
     def conditional(self, layer: int, x: Float[Tensor, "*b d"], h: Latents) -> Gaussian:
-        """Return q(h_layer | x, h[:layer]); layers count from 0; h may hold more than is used."""
+        """Return q(h_layer | x, h[:layer]); layers count from 0, and further layers are ignored."""
 
     @abstractmethod
     def curvature(self, x: Float[Tensor, "b d"], h: Latents, gradient: Latents) -> Latents:

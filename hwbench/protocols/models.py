@@ -15,8 +15,7 @@ Latents = list[Tensor]  # h[0] is next to the data, h[-1] the top
 class Model(nn.Module, ABC):
     """Anything that is trained; `visible` is the number of observed units D.
 
-    A constructor asks the runner for what the data decide by naming it: `visible`, `classes`,
-    `shape`.
+    Constructor arguments called `visible`, `classes` or `shape` are filled in from the data.
     """
 
     visible: int
@@ -24,10 +23,10 @@ class Model(nn.Module, ABC):
     @classmethod
     @abstractmethod
     def tiny(cls: type[T]) -> T:
-        """Return a model so small that the law tests know its exact answers."""
+        """Return a model so small that the law tests can compute its exact answers."""
 
     def adapt(self, train: TrainSplit) -> None:
-        """Set what starts from the training data (biases, say); by default nothing."""
+        """Set what depends on the training data, such as biases; does nothing by default."""
 
 
 class GenerativeModel(Model):

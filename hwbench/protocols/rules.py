@@ -16,7 +16,7 @@ M = TypeVar("M", bound=Model)
 
 
 def _named_protocol(cls: type) -> type[Model]:
-    """Return the M that a class or its base names, in `Rule[M]`, `Fit[M]` or `Evaluator[M]`."""
+    """Return the M in the `Rule[M]`, `Fit[M]` or `Evaluator[M]` of a class or of its base."""
     for base in cls.__mro__:
         for generic in getattr(base, "__orig_bases__", ()):
             for argument in get_args(generic):
@@ -29,7 +29,7 @@ class Rule(nn.Module, ABC, Generic[M]):
     """A learning rule: a surrogate loss whose gradient is the paper's update.
 
     State that must survive a checkpoint (chains, baselines) is a buffer or a parameter. `Rule[...]`
-    names the protocol of the models it can train.
+    gives the protocol of the models that it can train.
     """
 
     @classmethod
@@ -43,19 +43,19 @@ class Rule(nn.Module, ABC, Generic[M]):
         return cls()
 
     def check(self, model: M) -> None:
-        """Refuse a model that `trains` admits but this rule cannot train; by default nothing.
+        """Reject a model of the right protocol that this rule cannot train; by default none.
 
-        `hwbench check` asks it, of a model without data on the meta device, and so does a run.
+        Called by a run, and by `hwbench check` with a model on the meta device and without data.
 
         Raises:
-            ValueError: the model lacks what the rule's arguments need.
+            ValueError: the model lacks something that the rule's arguments need.
         """
 
     def begin(self, model: M, train: TrainSplit) -> None:
-        """Prepare state before a stage's first step (chains, baselines); by default nothing."""
+        """Prepare state (chains, baselines) before the first step; does nothing by default."""
 
     def advance(self, fraction: float) -> None:
-        """Hear what fraction of the stage is done, before each block; by default nothing."""
+        """Called before each block with the fraction of the stage done; does nothing by default."""
 
     @abstractmethod
     def forward(self, model: M, x: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
@@ -64,7 +64,7 @@ class Rule(nn.Module, ABC, Generic[M]):
     def backward(self, model: M, x: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
         """Add the gradient to every parameter's `.grad` and return the detached loss.
 
-        A rule may do it by hand.
+        A rule may compute the gradient by hand.
         """
         loss: Tensor = self(model, x)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -72,10 +72,10 @@ class Rule(nn.Module, ABC, Generic[M]):
 
 
 class Fit(ABC, Generic[M]):
-    """A model that fits itself in one go (EM, k-NN, SVM) instead of by gradient steps.
+    """A fit of a whole model at once (EM, k-NN, SVM), instead of gradient steps.
 
     Attributes:
-        curves: names of its curves; without any, a spec may ask for what it likes.
+        curves: names of its curves; if empty, specs may name any.
     """
 
     curves: tuple[str, ...] = ()
@@ -99,4 +99,12 @@ class Fit(ABC, Generic[M]):
         seed: int,
         progress: Callable[[float, str], None],
     ) -> dict[str, Any]:
-        """Fit the model; returns curves and notes for the result."""
+        """Fit the model; returns curves for the result, each a list of points (x, y).
+
+        Args:
+            model: the model, changed in place.
+            train: points to learn from.
+            validation: points to choose by, if the data set has any.
+            seed: of all random numbers.
+            progress: called with the fraction done and a note; may raise Interrupted.
+        """

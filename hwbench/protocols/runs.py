@@ -1,4 +1,4 @@
-"""What a running case and its surroundings tell each other."""
+"""The signals between a running case and its surroundings."""
 
 from __future__ import annotations
 
@@ -11,32 +11,37 @@ import numpy as np
 
 
 class Interrupted(Exception):
-    """A run was asked to stop; what it had is saved and can be resumed."""
+    """A run was asked to stop; its state is saved and it can be resumed."""
 
 
 class Diverged(RuntimeError):
-    """The loss is no longer a number, or beyond all bounds; the message says at which step."""
+    """The loss is NaN or beyond all bounds; the message gives the step."""
 
 
 @dataclass
 class Hooks:
-    """How a run speaks to the outside: `report` gets what is new, `stop` says when to end early."""
+    """The connections of a run to its surroundings.
+
+    Attributes:
+        report: called with news, as a dictionary.
+        stop: returns whether the run should save its state and end.
+    """
 
     report: Callable[[dict[str, Any]], None] = lambda news: None
     stop: Callable[[], bool] = lambda: False
 
 
 class Scratch(ABC):
-    """A place where a long evaluation keeps what it has; an interrupted one goes on from there."""
+    """Storage for the state of a long evaluation, from which an interrupted one resumes."""
 
     @abstractmethod
     def load(self, name: str) -> dict[str, np.ndarray] | None:
-        """Return what was saved under a name, or None."""
+        """Return the arrays saved under a name, or None."""
 
     @abstractmethod
     def save(self, name: str, arrays: dict[str, np.ndarray]) -> None:
-        """Keep arrays under a name; cheap to call often, since it writes only every half minute.
+        """Save arrays under a name; cheap to call often, since it writes only every half minute.
 
-        They are kept by reference and may be written later, when the caller has begun to fill in
-        what comes next: what is not counted as done must be such that doing it again overwrites it.
+        The arrays are kept by reference and may be written later, when the caller has changed them
+        further. So work that they do not yet count as done must be overwritten when it is repeated.
         """

@@ -1,4 +1,4 @@
-"""A plan run to its end: estimate, run, tell an observer. Nothing here prints."""
+"""A plan is estimated and run, and an observer receives what happens. Nothing here prints."""
 
 from __future__ import annotations
 
@@ -22,11 +22,12 @@ from hwbench.store import Store
 
 @dataclass(frozen=True)
 class Campaign:
-    """The cases of a plan, sorted by what is to be done with them.
+    """The cases of a plan, sorted by what the campaign does with them.
 
     Attributes:
+        plan: the plan.
         jobs: the cases to run.
-        reused: how many cases have a result already.
+        reused: how many cases already have a result.
         skipped: cases that failed earlier and are not retried.
         at_once: how many jobs run at a time.
     """
@@ -48,19 +49,19 @@ class Ended:
 
 
 class Observer:
-    """Told what happens during a campaign, in this order; does nothing by default."""
+    """Receives what happens during a campaign, in this order; does nothing by default."""
 
     def planned(self, campaign: Campaign) -> None:
-        """Take the plan, before anything runs."""
+        """Called with the plan, before anything runs."""
 
     def timing(self, done: int, total: int) -> None:
-        """Take the progress of the estimate."""
+        """Called with the progress of the estimate."""
 
     def trial_failed(self, case: Case, reason: str) -> None:
-        """Take a case whose trial step failed: its run will probably fail in the same way."""
+        """Called with a case whose trial failed; its run will probably fail in the same way."""
 
     def estimated(self, campaign: Campaign, costs: Sequence[Cost | None]) -> None:
-        """Take the estimated cost of each job, None where it could not be timed."""
+        """Called with the estimated cost of each job, None where it could not be timed."""
 
     def running(
         self, jobs: Sequence[Job], costs: Sequence[Cost | None]
@@ -69,13 +70,13 @@ class Observer:
         return nullcontext()
 
     def news(self, index: int, news: dict[str, Any]) -> None:
-        """Take what the job of this index reports."""
+        """Called with what the job of this index reports."""
 
     def done(self, outcome: Outcome) -> None:
-        """Take the end of a job."""
+        """Called when a job has ended."""
 
     def stopping(self) -> None:
-        """Take the first request to stop; running cases are saving their state."""
+        """Called at the first request to stop, while running cases save their state."""
 
     def spent(self) -> None:
         """Take the end of the budget; running cases are saving their state."""
@@ -83,9 +84,10 @@ class Observer:
 
 @contextmanager
 def interruptible(executor: Any, observer: Observer) -> Iterator[None]:
-    """First Ctrl-C (or TERM): running cases save their state and end. Second: at once.
+    """Return a context in which Ctrl-C or TERM lets running cases save their state and end.
 
-    Outside the main thread signals are left alone: Python handles them only there.
+    A second signal ends them at once. Outside the main thread, where Python does not handle
+    signals, nothing changes.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -95,14 +97,14 @@ def interruptible(executor: Any, observer: Observer) -> Iterator[None]:
         if executor.stopping:
             executor.kill()
             raise KeyboardInterrupt
-        executor.stop()  # before the observer: its output may be gone by the same Ctrl-C
+        executor.stop()  # first, because the observer may fail to write after the same Ctrl-C
         observer.stopping()
 
-    before = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
+    previous = {s: signal.signal(s, stop) for s in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
     finally:
-        for number, handler in before.items():
+        for number, handler in previous.items():
             signal.signal(number, handler)
 
 
@@ -128,11 +130,11 @@ def limited(executor: Any, observer: Observer, seconds: float | None) -> Iterato
 
 
 def run_plan(plan: Plan, settings: Settings, observer: Observer) -> Ended:
-    """Run the cases of a plan that have no result yet; a dry run ends with the estimate.
+    """Run the cases of a plan that have no result yet; a dry run ends after the estimate.
 
     Raises:
         UserError: the executor is unknown or unavailable.
-        KeyboardInterrupt: a second request to stop; whatever had been saved can be resumed.
+        KeyboardInterrupt: there was a second request to stop; saved states can be resumed.
     """
     cases, skipped = todo(plan.cases, Store(settings.results), settings.retry_failed)
     plugins = tuple(settings.plugins)
@@ -164,24 +166,24 @@ def run_plan(plan: Plan, settings: Settings, observer: Observer) -> Ended:
 
 
 def cost_key(case: Case) -> str:
-    """Return what a case's duration depends on: all but its seed and the row's name."""
+    """Return what a case's duration depends on: everything except its seed and its row's name."""
     return json.dumps([case.data, case.model, case.train, case.evaluate], sort_keys=True)
 
 
 def estimate(
     jobs: Sequence[Job], executor: Any, at_once: int, fetched: bool, observer: Observer
 ) -> list[Cost | None]:
-    """Return the cost of each job, without stages that are trained already or by an earlier job.
+    """Return the cost of each job, without stages that are on file or that earlier jobs train.
 
-    A few steps of each kind of case are timed on the spot, where its data are on this machine.
-    Errors are told now, since an evaluation may come after days of training.
+    A few steps of each kind of case are timed now, if its data are on this machine. Errors are
+    reported now, because an evaluation may follow days of training.
 
     Args:
         jobs: in the order of the run.
         executor: where they will run.
         at_once: number of workers.
-        fetched: whether all obtainable data were fetched; then a case without data costs nothing.
-        observer: told of progress and of trial steps that fail.
+        fetched: whether all available data were fetched; then a case without data costs nothing.
+        observer: receives progress and failed trials.
     """
     kinds: dict[str, int] = {}
     for number, job in enumerate(jobs):
@@ -194,8 +196,8 @@ def estimate(
     costs: dict[str, Cost | None] = {}
     stages: list[list[tuple[str, bool] | None]] = [[] for _ in jobs]
     observer.timing(0, len(questions))
-    asked = [(kind, jobs[number]) for kind, number in questions]
-    for finished, done in enumerate(executor.map("hwbench.runner.cost:foresee", asked), 1):
+    items = [(kind, jobs[number]) for kind, number in questions]
+    for finished, done in enumerate(executor.map("hwbench.runner.cost:answer", items), 1):
         kind, number = questions[done.index]
         case = jobs[number].case
         if done.error is not None:

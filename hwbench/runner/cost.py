@@ -23,31 +23,37 @@ from hwbench.spec import Case
 if TYPE_CHECKING:
     from hwbench.learner import Learner
 
-TIMED = 1.0  # seconds of an evaluation that an estimate of its duration rests on
+TIMED = 1.0  # seconds of an evaluation to time before extrapolating
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of one case on one worker: of each stage, None for a fit, and of the evaluation."""
+    """Seconds of one case on one worker.
+
+    Attributes:
+        stages: of each training stage, None for a fit.
+        evaluate: of the evaluation.
+    """
 
     stages: tuple[float | None, ...]
     evaluate: float
 
     @property
     def train(self) -> float:
-        """Return the seconds of all stages that are no fits."""
+        """Return the seconds of all stages except fits."""
         return sum(seconds for seconds in self.stages if seconds is not None)
 
     @property
     def total(self) -> float:
-        """Return the seconds of the whole, but for fits."""
+        """Return the seconds of the whole case except fits."""
         return self.train + self.evaluate
 
 
 def probe(job: Job, report: Report, should_stop: Callable[[], bool]) -> Cost | None:
     """Time a few steps of a case, and the first second of a validation and of its evaluation.
 
-    None where its training cannot be timed (a fit), or was not. What it raises, the run would.
+    Returns None if its training consists of fits, which cannot be timed, or if it was stopped. An
+    error here would also occur in the run.
     """
     quiet_lightning()
     try:
@@ -81,7 +87,7 @@ def probe(job: Job, report: Report, should_stop: Callable[[], bool]) -> Cost | N
 
 
 def _pace(learner: Learner, x: Tensor) -> float:
-    """Return the seconds of a step on x [1, B, D]: a mean over its stage, since steps may grow."""
+    """Return the seconds of a step on x [1, B, D], averaged over a stage: steps may slow down."""
     learner.run_steps(x)
     clock = time.monotonic()
     for quarter in range(4):
@@ -90,36 +96,35 @@ def _pace(learner: Learner, x: Tensor) -> float:
     return (time.monotonic() - clock) / 4
 
 
-def foresee(
-    asked: tuple[Literal["probe", "stage_files"], Job],
+def answer(
+    question: tuple[Literal["probe", "stage_files"], Job],
     report: Report,
     should_stop: Callable[[], bool],
 ) -> Cost | list[tuple[str, bool] | None] | None:
-    """Return what `probe` or `stage_files` returns: one worker answers both, and starts once."""
-    question, job = asked
-    answer = {"probe": probe, "stage_files": stage_files}[question]
-    return answer(job, report, should_stop)
+    """Return what `probe` or `stage_files` returns: workers answer both and start only once."""
+    kind, job = question
+    return {"probe": probe, "stage_files": stage_files}[kind](job, report, should_stop)
 
 
 def net_costs(
     costs: Sequence[Cost | None],
-    left: Sequence[Sequence[tuple[str, bool] | None]],
+    files: Sequence[Sequence[tuple[str, bool] | None]],
     at_once: int,
 ) -> list[Cost | None]:
-    """Return the costs of jobs without stages that are on file or that a job before has trained.
+    """Return the costs of jobs without the stages that are on file or that earlier jobs train.
 
     Args:
-        costs: of each job by itself, in the order of the run; None where it is not known.
-        left: for each job what `stage_files` returns.
-        at_once: number of workers: jobs that begin together do not wait for each other.
+        costs: of each job alone, in the order of the run; None where unknown.
+        files: what `stage_files` returns for each job.
+        at_once: number of workers; jobs that start together do not wait for each other.
     """
     net: list[Cost | None] = []
     trained: set[str] = set()
-    for number, (cost, mine) in enumerate(zip(costs, left, strict=True)):
+    for number, (cost, own) in enumerate(zip(costs, files, strict=True)):
         if number >= at_once:
-            trained.update(file[0] for file in left[number - at_once] if file is not None)
-        have = [n for n, f in enumerate(mine, 1) if f is not None and (f[1] or f[0] in trained)]
-        first = max(have, default=0)
+            trained.update(file[0] for file in files[number - at_once] if file is not None)
+        reused = [n for n, f in enumerate(own, 1) if f is not None and (f[1] or f[0] in trained)]
+        first = max(reused, default=0)
         if cost is not None:
             cost = Cost((0.0,) * first + cost.stages[first:], cost.evaluate)
         net.append(cost)
@@ -127,11 +132,11 @@ def net_costs(
 
 
 class _Timed(Exception):
-    """Enough of an evaluation was seen; the argument is the seconds that the whole takes."""
+    """Ends an evaluation that has run long enough; the argument is the seconds that it takes."""
 
 
 def _evaluation_cost(case: Case, built: pipeline.Built, should_stop: Callable[[], bool]) -> float:
-    """Return the seconds that the evaluation of a case takes, by its beginning."""
+    """Return the seconds that the evaluation of a case takes, extrapolated from its start."""
     evaluators = (make("evaluate", block, classes=built.dataset.classes) for block in case.evaluate)
     return math.fsum(
         _seconds(evaluator, built.model, built.splits.test, should_stop) for evaluator in evaluators
@@ -141,17 +146,19 @@ def _evaluation_cost(case: Case, built: pipeline.Built, should_stop: Callable[[]
 def _seconds(
     evaluator: Evaluator[Any], model: Model, points: HeldOut, should_stop: Callable[[], bool]
 ) -> float:
-    """Return the seconds that an evaluation takes, by its beginning."""
+    """Return the seconds that an evaluation takes, extrapolated from its start."""
     clock = time.monotonic()
-    seen: list[tuple[float, float]] = []  # the pace is that from the first of these on
+    first: tuple[float, float] | None = None  # what precedes it (preparation) says nothing of pace
 
     def progress(fraction: float) -> None:
+        nonlocal first
         if should_stop():
             raise Interrupted
-        seen.append((time.monotonic(), fraction))
-        (begun, at), (now, there) = seen[0], seen[-1]
-        if there > at and now - begun > TIMED:
-            raise _Timed(now - clock + (now - begun) * (1 - there) / (there - at))
+        now = time.monotonic()
+        first = first or (now, fraction)
+        seconds, share = now - first[0], fraction - first[1]
+        if share > 0 and seconds > TIMED:
+            raise _Timed(now - clock + seconds * (1 - fraction) / share)
 
     training = model.training
     model.eval()

@@ -1,4 +1,4 @@
-"""A case to run, how it ended, and its folder of checkpoints."""
+"""A case to run, its outcome, and its folder of checkpoints."""
 
 from __future__ import annotations
 
@@ -17,7 +17,16 @@ Report = Callable[[dict[str, Any]], None]
 
 @dataclass(frozen=True)
 class Job:
-    """One case and where it runs; picklable."""
+    """One case and where it runs; can be pickled.
+
+    Attributes:
+        case: what to run.
+        results: folder of results.
+        cache: folder of checkpoints, shared stages and locks.
+        device: auto, cpu, cuda, …
+        plugins: packages that the case may name classes of.
+        banner: warning that the result carries.
+    """
 
     case: Case
     results: Path
@@ -29,7 +38,16 @@ class Job:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job ended."""
+    """How a job ended.
+
+    Attributes:
+        case: what ran.
+        status: `on file` if another process has stored the result meanwhile.
+        message: why the case failed or is missing.
+        metrics: values by name.
+        seconds: duration of this run.
+        warnings: of the evaluators.
+    """
 
     case: Case
     status: Literal["done", "on file", "failed", "missing", "interrupted"]
@@ -40,13 +58,13 @@ class Outcome:
 
 
 def run_folder(job: Job) -> Path:
-    """Return the folder of a run's checkpoints; code that computes other numbers gets another."""
+    """Return the folder of a run's checkpoints, which depends on the code that decides numbers."""
     name = f"{job.case.key[:16]}-{fingerprint(job.case)}-{pick_device(job.device).type}"
     return job.cache / "runs" / name
 
 
 def clean(job: Job) -> None:
-    """Remove a finished run's checkpoints; its weights stay."""
+    """Remove a finished run's checkpoints and keep its weights."""
     for path in run_folder(job).glob("*"):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)

@@ -21,10 +21,10 @@ from hwbench.sources import PACKAGE
 
 
 def pick_device(name: str = "auto") -> torch.device:
-    """Return the device named, or for `auto` a CUDA GPU where there is one, else the CPU.
+    """Return the named device; `auto` is a CUDA GPU if there is one, else the CPU.
 
     Raises:
-        build.BuildError: the device is not there.
+        build.BuildError: the device is unavailable.
     """
     if name == "auto":
         return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
@@ -37,7 +37,7 @@ def pick_device(name: str = "auto") -> torch.device:
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """Return what a number may depend on besides the case: device, threads, precision, versions."""
+    """Return what numbers may depend on besides the case: device, threads, precision, versions."""
     name = platform.processor() or platform.machine()
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
@@ -56,7 +56,7 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 
 def commit() -> str | None:
-    """Return the git commit of the code, `-dirty` where its sources differ; None outside git."""
+    """Return the git commit of the code, with `-dirty` if its sources differ; None outside git."""
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(PACKAGE), *arguments]
@@ -72,7 +72,7 @@ def commit() -> str | None:
 
 
 def quiet_lightning() -> None:
-    """Keep Lightning quiet, and from taking a batch job of SLURM for a cluster of its own."""
+    """Silence Lightning, and keep it from treating a SLURM batch job as its own cluster."""
     import pytorch_lightning  # noqa: F401 - sets its log level when first imported
 
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
@@ -83,7 +83,7 @@ def quiet_lightning() -> None:
 
 
 def reset_peak_memory() -> None:
-    """Let the peak count from here: a worker runs many cases (Linux; elsewhere it cannot)."""
+    """Start counting the peak anew, because a worker runs many cases; works on Linux only."""
     with contextlib.suppress(OSError):
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
 

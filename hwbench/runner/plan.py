@@ -1,4 +1,4 @@
-"""Which cases a run consists of, and what a run would do with each of them."""
+"""The cases of a run, and the state of each: on file, stale, failed, missing or new."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from hwbench.spec import (
 from hwbench.store import Result, Store, check_writable
 
 BANNER = (
-    "SMOKE RUN ON STAND-IN DATA: the data sets could not be had, so every number here comes from "
+    "SMOKE RUN ON STAND-IN DATA: the data sets are unavailable, so every number here comes from "
     "8x8 digits and a few steps of training. It shows that the machinery works and says nothing "
     "about the published results."
 )
@@ -39,7 +39,7 @@ Coordinates = Mapping[str, Any]  # the wanted value of each coordinate, or a lis
 
 @dataclass
 class Settings:
-    """What a run is asked to do; with `dry_run` nothing is written, nor downloaded.
+    """Options of a run; with `dry_run` nothing is written or downloaded.
 
     `budget` is the number of seconds after which running cases save their state and end.
     """
@@ -58,7 +58,7 @@ class Settings:
     budget: float | None = None
 
     def check(self) -> None:
-        """Refuse what cannot work, before any work or output.
+        """Check all settings before anything runs or is written.
 
         Raises:
             UserError: an unknown profile, device, executor or plugin, or a folder that cannot be
@@ -67,7 +67,7 @@ class Settings:
         if self.profile not in ("auto", *PROFILES):
             raise SpecError(f"no profile {self.profile!r}{did_you_mean(self.profile, PROFILES)}")
         pick_device(self.device)
-        executors.make(self.executor, 1, self.threads)  # it may need a package that is not here
+        executors.make(self.executor, 1, self.threads)  # it may need a missing package
         allow_plugins(self.plugins)
         if not self.dry_run:
             Store(self.results).check_writable()
@@ -75,7 +75,7 @@ class Settings:
 
     @property
     def jobs_at_once(self) -> int:
-        """Return how many cases run at a time: one on a GPU, else one per core of this process."""
+        """Return the number of cases at a time: one on a GPU, else one per core of the process."""
         if self.jobs is not None:
             return self.jobs
         if pick_device(self.device).type == "cuda":
@@ -87,7 +87,7 @@ class Settings:
 
 @dataclass
 class Plan:
-    """Which cases run, in their order, at which profile (None: a queue's), under which banner."""
+    """The cases of a run in order, their profile (None: a queue's), and a fallback's banner."""
 
     profile: Profile | None
     cases: list[Case]
@@ -100,7 +100,7 @@ class Plan:
 
 
 def check_rows(wanted: Iterable[Coordinates], specs: Sequence[Spec]) -> None:
-    """Refuse coordinates that no row of the specs has.
+    """Check that the specs have rows with these coordinates.
 
     Raises:
         SpecError: no row matches; the message has the nearest coordinate.
@@ -123,10 +123,10 @@ def check_rows(wanted: Iterable[Coordinates], specs: Sequence[Spec]) -> None:
 
 
 def make_plan(specs: Sequence[Spec], settings: Settings) -> Plan:
-    """Resolve `auto`, the rows and stand-ins into cases.
+    """Choose the profile for `auto`, and resolve rows and stand-ins into cases.
 
     Raises:
-        SpecError: no row of the profile is wanted.
+        SpecError: the profile excludes all rows asked for, or a row does not exist.
     """
     wanted = None if settings.rows is None else list(settings.rows)
     check_rows(wanted or [], specs)
@@ -135,7 +135,7 @@ def make_plan(specs: Sequence[Spec], settings: Settings) -> Plan:
     def available(block: dict[str, Any]) -> bool:
         key = json.dumps(block, sort_keys=True)
         if key not in known:
-            known[key] = have(block, download=not settings.dry_run)
+            known[key] = has_data(block, download=not settings.dry_run)
         return known[key]
 
     def cases_at(profile: Profile) -> list[Case]:
@@ -151,7 +151,7 @@ def make_plan(specs: Sequence[Spec], settings: Settings) -> Plan:
     profile: Profile = named or ("full" if on_gpu else "quick")
     planned = cases_at(profile)
     if wanted and not planned:
-        raise SpecError(f"profile {profile} leaves these rows out; name another profile")
+        raise SpecError(f"profile {profile} excludes these rows; choose another profile")
     if named is None and planned and not any(available(case.data) for case in planned):
         return Plan("smoke", cases_at("smoke"), BANNER)
     return Plan(profile, planned)
@@ -162,11 +162,11 @@ class State:
     """What is stored of a case.
 
     Attributes:
-        kind: `done` by today's code, `equivalent` (done by code that is attested to compute the
-            same numbers), `changed` (done by other code), `failed`, `missing` (its data were),
-            `stale` (results of an earlier form of the spec) or `new`.
-        detail: the reason of a failure, how far equivalent code moved, or what the spec has changed
-            since.
+        kind: `done` (by today's code), `equivalent` (done by code that is attested to compute the
+            same numbers), `changed` (done by other code), `failed`, `missing` (its data were
+            unavailable), `stale` (results of an earlier version of the spec) or `new`.
+        detail: the reason for a failure, how far equivalent code moved, or what has changed in the
+            spec.
     """
 
     kind: Literal["done", "equivalent", "changed", "failed", "missing", "stale", "new"]
@@ -178,7 +178,7 @@ class State:
 
 
 def state(case: Case, store: Store, earlier: Sequence[Result] = ()) -> State:
-    """Return what is stored of a case; `earlier` are results of its row, profile and seed."""
+    """Return the state of a case; `earlier` are results of its row, profile and seed."""
     result = store.read(case)
     if result is not None:
         today = fingerprint(case)
@@ -193,7 +193,7 @@ def state(case: Case, store: Store, earlier: Sequence[Result] = ()) -> State:
 
 
 def states(cases: Sequence[Case], store: Store) -> list[State]:
-    """Return the state of each case, stale results of its row, profile and seed included."""
+    """Return the state of each case, taking stale results of its row and seed into account."""
     earlier: defaultdict[tuple[str, str, str, int], list[Result]] = defaultdict(list)
     for name in dict.fromkeys(case.spec for case in cases):
         for result in store.results(name)[0]:
@@ -213,7 +213,7 @@ def todo(cases: Sequence[Case], store: Store, retry_failed: bool) -> tuple[list[
 
 
 def changes(old: Case, new: Case) -> str:
-    """Return which parts differ between two cases, as 'train.0.epochs 500 -> 5'."""
+    """Return the differences between two cases, as 'train.0.epochs 500 -> 5'."""
 
     def flat(value: Any, path: str = "") -> dict[str, Any]:
         if isinstance(value, dict):
@@ -237,8 +237,8 @@ def changes(old: Case, new: Case) -> str:
     return "; ".join(found[:4]) + (" …" if len(found) > 4 else "")
 
 
-def have(block: Block, download: bool = True) -> bool:
-    """Return whether a data block's files are here or obtainable; fetches them if `download`."""
+def has_data(block: Block, download: bool = True) -> bool:
+    """Return whether a data block's files are available; fetches them first if `download`."""
     try:
         names = pipeline.dataset_of(block).files
     except BuildError:

@@ -18,7 +18,7 @@ from hwbench.numerics import stream
 from hwbench.protocols import Diverged, Evaluation, GenerativeModel, Hooks
 from hwbench.runner.job import Job, Report, run_folder
 from hwbench.runner.machine import commit, machine, peak_memory, pick_device, reset_peak_memory
-from hwbench.runner.stages import borrow, lend, lending
+from hwbench.runner.stages import reuse_stages, share_stage, sharing_report
 from hwbench.sources import fingerprint
 from hwbench.spec import Case
 from hwbench.store import Result, StoredCurve, StoredMetric, write_atomically
@@ -26,7 +26,7 @@ from hwbench.store import Result, StoredCurve, StoredMetric, write_atomically
 if TYPE_CHECKING:  # Lightning takes seconds to import, so only workers import it
     from hwbench.learner import Progress
 
-ABSURD = 1e9  # nats, or shares, of a point: no fit that means anything comes near
+ABSURD = 1e9  # a fit whose curve exceeds this has diverged
 SAMPLES = 25  # images of each row's first seed, for the report
 
 
@@ -38,15 +38,15 @@ def run_case(
     folder = run_folder(job)
     reset_peak_memory()
     state = folder / "state.safetensors"
-    borrow(job, state)
+    reuse_stages(job, state)
     if state.exists():
         report({"resumed": True})
-    hooks = Hooks(report=lending(job, state, report), stop=should_stop)
+    hooks = Hooks(report=sharing_report(job, state, report), stop=should_stop)
     built = pipeline.construct(job.case, device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     progress, rounded = _train(job.case, built, folder, hooks)
-    lend(job, state)
+    share_stage(job, state)
     _save_weights(built, folder)
     found, seconds = _evaluate(job.case, built, folder, hooks)
     return _record(job, built, progress, found, seconds, rounded, started)
@@ -156,12 +156,12 @@ def _peak_memory(device: torch.device) -> float:
 
 
 def refuse_diverged(curves: Mapping[str, Sequence[Sequence[float]]]) -> None:
-    """Refuse what a fit ended in where its curves say that it diverged.
+    """Check that no curve of a fit has diverged.
 
-    Stages with a rule have bounds of their own, by the size of a batch (see `learner.Learner`).
+    Stages with a rule have their own bounds, which depend on the batch (see `learner.Learner`).
 
     Raises:
-        Diverged: a point [x, y, …] of a curve is no number, or absurd.
+        Diverged: y of a point [x, y, …] of a curve is NaN or beyond `ABSURD`.
     """
     for name, points in curves.items():
         for x, y, *_ in points:
@@ -172,21 +172,21 @@ def refuse_diverged(curves: Mapping[str, Sequence[Sequence[float]]]) -> None:
 
 
 def wants_bfloat16(case: Case) -> bool:
-    """Say whether a rule of the case asks for products in bfloat16."""
+    """Return whether a rule of the case asks for products in bfloat16."""
     return any(stage.get("rule", {}).get("precision") == "bfloat16" for stage in case.train)
 
 
 def _evaluate(
     case: Case, built: pipeline.Built, folder: Path, hooks: Hooks
 ) -> tuple[Evaluation, float]:
-    """Return the evaluation and its seconds, with those of interrupted runs before it."""
+    """Return the evaluation and its seconds, including those of earlier, interrupted runs."""
     path = folder / "evaluate-seconds"
-    before = float(path.read_text(encoding="ascii")) if path.exists() else 0.0
+    earlier = float(path.read_text(encoding="ascii")) if path.exists() else 0.0
     clock = time.monotonic()
     try:
-        return pipeline.evaluate(case, built, folder, hooks), before + time.monotonic() - clock
+        return pipeline.evaluate(case, built, folder, hooks), earlier + time.monotonic() - clock
     finally:
-        seconds = before + time.monotonic() - clock
+        seconds = earlier + time.monotonic() - clock
         write_atomically(path, f"{seconds:.3f}".encode(), overwrite=True)
 
 
@@ -198,7 +198,7 @@ def _finite(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def thin(points: Sequence[Sequence[float]], most: int = 200) -> dict[str, list[float]]:
-    """Return at most `most` points of a curve, evenly spread, with its last."""
+    """Return at most `most` points of a curve, evenly spread, including its ends."""
     keep = points
     if len(points) > most:
         keep = [points[round(i * (len(points) - 1) / (most - 1))] for i in range(most)]

@@ -18,32 +18,32 @@ from hwbench.sources import fingerprint
 
 
 def stage_file(job: Job, stages: int) -> Path:
-    """Return where the state after so many stages stands for every case that trains them alike.
+    """Return the file of the state after so many stages, the same for cases that train them alike.
 
-    Such cases have the same data, from the same files, and the same model, seed and stages up to
-    there, by the same code on the same machine.
+    Such cases have the same data, from the same files, and the same model, seed and stages so far,
+    and run the same code on the same machine.
     """
     first = job.case.model_copy(update={"train": job.case.train[:stages], "evaluate": []})
-    here = (
+    surroundings = (
         machine(pick_device(job.device)),
         torch.backends.cpu.get_cpu_capability(),
         pipeline.dataset_of(job.case.data).files,
     )
-    where = hashlib.sha256(repr(here).encode()).hexdigest()
+    where = hashlib.sha256(repr(surroundings).encode()).hexdigest()
     name = f"{first.key[:16]}-{fingerprint(first)}-{where[:8]}"
     return job.cache / "stages" / f"{name}.safetensors"
 
 
-def borrow(job: Job, state: Path) -> None:
-    """Begin with the stages that another case has trained, where this one has no state yet."""
+def reuse_stages(job: Job, state: Path) -> None:
+    """Start from the stages that another case has trained, if this case has no state yet."""
     for stages in range(len(job.case.train), 0, -1):
         if state.exists():
             return
         _link(stage_file(job, stages), state)
 
 
-def lend(job: Job, state: Path) -> None:
-    """Keep the state for other cases where a stage has just ended, unless it is one whole fit."""
+def share_stage(job: Job, state: Path) -> None:
+    """Keep the state for other cases if a stage with a rule has just ended."""
     from hwbench.learner import Checkpoint
 
     saved = Checkpoint(state).load()
@@ -52,20 +52,21 @@ def lend(job: Job, state: Path) -> None:
         _link(state, stage_file(job, stages))
 
 
-def _link(file: Path, to: Path) -> None:
-    """Give a file a second name; both are only ever replaced whole. No run fails for want of it."""
-    to.parent.mkdir(parents=True, exist_ok=True)
+def _link(file: Path, other: Path) -> None:
+    """Give a file a second name, if possible; files are only ever replaced whole."""
+    other.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(OSError):
-        name = to.with_name(f".{to.name}.{os.getpid()}")
-        name.unlink(missing_ok=True)
-        name.hardlink_to(file)
-        name.replace(to)
+        new = other.with_name(f".{other.name}.{os.getpid()}")
+        new.unlink(missing_ok=True)
+        new.hardlink_to(file)
+        new.replace(other)
 
 
-def lending(job: Job, state: Path, report: Report) -> Report:
-    """Return a report that lends the state of each stage once the next has begun.
+def sharing_report(job: Job, state: Path, report: Report) -> Report:
+    """Return a report function that also shares the state of each stage once the next one starts.
 
-    A stage's first news come before it saves anything: the state is still that of the one before.
+    A stage reports for the first time before it saves anything, when the state is still the end of
+    the previous stage.
     """
     stage = 0
 
@@ -73,7 +74,7 @@ def lending(job: Job, state: Path, report: Report) -> Report:
         nonlocal stage
         if news.get("stage", stage) != stage:
             stage = news["stage"]
-            lend(job, state)
+            share_stage(job, state)
         report(news)
 
     return reported
@@ -82,9 +83,10 @@ def lending(job: Job, state: Path, report: Report) -> Report:
 def stage_files(
     job: Job, report: Report, should_stop: Callable[[], bool]
 ) -> list[tuple[str, bool] | None]:
-    """Return the name of what each stage leaves for other cases, and whether it is on file.
+    """Return for each stage the name of the file that other cases can reuse, and if it exists.
 
-    None for a fit, which leaves nothing. Names hold for the process that trains, with its threads.
+    A fit has None, because it is not shared. Names depend on the number of threads, so the process
+    that trains has to ask.
     """
     files = [
         stage_file(job, number) if "rule" in stage else None

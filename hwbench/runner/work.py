@@ -1,4 +1,4 @@
-"""Jobs under their locks, one or many; failures are recorded."""
+"""Jobs run under locks, one or many; failures are recorded."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from hwbench.store import Failure, Store
 
 
 def work(job: Job, report: Report, should_stop: Callable[[], bool]) -> Outcome:
-    """Run one job to its stored result; never raises for what is the case's own fault."""
+    """Run one job and store its result or its failure; errors of the case do not propagate."""
     quiet_lightning()
     store = Store(job.results)
     case = job.case
@@ -35,7 +35,7 @@ def work(job: Job, report: Report, should_stop: Callable[[], bool]) -> Outcome:
             lock.acquire(timeout=1.0)
             break
         except filelock.Timeout:
-            report({"waiting": "another process runs this case"})
+            report({"waiting": "another process is running this case"})
             if should_stop():
                 return Outcome(case, "interrupted")
     try:
@@ -82,14 +82,14 @@ def record_failure(
 def run_all(
     jobs: Sequence[Job], executor: Any, on_news: Callable[[int, Any], None]
 ) -> Iterator[Outcome]:
-    """Run jobs through an executor; a worker that dies leaves a failure on file."""
+    """Run jobs through an executor and yield outcomes; the death of a worker is a failure."""
     for done in executor.map("hwbench.runner.work:work", list(jobs), on_news):
         job = jobs[done.index]
         if done.error is None:
             yield done.outcome
             continue
         reason = done.error.strip().splitlines()[-1]
-        if executor.stopping:  # a worker ended with everything else has not failed
+        if executor.stopping:  # the worker was stopped and did not fail
             yield Outcome(job.case, "interrupted", reason)
             continue
         record_failure(Store(job.results), job.case, "failed", reason, "")

@@ -1,4 +1,4 @@
-"""A spec's rows resolved into cases, each with the hash of its content."""
+"""Cases: rows resolved at a profile and a seed, each with the hash of its content."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from hwbench.spec.model import (
 
 
 class Case(Strict):
-    """A row at a profile and a seed, fully resolved: all that its outcome depends on."""
+    """A row at a profile and a seed, fully resolved: everything that its result depends on."""
 
     spec: SpecId
     at: Coordinates
@@ -39,7 +39,7 @@ class Case(Strict):
 
     @property
     def key(self) -> str:
-        """Return the sha256 of what decides the numbers: not the spec's name, nor its prose."""
+        """Return the sha256 of what decides the numbers, without the spec's name and prose."""
         names = ("seed", "data", "model", "train", "evaluate")
         content = {name: getattr(self, name) for name in names}
         return hashlib.sha256(
@@ -48,7 +48,7 @@ class Case(Strict):
 
     @property
     def pixels(self) -> str | None:
-        """Return how points are presented; grey ones that are drawn to be measured are dynamic."""
+        """Return how pixels are presented; grey ones that an evaluator draws are dynamic."""
         pixels: str | None = self.data.get("pixels")
         drawn = any(block.get("draw") for block in self.evaluate)
         return "dynamic" if pixels == "grey" and drawn else pixels
@@ -75,7 +75,7 @@ class Case(Strict):
 def resolve(spec: Spec, row: Row, profile: Profile) -> Located:
     """Return the row's blocks at a profile: defaults < row < profile < the row's own profile.
 
-    Works on the document as read, so that each value keeps the line it came from.
+    Each value keeps its line in the document.
     """
     keys = set(Blocks.model_fields) | {"stand_ins"}
     layers = [
@@ -89,20 +89,18 @@ def resolve(spec: Spec, row: Row, profile: Profile) -> Located:
         if layer:
             part = Located({k: v for k, v in layer.items() if k in keys}, line=layer.line)
             part.lines = layer.lines
-            out = merge(
-                out, part, same_stages=depth > 1
-            )  # a profile shortens stages; it does not add any
+            out = merge(out, part, same_stages=depth > 1)  # a profile shortens stages and adds none
     return out
 
 
 def opts_out(row: Row, profile: Profile) -> bool:
-    """Say whether a row has `null` for this profile."""
+    """Return whether a row has `null` for this profile."""
     own = row.profiles or {}
     return profile in own and own[profile] is None
 
 
 def runs_at(spec: Spec, row: Row, profile: Profile) -> bool:
-    """Say whether the profile runs this row: it may keep some, and a row may opt out (`null`)."""
+    """Return whether the profile runs this row; it may choose some, and a row may opt out."""
     if opts_out(row, profile):
         return False
     chosen = spec.profiles.get(profile)
@@ -116,7 +114,7 @@ def runs_at(spec: Spec, row: Row, profile: Profile) -> bool:
 
 
 def variants(spec: Spec, row: Row, profile: Profile, seed: int) -> list[Case]:
-    """Return the case of a row and seed for each data set that may serve it, preferred first."""
+    """Return the case of a row and seed for each data set that it may use, the best first."""
     blocks = plain(resolve(spec, row, profile))
     data = blocks.get("data") or {}
     wanted = data.get("use", "")
@@ -157,17 +155,17 @@ def cases(
     profile: Profile,
     rows: Sequence[Mapping[str, Any]] | None = None,
     seeds: int | None = None,
-    have: Callable[[Block], bool] = lambda data: True,
+    available: Callable[[Block], bool] = lambda data: True,
 ) -> list[Case]:
     """Return all cases of a spec at a profile, seed by seed so that every row has a number early.
 
     Args:
         spec: the table.
         profile: how much of the protocol.
-        rows: coordinates of the rows wanted, among those that the profile keeps. Where it keeps
-            none of them, rows that the profile merely does not choose; never one that opts out.
+        rows: coordinates of the rows to run, among those that the profile chooses. If it chooses
+            none of them, all that do not opt out of the profile.
         seeds: number of seeds instead of the spec's.
-        have: says whether a data block can be had; the first stand-in for which it does is used.
+        available: whether the data of a block are available; decides which stand-in is used.
     """
     wanted = spec.select(rows)
     chosen = [row for row in wanted if runs_at(spec, row, profile)]
@@ -177,5 +175,5 @@ def cases(
     for row in chosen:
         for seed in range(seeds or seeds_of(spec, row, profile)):
             options = variants(spec, row, profile, seed)
-            out.append((seed, next((case for case in options if have(case.data)), options[0])))
+            out.append((seed, next((case for case in options if available(case.data)), options[0])))
     return [case for _, case in sorted(out, key=lambda pair: pair[0])]

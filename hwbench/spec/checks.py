@@ -1,4 +1,4 @@
-"""What the types of a spec cannot check: references between its parts, and complete rows."""
+"""Checks beyond types: references between the parts of a spec, and complete rows."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ LONGEST_NAME = 150  # characters of a row's name, which names a folder
 
 def fields_at(model: type[BaseModel], path: Path_) -> list[str]:
     """Return the names allowed beside the key at the end of `path`, for 'did you mean'."""
-    here: Any = model
+    inner: Any = model
     for step in path[:-1]:
-        if isinstance(here, type) and issubclass(here, BaseModel) and step in here.model_fields:
-            here = _inner_model(here.model_fields[str(step)].annotation)
-    if not (isinstance(here, type) and issubclass(here, BaseModel)):
+        if isinstance(inner, type) and issubclass(inner, BaseModel) and step in inner.model_fields:
+            inner = _inner_model(inner.model_fields[str(step)].annotation)
+    if not (isinstance(inner, type) and issubclass(inner, BaseModel)):
         return []
-    return [field.alias or name for name, field in here.model_fields.items()]
+    return [field.alias or name for name, field in inner.model_fields.items()]
 
 
 def _inner_model(annotation: Any) -> Any:
@@ -43,7 +43,7 @@ _BRANCH = re.compile(r"[\[(]|^(str|int|float|bool|list|dict)$")
 
 
 def _path(item: Any) -> Path_:
-    """Return where in the document a mistake stands; pydantic's path also names union branches."""
+    """Return the place of a mistake in the document; pydantic's path also has union branches."""
     return tuple(p for p in item["loc"] if not (isinstance(p, str) and _BRANCH.search(p)))
 
 
@@ -55,9 +55,9 @@ def validation_problems(
     Args:
         error: what pydantic found.
         file: the document's name, for people.
-        document: the document as read, which knows its lines.
-        model: what its value at `prefix` was checked against.
-        prefix: where that value stands.
+        document: the document as read, with its lines.
+        model: what the value at `prefix` was checked against.
+        prefix: the place of that value.
     """
     found: dict[tuple[int, str], list[str]] = {}
     for item in error.errors():
@@ -97,12 +97,12 @@ class _References:
     values: dict[str, list[str]]
 
     def check_name(self, key: str | None, path: Path_) -> Iterator[Mistake]:
-        """Yield that no row has a coordinate."""
+        """Yield a mistake if no row has this coordinate."""
         if key and key not in self.values:
             yield path, f"no coordinate {key!r}{did_you_mean(key, list(self.values))}"
 
     def check(self, where: Mapping[str, Any], path: Path_) -> Iterator[Mistake]:
-        """Yield which coordinates and values no row has."""
+        """Yield the coordinates and values that no row has."""
         for key, value in where.items():
             if key not in self.values:
                 yield from self.check_name(key, (*path, key))
@@ -114,7 +114,7 @@ class _References:
 
 
 def reference_problems(spec: Spec, document: Located, file: str) -> Iterator[Problem]:
-    """Yield coordinates and names that do not fit together: of rows, claims, profiles, layout."""
+    """Yield duplicate or unknown coordinates and names in rows, claims, profiles and layout."""
     values: dict[str, list[str]] = {key: [] for key in spec.rows[0].at}
     for row in spec.rows:
         for key, value in row.at.items():
@@ -129,7 +129,7 @@ def reference_problems(spec: Spec, document: Located, file: str) -> Iterator[Pro
 
 
 def _row_mistakes(rows: Sequence[Row]) -> Iterator[Mistake]:
-    """Yield rows whose coordinates are taken or out of order, or too long to name a folder."""
+    """Yield rows with duplicate or unordered coordinates, or with a name too long for a folder."""
     order = list(rows[0].at)
     numbers: dict[str, int] = {}
     for i, row in enumerate(rows):
@@ -146,17 +146,20 @@ def _row_mistakes(rows: Sequence[Row]) -> Iterator[Mistake]:
 
 
 def _claim_mistakes(claims: Sequence[Claim], references: _References) -> Iterator[Mistake]:
-    """Yield ids that are taken, and rows that claims compare and that do not exist."""
+    """Yield duplicate ids, and rows of claims that do not exist."""
     numbers: dict[str, int] = {}
     for i, claim in enumerate(claims):
         if claim.id in numbers:
-            yield ("claims", i, "id"), f"{claim.id!r} is the id of claims[{numbers[claim.id]}], too"
+            yield (
+                ("claims", i, "id"),
+                f"{claim.id!r} is already the id of claims[{numbers[claim.id]}]",
+            )
         numbers.setdefault(claim.id, i)
         yield from references.check(claim.where, ("claims", i, "where"))
         for key, values in (claim.order or {}).items():
             yield from references.check({key: values}, ("claims", i, "order"))
             if len(set(map(str, values))) < len(values):
-                yield ("claims", i, "order", key), "a value stands twice"
+                yield ("claims", i, "order", key), "a value appears twice"
         if claim.gap:
             yield from references.check(claim.gap.better, ("claims", i, "gap", "better"))
             yield from references.check(claim.gap.worse, ("claims", i, "gap", "worse"))
@@ -186,7 +189,7 @@ def _layout_mistakes(spec: Spec, references: _References) -> Iterator[Mistake]:
 
 
 def completeness(spec: Spec, document: Located, file: str) -> Iterator[Problem]:
-    """Yield what a row lacks once the defaults are laid under it."""
+    """Yield what a row lacks when the defaults are added."""
     for i, row in enumerate(spec.rows):
         line = document.line_at(("rows", i))
         if spec.judged(row) is not None and spec.margin(row) is None:
@@ -205,14 +208,16 @@ def completeness(spec: Spec, document: Located, file: str) -> Iterator[Problem]:
             )
         blocks = resolve(spec, row, "full")
         for missing in [k for k in ("data", "model", "evaluate") if not blocks.get(k)]:
-            yield Problem(file, line, f"rows[{i}].{missing}", "neither the row nor defaults say it")
+            yield Problem(
+                file, line, f"rows[{i}].{missing}", "is given neither in the row nor in defaults"
+            )
         if bool(blocks.get("train")) == bool(blocks.get("fit")):
             yield Problem(
                 file, line, f"rows[{i}].train", "give either train or fit, here or in defaults"
             )
 
 
-UNKNOWN = "?"  # stands for a name that was refused, so that nobody looks for it
+UNKNOWN = "?"  # placeholder for a rejected name, so that later checks skip it
 _HARMLESS: dict[str, Any] = {
     "id": "x/x", "title": "", "source": "", "metric": UNKNOWN, "better": "higher",
     "show": {"index": []},
@@ -220,7 +225,10 @@ _HARMLESS: dict[str, Any] = {
 
 
 def salvage(document: Located, error: ValidationError, file: str) -> tuple[Spec, Located] | None:
-    """Return a spec without the values refused, to find other mistakes in, if it can stand."""
+    """Return the spec without the rejected values, so that other mistakes can be found in it.
+
+    None if nothing valid remains.
+    """
     out = copy.deepcopy(document)
     for item in error.errors():
         match _path(item):

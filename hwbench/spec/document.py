@@ -1,4 +1,4 @@
-"""YAML as a document whose every value knows its line; merging of blocks."""
+"""YAML as a document in which every value has its line, and the merging of blocks."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ class Located(dict[str, Any]):
 
     def line_at(self, path: Path_) -> int:
         """Return the line of the value at `path`, or of its nearest parent."""
-        here: Any = self
+        value: Any = self
         line = self.line
         for step in path:
-            if isinstance(here, Located) and step in here:
-                line = here.lines.get(str(step), here.line) or line
-                here = here[str(step)]
-            elif isinstance(here, list) and isinstance(step, int) and step < len(here):
-                here = here[step]
-                line = getattr(here, "line", line) or line
+            if isinstance(value, Located) and step in value:
+                line = value.lines.get(str(step), value.line) or line
+                value = value[str(step)]
+            elif isinstance(value, list) and isinstance(step, int) and step < len(value):
+                value = value[step]
+                line = getattr(value, "line", line) or line
             else:
                 break
         return line
@@ -55,13 +55,13 @@ def _construct(
     keys: tuple[str, ...] = (),
     above: tuple[yaml.Node, ...] = (),
 ) -> Any:
-    here = (file, node.start_mark.line + 1, ".".join(keys))
+    place = (file, node.start_mark.line + 1, ".".join(keys))
     if node in above:
-        problems.append(Problem(*here, "an alias to what it is part of"))
+        problems.append(Problem(*place, "an alias to a block that contains it"))
         return None
     above = (*above, node)
     if not isinstance(node, yaml.ScalarNode) and node.tag not in _PLAIN:
-        problems.append(Problem(*here, f"no tags are read (found {node.tag})"))
+        problems.append(Problem(*place, f"tags are not allowed (found {node.tag})"))
     if isinstance(node, yaml.MappingNode):
         out = Located(line=node.start_mark.line + 1)
         for key_node, value_node in node.value:
@@ -72,7 +72,7 @@ def _construct(
                 )
                 continue
             if name in out:
-                message = f"written twice (first in line {out.lines[name]})"
+                message = f"duplicate key (first on line {out.lines[name]})"
                 problems.append(Problem(file, key_node.start_mark.line + 1, name, message))
             out[name] = _construct(loader, value_node, file, problems, (*keys, name), above)
             out.lines[name] = key_node.start_mark.line + 1
@@ -80,7 +80,9 @@ def _construct(
     if isinstance(node, yaml.SequenceNode):
         return [_construct(loader, child, file, problems, keys, above) for child in node.value]
     value = loader.construct_object(node)
-    if not isinstance(node, yaml.ScalarNode) or node.style or value is None:  # '' is plain in C
+    if (
+        not isinstance(node, yaml.ScalarNode) or node.style or value is None
+    ):  # the C loader's plain style is ''
         return value
     text = str(node.value)
     if keys in _VERBATIM:
@@ -88,15 +90,15 @@ def _construct(
     if _FLOAT.match(text):
         value = float(text)  # YAML 1.1 would read 1e-3 as a word
     if isinstance(value, float) and not math.isfinite(value):
-        problems.append(Problem(*here, f"expected a finite number; found {text}"))
+        problems.append(Problem(*place, f"expected a finite number; found {text}"))
         return None
-    if isinstance(value, bool):  # on, off, yes and no are words here, and so are dates and 1:30
+    if isinstance(value, bool):  # on, off, yes, no, dates and 1:30 stay words
         return value if text.lower() in ("true", "false") else text
     return value if isinstance(value, int | float) and ":" not in text else text
 
 
 def read_yaml(path: Path) -> tuple[Located, list[Problem]]:
-    """Read one YAML mapping safely; returns it with the lines of its keys, and the mistakes met.
+    """Read one YAML mapping safely; returns it with the lines of its keys, and the mistakes.
 
     Raises:
         SpecError: the file cannot be read, or is not YAML, or is not a mapping.
@@ -124,7 +126,7 @@ def read_yaml(path: Path) -> tuple[Located, list[Problem]]:
 
 
 def _stages(value: Any) -> bool:
-    """Say whether a value is a list of training stages."""
+    """Return whether a value is a list of training stages."""
     return (
         isinstance(value, list)
         and bool(value)
@@ -133,11 +135,11 @@ def _stages(value: Any) -> bool:
 
 
 def merge(base: Any, over: Any, *, same_stages: bool = False) -> Any:
-    """Return `base` with `over` laid on it; a mapping whose `use` differs replaces its block whole.
+    """Return `base` overridden by `over`; a mapping with another `use` replaces its whole block.
 
-    One block over a list of stages changes each of them; a list over one block makes a stage of
-    each item; of two lists each item is laid on its fellow, and `over` decides how many stages
-    there are (`base`, where `same_stages`).
+    One block over a list of stages changes each stage; a list over one block makes each item a
+    stage; two lists are merged item by item, and have as many stages as `over` (with `same_stages`,
+    as `base`).
 
     >>> merge({"use": "a.A", "k": 1, "b": 2}, {"k": 5})
     {'use': 'a.A', 'k': 5, 'b': 2}

@@ -20,13 +20,17 @@ from hwbench.spec.problems import Problem, SpecError, did_you_mean, display_path
 
 
 def benchmarks_folder(named: Path | None = None) -> Path:
-    """Return the folder of specs: the one named, ./benchmarks, or the one beside the package."""
+    """Return the folder of specs: the named one, ./benchmarks, or the one beside the package.
+
+    Raises:
+        SpecError: the named folder does not exist.
+    """
     if named is not None:
         if not named.is_dir():
             raise SpecError(f"--benchmarks {named}: no such folder")
         return named
-    here = Path("benchmarks")
-    return here if here.is_dir() else Path(__file__).parents[2] / "benchmarks"
+    local = Path("benchmarks")
+    return local if local.is_dir() else Path(__file__).parents[2] / "benchmarks"
 
 
 def spec_paths(names: Sequence[str] | None, folder: Path) -> list[Path]:
@@ -51,7 +55,7 @@ def load_specs(
     Args:
         names: ids, aliases, table names or paths.
         folder: the folder of specs.
-        check: what else to check of each, as `check.check`, which imports the shelves and torch.
+        check: further checks of each, such as `check.check`, which imports the shelves and torch.
 
     Raises:
         SpecError: a name is unknown or a file is wrong.
@@ -91,7 +95,7 @@ def id_of(path: Path) -> str:
 
 
 def _shared_profiles(path: Path) -> tuple[Located, list[Problem]]:
-    """Read the profiles that all specs of a folder share; what is wrong in them is left out."""
+    """Read the profiles that all specs of a folder share, without those that are wrong."""
     profiles, problems = read_yaml(path)
     file = display_path(path)
     kept = Located(line=profiles.line)
@@ -112,8 +116,8 @@ def _shared_profiles(path: Path) -> tuple[Located, list[Problem]]:
 def parse(path: Path) -> tuple[Spec | None, Located, list[Problem]]:
     """Read one spec file; returns the Spec, the document, and every mistake.
 
-    Where there are mistakes the Spec is what stands without the values refused, to find others in;
-    None where nothing does.
+    If there are mistakes, the Spec lacks the rejected values, so that others can be found in it; it
+    is None if nothing valid remains.
     """
     document, problems = read_yaml(path)
     file = display_path(path)
@@ -128,7 +132,7 @@ def parse(path: Path) -> tuple[Spec | None, Located, list[Problem]]:
             merged["profiles"] = merge(base, own_profiles or Located())
         expected = id_of(path)
         if isinstance(document.get("id"), str) and document["id"] != expected:
-            message = f"should be {expected!r}, as the file is named (found {document['id']!r})"
+            message = f"should be {expected!r}, the name of the file (found {document['id']!r})"
             problems.append(Problem(file, document.line_at(("id",)), "id", message))
     try:
         spec = Spec.of_document(merged, file)
@@ -198,7 +202,7 @@ def locate(name: str, folder: Path) -> Path:
 def json_schema() -> dict[str, Any]:
     """Return the JSON Schema of a spec file, for editors."""
     schema = Spec.model_json_schema()
-    for name in ("Row", "Gap"):  # in a file, a published number is what is printed
+    for name in ("Row", "Gap"):  # in a file, a published value is a number or text
         for field in ("published", "source"):
             if field in schema["$defs"][name]["properties"]:
                 schema["$defs"][name]["properties"][field] = {

@@ -29,7 +29,14 @@ class Strict(BaseModel):
 
 
 class Published(Strict):
-    """A number as printed, with its uncertainty if one is, and half a unit of its last digit."""
+    """A published value with its uncertainty, if it has one, and its rounding.
+
+    Attributes:
+        text: the value as published.
+        value: in the metric's unit.
+        error: the uncertainty.
+        rounding: half a unit of the last digit.
+    """
 
     text: str
     value: float
@@ -68,10 +75,10 @@ class Published(Strict):
 
 
 class Schedule(Strict):
-    """How rates change within a stage.
+    """Changes of rates within a stage.
 
     `lr` and `momentum` map an epoch to the value from that epoch on; `anneal` scales the learning
-    rate linearly from 1 at the start of the stage to this factor at its end.
+    rate linearly, by 1 at the start of the stage and by this factor at its end.
     """
 
     lr: dict[Annotated[str, Field(pattern=r"^\d+$")], Annotated[float, Field(gt=0)]] | None = None
@@ -82,7 +89,7 @@ class Schedule(Strict):
 
 
 class Stop(Strict):
-    """Early stopping: `patience` epochs without a better value, once `at_least` are done."""
+    """Early stopping after `patience` epochs without a better value, but not before `at_least`."""
 
     patience: Annotated[int, Field(ge=1)]
     at_least: Annotated[int, Field(ge=0)] = 0
@@ -90,7 +97,7 @@ class Stop(Strict):
 
 
 class Stage(Strict):
-    """One stage of training: a rule, an optimizer, and how long."""
+    """One stage of training: a rule, an optimizer, and a length in epochs or steps."""
 
     rule: dict[str, Any]
     optimizer: dict[str, Any] = {"use": "Adam"}
@@ -108,12 +115,12 @@ class Stage(Strict):
         if (self.epochs is None) == (self.steps is None):
             raise ValueError("give exactly one of epochs and steps")
         if self.stop is not None and self.validate_ is None:
-            raise ValueError("stop needs validate, the evaluator whose number it watches")
+            raise ValueError("stop needs validate, the evaluator whose metric it watches")
         return self
 
 
 class FitStage(Strict):
-    """A stage in which the model is fitted whole, after stages that trained it by a rule."""
+    """A stage in which the whole model is fitted at once, after stages with a rule."""
 
     fit: dict[str, Any]
 
@@ -126,7 +133,7 @@ Block = dict[str, Any]  # {use: NAME, argument: value, ...}
 
 
 class Blocks(Strict):
-    """The four blocks that say what is run; rows and profiles may give any part of them."""
+    """The blocks that determine what runs; rows and profiles may give any part of them."""
 
     data: Block | None = None
     model: Block | None = None
@@ -137,11 +144,10 @@ class Blocks(Strict):
 
 
 class ProfileBlocks(Blocks):
-    """What a profile changes.
+    """Changes that a profile makes.
 
-    `rows` keeps the rows matching any of the given coordinates; `stand_ins` names, for a data
-    set, the data
-    sets to use in its place, in order of preference: the first that can be had is taken.
+    `rows` keeps the rows that match any of the given coordinates; `stand_ins` lists, for a data
+    set, the data sets to use in its place, in order of preference; the first available one is used.
     """
 
     rows: list[dict[str, Scalar | list[Scalar]]] | None = None
@@ -158,7 +164,7 @@ Deterministic = Annotated[
 
 
 class Defaults(Blocks):
-    """Blocks and judgement settings that hold for every row that says nothing else.
+    """Blocks and settings of verdicts for all rows, which rows may override.
 
     `margin` is the equivalence margin; `trials` is the number of runs whose mean was published,
     if it is known; `deterministic` declares that no seed changes the results.
@@ -173,7 +179,7 @@ class Defaults(Blocks):
 
 
 class Row(Blocks):
-    """One number of the table: where it stands, what runs, what was published."""
+    """One number of the table: its coordinates, its blocks, and the published value."""
 
     at: Annotated[Coordinates, Field(min_length=1)]
     published: Published | None = None
@@ -206,7 +212,7 @@ class Row(Blocks):
         return row_name(self.at)
 
     def matches(self, wanted: Mapping[str, Any]) -> bool:
-        """Say whether every coordinate in `wanted` (a value, or a list of values) fits this row."""
+        """Return whether this row has every coordinate in `wanted`: a value, or one of a list."""
         return all(
             key in self.at
             and str(self.at[key])
@@ -216,7 +222,7 @@ class Row(Blocks):
 
 
 def row_name(at: Mapping[str, Scalar]) -> str:
-    """Return coordinates as one file-safe word; nothing in it can leave a folder."""
+    """Return coordinates as one file-safe word, which cannot lead out of a folder."""
     return "-".join(
         re.sub(r"[^A-Za-z0-9_+.=]+", "_", str(v)).strip(".") or "_" for v in at.values()
     )
@@ -245,11 +251,10 @@ class Within(Strict):
 
 
 class Claim(Strict):
-    """A statement of the document that measurements can uphold or refute; it has one kind of test.
+    """A statement of the document that measurements can support or refute, with one kind of test.
 
-    `order` lists values of one coordinate, best first. Coordinates that a claim does not name are
-    held equal: it is judged once for each of their combinations among the rows that `where`
-    keeps.
+    `order` lists values of one coordinate, best first. A claim is judged once for each combination
+    of the coordinates that it does not name, among the rows that match `where`.
     """
 
     id: str
@@ -271,12 +276,12 @@ class Claim(Strict):
 
 
 class Calibrate(Strict):
-    """A coordinate that the paper leaves open, and the rows whose nearness to print chooses it.
+    """A coordinate that the paper leaves open, and the rows that choose it.
 
     For each combination of the other coordinates, the rows `by` compete: the one measured nearest
-    to its published number chooses, if it is within `tolerance`. It gets the verdict
-    `calibrated`; rows with another value of the coordinate are `incomparable`. Where none is near
-    enough, all are `incomparable` and only claims are judged.
+    to its published value chooses, if it is within `tolerance`. It gets the verdict `calibrated`;
+    rows with another value of the coordinate are `incomparable`. If none is near enough, all are
+    `incomparable` and only claims are judged.
     """
 
     coordinate: str
@@ -285,7 +290,7 @@ class Calibrate(Strict):
 
 
 class Show(Strict):
-    """How the table is laid out: coordinates down, one across, one (`split`) in tables apart."""
+    """The layout of the table: coordinates for rows, for columns, and for separate tables."""
 
     index: str | list[str]
     columns: str | None = None
@@ -293,9 +298,9 @@ class Show(Strict):
 
 
 class Figure(Strict):
-    """A plot: a curve of each result, one coordinate against the metric, or images of the rows.
+    """A plot: a curve of each result, the metric against one coordinate, or images of the rows.
 
-    `negate` draws minus the curve, as where a table prints NLL and the curve is a log-likelihood.
+    `negate` draws minus the curve, for a table of NLL whose curve is a log-likelihood.
     """
 
     title: str
@@ -315,13 +320,13 @@ class Figure(Strict):
     @model_validator(mode="after")
     def _complete(self) -> Figure:
         if self.kind == "curve" and not self.curve:
-            raise ValueError("a figure of kind `curve` names its `curve`")
+            raise ValueError("a figure of kind `curve` needs `curve`")
         if self.kind == "rows" and not self.x:
-            raise ValueError("a figure of kind `rows` names the coordinate `x`")
+            raise ValueError("a figure of kind `rows` needs the coordinate `x`")
         if self.kind == "rows" and self.negate:
-            raise ValueError("`negate` turns a curve round; a figure of kind `rows` has none")
+            raise ValueError("`negate` is for curves; a figure of kind `rows` has none")
         if self.kind == "images" and not self.images:
-            raise ValueError("a figure of kind `images` names its `images`")
+            raise ValueError("a figure of kind `images` needs `images`")
         plain = {"title", "kind", "images", "where"}
         for name in sorted(self.model_fields_set - plain) if self.kind == "images" else ():
             raise ValueError(f"a figure of kind `images` has no `{name}`")
@@ -331,7 +336,7 @@ class Figure(Strict):
 
 
 class Spec(Strict):
-    """One table or figure of a paper: what was printed, and what it takes to run it."""
+    """One table or figure of a paper: its published values, and how to run it."""
 
     id: SpecId
     title: str
@@ -385,7 +390,7 @@ class Spec(Strict):
         return [row for row in self.rows if not wanted or any(row.matches(w) for w in wanted)]
 
     def judged(self, row: Row) -> Published | None:
-        """Return the number that decides the row's verdict: the document's or its source's."""
+        """Return the value that decides the row's verdict: the document's or its source's."""
         against = row.judge_against or self.defaults.judge_against
         return (row.source or row.published) if against == "source" else row.published
 
@@ -394,7 +399,7 @@ class Spec(Strict):
         return row.margin or self.defaults.margin
 
     def trials(self, row: Row) -> int | None:
-        """Return how many runs the published number is the mean of, None if that is not known."""
+        """Return the number of runs whose mean was published, None if it is unknown."""
         return row.trials or self.defaults.trials
 
     def deterministic(self, row: Row) -> bool:
@@ -404,9 +409,9 @@ class Spec(Strict):
         return row.deterministic
 
     def known(self, row: Row) -> str:
-        """Return how the published number is known: document, code or memory."""
+        """Return where the published value is known from: document, code or memory."""
         return row.known or self.defaults.known
 
     def confidence(self, row: Row) -> str:
-        """Return how sure a number from memory is: high, medium or low."""
+        """Return the confidence in a value from memory: high, medium or low."""
         return row.confidence or self.defaults.confidence

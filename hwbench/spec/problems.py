@@ -1,4 +1,4 @@
-"""What is wrong with a spec: errors with file, line and field, and the nearest allowed name."""
+"""Mistakes in a spec: errors with file, line and field, and the nearest allowed name."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Path_ = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake in a file: where it stands, what is wrong, and what would be right."""
+    """One mistake in a file: its place, what is wrong, and what is expected."""
 
     file: str
     line: int
@@ -24,11 +24,11 @@ class Problem:
 
 
 class UserError(ValueError):
-    """What the user gave is wrong or cannot be used; the command line exits with 2."""
+    """The user's input is wrong or cannot be used; the command line exits with 2."""
 
 
 class SpecError(UserError):
-    """A file, name or argument the user gave is wrong; `problems` lists every mistake found."""
+    """A file, name or argument of the user is wrong; `problems` lists every mistake found."""
 
     def __init__(self, problems: Sequence[Problem] | str) -> None:
         self.problems = [] if isinstance(problems, str) else list(problems)
@@ -44,7 +44,7 @@ def did_you_mean(name: str, known: Sequence[str]) -> str:
 
 
 def display_path(path: Path) -> str:
-    """Return `path` relative to the working folder where that is shorter."""
+    """Return `path` relative to the working folder if it lies below it."""
     try:
         return str(path.resolve().relative_to(Path.cwd()))
     except ValueError:

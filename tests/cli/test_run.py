@@ -95,7 +95,7 @@ def test_rows_that_a_profile_leaves_out_are_not_run_by_name(folder, capsys):
     edit(folder, "at: {method: IWAE},", "at: {method: IWAE}, profiles: {smoke: null},")
     arguments = ("run", "tiny", "--profile", "smoke", "--rows", "method=IWAE")
     assert run(*arguments, *INLINE) == 2
-    assert "profile smoke leaves these rows out" in capsys.readouterr().err
+    assert "profile smoke excludes these rows" in capsys.readouterr().err
     assert not (folder / "results").exists()
 
 
@@ -157,7 +157,7 @@ def machine(folder, monkeypatch):
     ("old", "new", "line", "field", "message"),
     [
         ("layers: [4, 3]", "layers: [4]", 13, "model.use", "found layers = [4]; with one hidden"),
-        (GREEDY, "", 15, "train.0.fit", "stages with a rule have learned; none stands before it"),
+        (GREEDY, "", 15, "train.0.fit", "fine-tunes what earlier stages with a rule have"),
         (TUNE, "", 10, "evaluate.use", "net of finetuned.FineTunedDBM, which only a `fit`"),
         ("layer: 1", "layer: 3", 15, "train.0.rule", "no layer 3 to pretrain; the model has 2"),
         ("digits.Digits", "broken.Unlabelled", 13, "model.use", "has no labels to learn"),

@@ -19,7 +19,7 @@ def test_a_key_written_twice_is_reported_with_both_lines(tmp_path):
     (problem,) = problems_of(tmp_path, text)
     assert problem.field == "metric"
     assert problem.line == line_of(text, "metric: nll")
-    assert f"first in line {line_of(text, 'metric: log')}" in problem.message
+    assert f"first on line {line_of(text, 'metric: log')}" in problem.message
 
 
 @pytest.mark.parametrize(
@@ -41,7 +41,7 @@ def test_tags_are_refused(tmp_path):
     found = problems_of(
         tmp_path, edited(("hidden: [400]", "hidden: !!python/object/apply:os.system [ls]"))
     )
-    (problem,) = [p for p in found if "no tags are read" in p.message]
+    (problem,) = [p for p in found if "tags are not allowed" in p.message]
     assert problem.line == line_of(TABLE, "hidden")
 
 
@@ -58,7 +58,7 @@ def test_an_alias_to_its_own_block_is_a_mistake_and_no_crash(tmp_path):
     found = problems_of(
         tmp_path, edited(("  seeds: 5", "  seeds: 5\n  fit: &f {use: em.EM, inner: *f}"))
     )
-    assert any("alias to what it is part of" in p.message for p in found)
+    assert any("alias to a block that contains it" in p.message for p in found)
 
 
 @quick
