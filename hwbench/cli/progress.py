@@ -11,24 +11,13 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
+from hwbench.report.numbers import quick_number, rough_duration
+
 if TYPE_CHECKING:
     from hwbench.runner.cost import Cost
     from hwbench.runner.job import Job, Outcome
 
 QUIET_EVERY = 60.0  # seconds between lines where nobody watches a terminal
-
-
-def clock(seconds: float) -> str:
-    """Return a duration for people.
-
-    >>> clock(42.0), clock(125.0), clock(3 * 3600 + 60.0), clock(200_000.0)
-    ('42 s', '2 min', '3.0 h', '2.3 days')
-    """
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
 
 
 def phases(jobs: Sequence[Job], costs: Sequence[Cost | None]) -> list[list[float]]:
@@ -120,13 +109,13 @@ class Display:
         marks = {"done": ("✓", "green"), "on file": ("=", "dim"), "interrupted": ("…", "yellow")}
         mark, style = marks.get(outcome.status, ("✗", "red"))
         style = "yellow" if outcome.warnings else style
-        values = ", ".join(f"{k} {digits(v)}" for k, v in list(outcome.metrics.items())[:1])
+        values = ", ".join(f"{k} {quick_number(v)}" for k, v in list(outcome.metrics.items())[:1])
         detail = values or outcome.message or outcome.status
         if outcome.warnings:
             detail = f"{detail}, {len(outcome.warnings)} warning{'s'[: len(outcome.warnings) > 1]}"
         line = f"{mark} {outcome.case.label}: {detail}"
         self.console.print(
-            f"{line} ({clock(outcome.seconds)})" if outcome.seconds else line,
+            f"{line} ({rough_duration(outcome.seconds)})" if outcome.seconds else line,
             style=style,
             markup=False,
         )
@@ -140,10 +129,10 @@ class Display:
             return ""
         at_once = max(1, len(self.current))
         longest = max(lefts)  # at the end others are idle
-        return f", {clock(elapsed * max(left, longest * at_once) / done)} left"
+        return f", {rough_duration(elapsed * max(left, longest * at_once) / done)} left"
 
     def _lines(self) -> list[str]:
-        spent = clock(time.monotonic() - self.started)
+        spent = rough_duration(time.monotonic() - self.started)
         lines = [f"{self.finished}/{len(self.jobs)} cases done, {spent} so far{self._left()}"]
         for index, state in sorted(self.current.items()):
             lines.append(f"  {self.jobs[index].case.label}: {describe(state)}")
@@ -158,11 +147,6 @@ class Display:
                 self.console.print(line, markup=False)
 
 
-def digits(value: float) -> str:
-    """Return nats to two decimals, and shares to four."""
-    return f"{value:.4f}" if abs(value) < 1 else f"{value:.2f}"
-
-
 def describe(state: dict[str, Any]) -> str:
     """Return one run's state as a phrase."""
     if "waiting" in state:
@@ -174,5 +158,7 @@ def describe(state: dict[str, Any]) -> str:
     if "step" not in state:
         return "starting"
     text = f"step {state['step']}/{state['steps']}, epoch {state['epoch']:.1f}"
-    text = f"{text}, objective {digits(state['objective'])}"
-    return f"{text}, validation {digits(state['validation'])}" if "validation" in state else text
+    text = f"{text}, objective {quick_number(state['objective'])}"
+    return (
+        f"{text}, validation {quick_number(state['validation'])}" if "validation" in state else text
+    )

@@ -11,7 +11,8 @@ from rich.table import Table
 
 from hwbench.cli import console
 from hwbench.cli.console import count
-from hwbench.cli.progress import Display, clock
+from hwbench.cli.progress import Display
+from hwbench.report.numbers import rough_duration
 from hwbench.runner.campaign import Campaign, Observer
 from hwbench.runner.cost import Cost
 from hwbench.runner.job import Job, Outcome
@@ -90,7 +91,9 @@ class Watcher(Observer):
             if untimed := jobs - len(known):
                 notes.append(f"{count(untimed, 'case')} could not be timed, taken as the others")
             workers = count(at_once, "worker")
-            console.err.print(f"about [bold]{clock(total)}[/] on {workers}, {'; '.join(notes)}")
+            console.err.print(
+                f"about [bold]{rough_duration(total)}[/] on {workers}, {'; '.join(notes)}"
+            )
         if self.settings.dry_run:
             self._print_rows(campaign.jobs, costs)
 
@@ -115,7 +118,7 @@ class Watcher(Observer):
                 parts = ["?", "?"]
                 if timed:  # of all its cases, on one worker
                     seconds = sum(c.train for c in timed), sum(c.evaluate for c in timed)
-                    parts = [clock(s) for s in seconds]
+                    parts = [rough_duration(s) for s in seconds]
                 name = f"{spec.id} {'/'.join(map(str, row.at.values()))}"
                 table.add_row(name, str(len(here)), *parts, tell)
         console.out.print(table)

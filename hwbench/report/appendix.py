@@ -101,7 +101,6 @@ def timings_listing(comparison: Comparison) -> Listing:
     for o in comparison.rows:
         if not o.results:
             continue
-        memory = mean(r.peak_memory_mb for r in o.results)
         lines.append(
             [
                 row_label(o),
@@ -109,7 +108,7 @@ def timings_listing(comparison: Comparison) -> Listing:
                 duration(mean(r.seconds.get("train") for r in o.results)),
                 duration(mean(r.seconds.get("evaluate") for r in o.results)),
                 significant(mean(r.steps_per_second for r in o.results)),
-                NONE if memory is None else f"{memory:.0f}",
+                fixed(mean(r.peak_memory_mb for r in o.results), 0),
                 str(sum(r.resumed > 0 for r in o.results)),
             ]
         )

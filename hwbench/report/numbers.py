@@ -63,6 +63,16 @@ def count(n: int) -> str:
     return f"{n:,}".replace(",", NARROW_SPACE) if n >= 10_000 else str(n)
 
 
+def quick_number(value: float) -> str:
+    """Return a number that changes while one looks: nats to two decimals, shares to four."""
+    return f"{value:.4f}" if abs(value) < 1 else f"{value:.2f}"
+
+
+def table_number(value: float | None) -> str:
+    """Return a number with four significant digits for a table in the terminal; '' for None."""
+    return "" if value is None else f"{value:.4g}"
+
+
 def axis_text(value: float) -> str:
     """Return the number at a tick of an axis: a count where it is whole, else in short."""
     return count(int(value)) if value == int(value) and abs(value) < 1e7 else f"{value:g}"
@@ -106,6 +116,21 @@ def difference_text(difference: float | None, interval: Interval | None, fallbac
 def percent(level: float) -> str:
     """Return a level as '90 %'."""
     return f"{100 * level:g}{NARROW_SPACE}%"
+
+
+def rough_duration(seconds: float) -> str:
+    """Return a duration in one unit, as one says it of something that is still running.
+
+    >>> rough_duration(42.0), rough_duration(125.0), rough_duration(3 * 3600 + 60.0)
+    ('42 s', '2 min', '3.0 h')
+    >>> rough_duration(200_000.0)
+    '2.3 days'
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
 
 
 def duration(seconds: float | None) -> str:

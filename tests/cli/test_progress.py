@@ -5,7 +5,8 @@ import io
 import pytest
 from rich.console import Console
 
-from hwbench.cli.progress import Display, clock, describe, phases
+from hwbench.cli.progress import Display, describe, phases
+from hwbench.report.numbers import rough_duration
 from hwbench.runner.cost import Cost
 from hwbench.runner.job import Job, Outcome
 from hwbench.spec import cases
@@ -130,7 +131,7 @@ def test_states_in_words(state, text):
 
 
 def test_durations_for_people():
-    assert [clock(s) for s in (1.0, 89.0, 600.0, 7200.0, 3e5)] == [
+    assert [rough_duration(s) for s in (1.0, 89.0, 600.0, 7200.0, 3e5)] == [
         "1 s",
         "89 s",
         "10 min",

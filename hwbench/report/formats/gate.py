@@ -10,38 +10,20 @@ from rich.console import Console
 from rich.table import Table
 
 from hwbench.gate import Finding
+from hwbench.report.numbers import table_number
 from hwbench.store import write_atomically
+
+HEAD = ("spec", "row", "metric", "baseline", "measured", "tolerance", "")
 
 
 def print_findings(console: Console, findings: Sequence[Finding]) -> None:
     """Print failures and what else is worth a word, and the rest as a count per spec."""
-    table = Table(
-        "spec",
-        "row",
-        "metric",
-        "baseline",
-        "measured",
-        "tolerance",
-        "",
-        box=None,
-        header_style="bold",
-    )
-
-    def number(value: float | None) -> str:
-        return "" if value is None else f"{value:.4g}"
-
+    table = Table(*HEAD, box=None, header_style="bold")
     for f in findings:
         if f.cause.kind != "within":
-            cells = [
-                f.spec,
-                f.row,
-                f.metric,
-                number(f.baseline),
-                number(f.measured),
-                number(f.tolerance),
-                f.reason,
-            ]
-            table.add_row(*cells, style="yellow" if f.passed else "red")
+            numbers = map(table_number, (f.baseline, f.measured, f.tolerance))
+            style = "yellow" if f.passed else "red"
+            table.add_row(f.spec, f.row, f.metric, *numbers, f.reason, style=style)
     if table.row_count:
         console.print(table)
     for spec in dict.fromkeys(f.spec for f in findings):
