@@ -48,7 +48,7 @@ def run(
     retry_failed: RetryOption = False,
     dry_run: DryOption = False,
 ) -> None:
-    """Run the cases of specs that are not on file yet.
+    """Run the cases of specs that have no result yet.
 
     Examples: [bold]hwbench run table1 --profile quick[/],
     [bold]hwbench run iwaer/table1 --rows data=MNIST,method=IWAER --seeds 1[/]
@@ -77,7 +77,7 @@ def run(
 
 
 def carry_out(plan: Plan, specs: Sequence[Spec], settings: Settings) -> Ended:
-    """Run a plan, with what happens shown on standard error."""
+    """Run a plan and show its progress on standard error."""
     from hwbench.cli.watch import Watcher
     from hwbench.runner.campaign import run_plan
 
@@ -85,7 +85,7 @@ def carry_out(plan: Plan, specs: Sequence[Spec], settings: Settings) -> Ended:
 
 
 def end_of_run(ended: Ended) -> int:
-    """Print warnings and what went wrong, and return the exit code."""
+    """Print warnings and failures, and return the exit code."""
     err = console.err
     for outcome in ended.outcomes:
         for text in outcome.warnings:
@@ -96,6 +96,6 @@ def end_of_run(ended: Ended) -> int:
             f"{outcome.status}: {outcome.case.label}: {outcome.message}", style="red", markup=False
         )
     if ended.stopped:
-        err.print("stopped; the same command goes on from here", style="yellow")
+        err.print("Stopped. Run the same command to resume.", style="yellow")
         return INTERRUPTED
     return FAILED if bad or ended.skipped else DONE
