@@ -1,7 +1,7 @@
-"""results/ as one JSON file per case, with per-point arrays beside it: append, never overwrite.
+"""Stored results: one JSON file per case with its per-point arrays beside it, never overwritten.
 
-Files go into git, so they are small: curves and arrays are rounded far below what is known of
-them (`short`, `rounded`); metrics are kept to the last bit.
+The files go into git, so they are small: curves and arrays are rounded far below their uncertainty
+(`short`, `rounded`); metrics keep every bit.
 """
 
 from __future__ import annotations
@@ -38,8 +38,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SCHEMA = 1
-DIGITS = 7  # of a curve's numbers: float32 sums are not known to more
-COARSEST = 2.0**-10  # unit: what arrays are rounded to where their spread allows it
+DIGITS = 7  # significant digits of a curve: float32 sums have no more
+COARSEST = 2.0**-10  # largest step to which arrays are rounded
 
 
 class StoreError(UserError):
@@ -52,7 +52,7 @@ def _null_is_nan(value: Any) -> Any:
 
 Number = Annotated[
     float, BeforeValidator(_null_is_nan)
-]  # JSON has no NaN: what is not finite is stored as null
+]  # JSON has no NaN: numbers that are not finite are stored as null
 
 
 class _Record(BaseModel):
@@ -60,7 +60,7 @@ class _Record(BaseModel):
 
 
 class StoredMetric(_Record):
-    """See `protocols.Metric`; a value that is not a number reads as NaN."""
+    """See `protocols.Metric`; a value of null is read as NaN."""
 
     value: Number
     se: float | None = None
@@ -83,16 +83,16 @@ class StoredCurve(_Record):
 
 
 class Result(_Record):
-    """The outcome of one case with all that is needed to redo it without the YAML.
+    """The outcome of one case, with everything needed to repeat it without the YAML.
 
     Attributes:
-        key: the case's hash.
-        fingerprint: hash of the sources that decide its numbers.
+        key: hash of the case.
+        fingerprint: hash of the source code that determines its numbers.
         seconds: wall time by part (`train`, `evaluate`).
         machine: device, threads, dtype policy, versions.
         commit: git commit of the code, with `-dirty` if the tree had changes, or None.
-        plugins: modules from outside that the run used.
-        files: names of the data files that were read; a set may come from one of several.
+        plugins: external packages that the run used.
+        files: names of the data files that were read (some data sets have alternatives).
     """
 
     schema_version: Literal[1] = 1
@@ -117,7 +117,7 @@ class Result(_Record):
 
 
 class Failure(_Record):
-    """A case that did not come to a number: the reason in one line, and the traceback."""
+    """A case that produced no result: the reason in one line, and the traceback."""
 
     schema_version: Literal[1] = 1
     case: Case
@@ -137,7 +137,7 @@ def _no_nan(value: Any) -> Any:
 
 
 def short(value: float) -> float:
-    """Return a number to 7 significant digits.
+    """Round a number to 7 significant digits.
 
     >>> short(-105.72031784649502)
     -105.7203
@@ -146,11 +146,11 @@ def short(value: float) -> float:
 
 
 def rounded(values: np.ndarray) -> np.ndarray:
-    """Return per-point numbers to the nearest multiple of a power of two, which compresses.
+    """Round per-point numbers to multiples of a power of two, which compress well.
 
     The step is at most `COARSEST` (0.001 nats) and at most 2^-13 of their standard deviation, so
-    that a value moves by at most 0.0005 and 1/16 000 of the deviation. Shape and dtype stay, and
-    so do integers, equal numbers and what is not finite.
+    that a value moves by at most 0.0005 and 1/16 000 of the deviation. Shape and dtype stay the
+    same; integers, equal numbers and numbers that are not finite do not change.
     """
     import numpy as np
 
@@ -167,16 +167,16 @@ def rounded(values: np.ndarray) -> np.ndarray:
 
 
 def _json(record: _Record) -> str:
-    """Return a record as JSON for people, with each array of numbers on one line."""
+    """Return a record as readable JSON, with each array of numbers on one line."""
     content = _no_nan(record.model_dump(mode="json"))
     text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-    # a bracket before a line break is never inside a string, where breaks are escaped
+    # a bracket before a line break is never inside a string: JSON escapes line breaks there
     numbers = re.compile(r"\[\n\s*([^][{}\"]*?)\s*\]")
     return numbers.sub(lambda m: "[" + re.sub(r"\s+", " ", m[1]) + "]", text) + "\n"
 
 
 def check_writable(folder: Path, name: str) -> None:
-    """Raise StoreError, with the folder's name for people, where it cannot be written or made."""
+    """Raise StoreError if a folder cannot be created or written; `name` says which folder it is."""
     try:
         nearest = next((p for p in (folder, *folder.absolute().parents) if p.exists()), folder)
         with tempfile.TemporaryFile(dir=nearest):
@@ -186,7 +186,7 @@ def check_writable(folder: Path, name: str) -> None:
 
 
 def write_atomically(path: Path, data: bytes, *, overwrite: bool = False) -> bool:
-    """Write a whole file or nothing; returns False where there is a file already, which stays.
+    """Write a whole file or nothing; return False, and keep it, if the file exists already.
 
     Raises:
         StoreError: the folder cannot be written.
@@ -214,12 +214,12 @@ def write_atomically(path: Path, data: bytes, *, overwrite: bool = False) -> boo
 
 
 def _put(whole: Path, path: Path) -> bool:
-    """Give a whole file its name unless another process was first; says whether it did."""
+    """Give a finished file its name unless it is taken; return whether the name was free."""
     try:
-        os.link(whole, path)  # unlike rename, it fails where there is a file
+        os.link(whole, path)  # unlike rename, it fails if the name is taken
     except FileExistsError:
         return False
-    except OSError:  # a file system without links: claim the name first, then move the file there
+    except OSError:  # a file system without hard links: claim the name, then move the file there
         try:
             path.touch(exist_ok=False)
         except FileExistsError:
@@ -235,7 +235,7 @@ class Store:
     folder: Path
 
     def check_writable(self) -> None:
-        """Raise StoreError where the folder cannot be written, before anything long starts."""
+        """Raise StoreError if the folder cannot be written, before anything slow starts."""
         check_writable(self.folder, "the results folder")
 
     def path(self, case: Case) -> Path:
@@ -247,12 +247,11 @@ class Store:
         return self.folder / ".failed" / case.path
 
     def write(self, result: Result, per_point: dict[str, np.ndarray] | None = None) -> bool:
-        """Store a result; False if one was there already, which then stays, with its arrays.
+        """Store a result; return False, and keep the old one, if the case has a result already.
 
-        Arrays are rounded, see `rounded`.
-
-        Where the file is there but is no whole result of the case (cut in half, of another
-        schema), it is kept under another name. A former failure of the case is removed.
+        Arrays are rounded, see `rounded`. A file that exists but is not a complete result of the
+        case (truncated, another schema) is kept under another name. An earlier failure of the
+        case is removed.
 
         Raises:
             StoreError: the folder cannot be written.
@@ -264,9 +263,7 @@ class Store:
         arrays = path.with_suffix(".npz")
         waiting = arrays.with_name(f".{arrays.name}.{os.getpid()}-{threading.get_ident()}")
         try:
-            if (
-                per_point
-            ):  # whole on disk before the result is, under its name only once the result is ours
+            if per_point:  # on disk before the result, and named only once the result is ours
                 buffer = io.BytesIO()
                 arrays_ = {name: rounded(values) for name, values in per_point.items()}
                 np.savez_compressed(buffer, allow_pickle=False, **arrays_)
@@ -278,7 +275,7 @@ class Store:
             if written and per_point:
                 waiting.replace(arrays)
             elif written:
-                arrays.unlink(missing_ok=True)  # left over from a run that was killed
+                arrays.unlink(missing_ok=True)  # left by a run that was killed
             self.failed_path(result.case).unlink(missing_ok=True)
         except OSError as error:
             raise StoreError(f"cannot write {path}: {error.strerror or error}") from None
@@ -288,7 +285,7 @@ class Store:
         return written
 
     def _set_aside(self, path: Path, case: Case) -> None:
-        """Rename a file that is not the case's result, unless that has just been put there."""
+        """Rename a file that is not the case's result; unless it has just become one."""
         aside = path.with_name(f"{path.stem}.old-{uuid.uuid4().hex[:8]}.json")
         with contextlib.suppress(FileNotFoundError):
             path.rename(aside)
@@ -298,16 +295,16 @@ class Store:
             aside.unlink(missing_ok=True)
 
     def write_failure(self, failure: Failure) -> None:
-        """Store why a case has no number; the newest reason replaces an older one."""
+        """Store why a case has no result, in place of an older reason."""
         write_atomically(self.failed_path(failure.case), _json(failure).encode(), overwrite=True)
 
     def read(self, case: Case) -> Result | None:
-        """Return the result of a case, or None if there is none that can be read."""
+        """Return the result of a case; None if there is no readable one."""
         result = self._load(self.path(case), [], case.path)
         return result if result is not None and result.key == case.key else None
 
     def read_failure(self, case: Case) -> Failure | None:
-        """Return why a case has no number, if it was tried."""
+        """Return why a case has no result; None if it has not failed."""
         try:
             failure = Failure.model_validate_json(
                 self.failed_path(case).read_text(encoding="utf-8")
@@ -317,7 +314,7 @@ class Store:
         return failure if failure.key == case.key else None
 
     def per_point(self, result: Result) -> dict[str, np.ndarray]:
-        """Return the per-point arrays of a result; empty if they are not on file."""
+        """Return the per-point arrays of a result; empty if there are none."""
         import numpy as np
 
         path = self.path(result.case).with_suffix(".npz")
@@ -328,7 +325,7 @@ class Store:
             return {}
 
     def results(self, spec_id: str | None = None) -> tuple[list[Result], list[str]]:
-        """Return all results (of one spec), and a warning for each file that is not one."""
+        """Return all results (of one spec), and a warning for each file that is not a result."""
         warnings: list[str] = []
         pattern = f"{spec_id}/*/*.json" if spec_id else "*/*/*/*.json"
         paths = sorted(
@@ -343,15 +340,12 @@ class Store:
         return found, warnings
 
     def files(self, spec_id: str) -> list[Path]:
-        """Return every file that results and failures of a spec, and their arrays, are read from.
-
-        Others in the same folders are among them.
-        """
+        """Return every file below the folders that a spec's results and failures are read from."""
         tops = (self.folder / spec_id, self.folder / ".failed" / spec_id)
         return sorted(path for top in tops for path in top.glob("*/*"))
 
     def failures(self, spec_id: str) -> list[Failure]:
-        """Return why cases of a spec have no number; files that cannot be read are left out."""
+        """Return the failures of a spec, without files that cannot be read."""
         found = []
         for path in sorted((self.folder / ".failed").glob(f"{spec_id}/*/*.json")):
             with contextlib.suppress(OSError, ValueError):
@@ -361,7 +355,7 @@ class Store:
         return found
 
     def _load(self, path: Path, warnings: list[str], place: Path) -> Result | None:
-        """Return the result in a file; None, with a warning, where none is that belongs there."""
+        """Return the result in a file; None and a warning if it has none that belongs there."""
         try:
             text = path.read_text(encoding="utf-8")
             result = _parse(text)
@@ -419,8 +413,8 @@ COLUMNS = (
 def frame(results: Iterable[Result]) -> pd.DataFrame:
     """Return results as a table: one line per result and metric.
 
-    Columns are the coordinates (one with the name of another column, as `seed`, is called
-    `at_seed`) and `COLUMNS`.
+    Columns are the coordinates and `COLUMNS`; a coordinate that shares a name with a column, such
+    as `seed`, becomes `at_seed`.
     """
     import pandas as pd  # takes half a second
 

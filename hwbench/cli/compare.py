@@ -35,11 +35,11 @@ def compare(
     plugin: PluginOption = None,
     require: RequireOption = None,
     strict: Annotated[
-        bool, typer.Option("--strict", help="Refuse results whose code has changed since.")
+        bool, typer.Option("--strict", help="Exit 1 if the code behind a result has changed.")
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Verdicts and claims in the terminal.
+    """Print verdicts on rows and claims.
 
     Examples: [bold]hwbench compare table1[/], [bold]hwbench compare table1 --against mine.yaml[/],
     [bold]hwbench compare table1 --require agrees,better[/]
@@ -76,7 +76,7 @@ def comparisons(
     folder: Path,
     against: Path | None = None,
 ) -> list[Any]:
-    """Compare specs with what is on file."""
+    """Return the comparison of each spec with its stored results."""
     from hwbench.sources import fingerprint
     from hwbench.spec.files import load_specs
     from hwbench.store import Store

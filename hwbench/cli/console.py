@@ -8,7 +8,7 @@ DONE, VERDICT, WRONG_INPUT, INTERRUPTED, FAILED = 0, 1, 2, 3, 4
 
 
 class Messages(Console):
-    """Standard error; where it is no terminal each message is one line, for grep and editors."""
+    """Standard error. If it is not a terminal, each message is one line, for grep and editors."""
 
     def __init__(self, width: int | None = None) -> None:
         super().__init__(stderr=True, highlight=False, width=width)

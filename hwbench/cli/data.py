@@ -12,20 +12,18 @@ from hwbench.cli import console
 from hwbench.cli.console import DONE, FAILED, VERDICT
 from hwbench.cli.options import JsonOption, Words
 
-app = typer.Typer(
-    help="Data files: what is known, what is here, what can be fetched.", no_args_is_help=True
-)
+app = typer.Typer(help="List, verify and download data files.", no_args_is_help=True)
 
 
 def print_files(records: Sequence[Any], as_json: bool) -> None:
-    """Print where each file lies and whether it is what it should be."""
+    """Print the location and state of each file."""
     from rich.table import Table
 
     if as_json:
         console.out.print_json(json.dumps([r.as_dict() for r in records]))
         return
     table = Table("file", "state", box=None, header_style="bold")
-    table.add_column("where, or from where", overflow="fold")  # a path that is cut is of no use
+    table.add_column("location or source", overflow="fold")  # a truncated path is useless
     styles = {"corrupt": "red", "absent": "yellow", "verified": "green"}
     for r in records:
         where = str(r.path) if r.path else next(iter(r.file.addresses), "local only")
@@ -37,7 +35,7 @@ def print_files(records: Sequence[Any], as_json: bool) -> None:
 
 @app.command("list")
 def data_list(words: Words = None, as_json: JsonOption = False) -> None:
-    """What is known of each file, and where it lies."""
+    """List data files with their state and location."""
     from hwbench.datasets import files
 
     print_files(files.listing(words or []), as_json)
@@ -45,7 +43,7 @@ def data_list(words: Words = None, as_json: JsonOption = False) -> None:
 
 @app.command("verify")
 def data_verify(words: Words = None, as_json: JsonOption = False) -> None:
-    """Take each file's checksum; exit 1 if one is not what it should be."""
+    """Verify the checksums of files; exit 1 if one is wrong."""
     from hwbench.datasets import files
 
     records = files.verify(words or [])
@@ -56,7 +54,7 @@ def data_verify(words: Words = None, as_json: JsonOption = False) -> None:
 
 @app.command("fetch")
 def data_fetch(words: Words = None) -> None:
-    """Download what is not on this machine; exit 4 if something cannot be had.
+    """Download missing files; exit 4 if one is unavailable.
 
     Example: [bold]hwbench data fetch mnist binarized_mnist[/]
     """

@@ -31,19 +31,19 @@ def gate(
         "tests/baselines"
     ),
     profile: Annotated[
-        str, typer.Option("--profile", "-p", help="Profile of the results compared.")
+        str, typer.Option("--profile", "-p", help="Profile of the results to compare.")
     ] = "smoke",
     junit: Annotated[
         Path | None, typer.Option("--junit", help="Also write a JUnit XML file.")
     ] = None,
     update: Annotated[
-        bool, typer.Option("--update", help="Take the results on file as the new baseline.")
+        bool, typer.Option("--update", help="Make the stored results the new baseline.")
     ] = False,
     elsewhere: Annotated[
         Path | None,
         typer.Option(
-            help="With --update: results of some of the same seeds under other kernels, which "
-            "measure what rounding does."
+            help="With --update: results of some of the same seeds from other kernels, to "
+            "measure the effect of rounding."
         ),
     ] = None,
     attest: Annotated[
@@ -67,7 +67,7 @@ def gate(
     benchmarks: BenchmarksOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Exit 1 when a metric has left its tolerance against the baseline, in either direction.
+    """Exit 1 if a metric differs from its baseline by more than the tolerance, up or down.
 
     With --attest, exit 1 when a number moved beyond what rounding explains, and 4 when something
     could not be run.

@@ -18,7 +18,7 @@ def list_(
     benchmarks: BenchmarksOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Specs, their rows, what is on file, and the verdicts."""
+    """List specs with their rows, results and verdicts."""
     from rich.table import Column, Table
 
     from hwbench.cli.views import Views, json_view

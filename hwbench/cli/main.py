@@ -1,4 +1,4 @@
-"""Wires the commands; turns errors into messages and exit codes."""
+"""Registers the commands and turns errors into messages and exit codes."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ VersionOption = Annotated[
 
 @app.callback(help=ABOUT)
 def main_options(version: VersionOption = None) -> None:
-    """Take the options that stand before a command."""
+    """Accept the options that precede a command."""
 
 
 app.command("list")(list.list_)
@@ -58,7 +58,7 @@ app.add_typer(cache.app, name="cache")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; every foreseen error is one message and an exit code."""
+    """Run the command line; every expected error becomes one message and an exit code."""
     err = console.err
     try:
         given = None if arguments is None else [*arguments]
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except typer.Exit as error:
         sys.exit(error.exit_code)
     except (typer.Abort, KeyboardInterrupt):
-        err.print("interrupted", style="yellow")
+        err.print("Interrupted.", style="yellow")
         sys.exit(INTERRUPTED)
     except Exception as error:
         from hwbench.spec import UserError
@@ -75,9 +75,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
         if isinstance(error, UserError):
             err.print(str(error), style="red", markup=False)
             sys.exit(WRONG_INPUT)
-        show = getattr(error, "show", None)  # the parser's own errors know how to print themselves
+        show = getattr(error, "show", None)  # errors of the parser print themselves
         if show is None:
             traceback.print_exc()
-            sys.exit(FAILED)  # Python's own 1 stands for a verdict
+            sys.exit(FAILED)  # Python's own code 1 would mean a failed verdict
         show()
         sys.exit(getattr(error, "exit_code", WRONG_INPUT))

@@ -1,4 +1,4 @@
-"""Options that several commands share, and how their texts are read."""
+"""Options that several commands share, and the parsing of their values."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ ProfileOption = Annotated[
 ShownProfile = Annotated[
     str | None,
     typer.Option(
-        "--profile", "-p", help="Only results of this profile; by default the fullest on file."
+        "--profile", "-p", help="Use only results of this profile; by default each row's fullest."
     ),
 ]
 RowsOption = Annotated[
@@ -37,41 +37,46 @@ RowsOption = Annotated[
         "--rows",
         "-r",
         metavar="KEY=VALUE[,…]",
-        help="Only these of the profile's rows, as method=IWAER; repeat to add rows.",
+        help="Only rows with these coordinates, e.g. method=IWAER. Repeat to add rows.",
     ),
 ]
 SeedsOption = Annotated[
     int | None,
-    typer.Option("--seeds", "-n", min=1, max=1000, help="Seeds per row, instead of the spec's."),
+    typer.Option(
+        "--seeds", "-n", min=1, max=1000, help="Seeds per row; by default as in the spec."
+    ),
 ]
 DeviceOption = Annotated[str, typer.Option("--device", "-d", help="auto, cpu, cuda, cuda:1, …")]
 JobsOption = Annotated[
     int | None,
     typer.Option(
-        "--jobs", "-j", min=1, help="Cases at a time; by default one per core, or one on a GPU."
+        "--jobs",
+        "-j",
+        min=1,
+        help="Cases to run in parallel; by default one per core, or one on a GPU.",
     ),
 ]
-ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="torch threads of each case.")]
+ThreadsOption = Annotated[int, typer.Option("--threads", min=1, help="PyTorch threads per case.")]
 ExecutorOption = Annotated[
     str,
     typer.Option(
         "--executor", help="local (worker processes), ray (a cluster) or inline (this process)."
     ),
 ]
-ResultsOption = Annotated[Path, typer.Option("--results", help="Folder of results.")]
-ReportsOption = Annotated[Path, typer.Option("--reports", help="Folder of reports.")]
+ResultsOption = Annotated[Path, typer.Option("--results", help="Results folder.")]
+ReportsOption = Annotated[Path, typer.Option("--reports", help="Reports folder.")]
 BenchmarksOption = Annotated[
     Path | None, typer.Option("--benchmarks", help="Folder of specs; by default ./benchmarks.")
 ]
 PluginOption = Annotated[
     list[str] | None,
-    typer.Option("--plugin", help="Package of your own whose classes specs may `use`."),
+    typer.Option("--plugin", help="Your own package, whose classes specs may then `use`."),
 ]
 RetryOption = Annotated[
-    bool, typer.Option("--retry-failed", help="Run cases again that failed before.")
+    bool, typer.Option("--retry-failed", help="Run cases again that failed earlier.")
 ]
 DryOption = Annotated[
-    bool, typer.Option("--dry-run", help="Print the plan, with an estimate of time, and stop.")
+    bool, typer.Option("--dry-run", help="Print the plan and its estimated duration; run nothing.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 FormatOption = Annotated[
@@ -82,12 +87,12 @@ RequireOption = Annotated[
     typer.Option(
         "--require",
         metavar="VERDICT[,…]",
-        help="Exit 1 unless every row has one of these verdicts, as agrees,better.",
+        help="Exit 1 unless every row has one of these verdicts, e.g. agrees,better.",
     ),
 ]
 AgainstOption = Annotated[
     Path | None,
-    typer.Option("--against", help="A spec of your own whose rows are put beside these."),
+    typer.Option("--against", help="Your own spec, whose rows are compared with these."),
 ]
 QueueOption = Annotated[
     Path | None,
@@ -107,10 +112,10 @@ Words = Annotated[
 
 
 def profile_named(name: str | None) -> Profile | None:
-    """Return a profile by name; None for None.
+    """Return the profile of that name; None for None.
 
     Raises:
-        SpecError: there is none of that name.
+        SpecError: there is no such profile.
     """
     from hwbench.spec import PROFILES, SpecError, did_you_mean
 
@@ -120,10 +125,10 @@ def profile_named(name: str | None) -> Profile | None:
 
 
 def rows_named(texts: Sequence[str] | None) -> list[dict[str, list[str]]] | None:
-    """Return the coordinates of --rows: KEY=VALUE[,KEY=VALUE], with `|` between several values.
+    """Parse --rows: KEY=VALUE[,KEY=VALUE], with `|` between alternative values.
 
     Raises:
-        SpecError: a text is not of that form.
+        SpecError: a text does not have that form.
     """
     from hwbench.spec import SpecError
 
@@ -134,7 +139,7 @@ def rows_named(texts: Sequence[str] | None) -> list[dict[str, list[str]]] | None
             key, equals, value = part.partition("=")
             if not equals or not key or not value:
                 raise SpecError(
-                    f"--rows {text!r}: expected KEY=VALUE, as method=IWAER or method=IWAE|IWAER"
+                    f"--rows {text!r}: expected KEY=VALUE, like method=IWAER or method=IWAE|IWAER"
                 )
             pairs[key.strip()] = value.strip().split("|")
         wanted.append(pairs)
@@ -164,7 +169,7 @@ def budget_named(text: str | None) -> float | None:
 
 
 def verdicts_named(text: str | None) -> set[str]:
-    """Return the verdicts of --require; none for None.
+    """Parse --require; an empty set for None.
 
     Raises:
         SpecError: there is no such verdict.
@@ -181,7 +186,7 @@ def verdicts_named(text: str | None) -> set[str]:
 
 
 def formats_named(text: str) -> list[str]:
-    """Return the formats of --format.
+    """Parse --format.
 
     Raises:
         SpecError: there is no such format.

@@ -1,4 +1,4 @@
-"""What a person sees while cases run: one line for the table, one for each current run."""
+"""The progress of running cases: one line for the table and one for each running case."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from hwbench.runner.cost import Cost
     from hwbench.runner.job import Job, Outcome
 
-QUIET_EVERY = 60.0  # seconds between lines where nobody watches a terminal
+QUIET_EVERY = 60.0  # seconds between lines where the output is not a terminal
 
 
 def phases(jobs: Sequence[Job], costs: Sequence[Cost | None]) -> list[list[float]]:
-    """Return the seconds that each job's stages and, last, its evaluation are taken for.
+    """Return the estimated seconds of each job's stages and, last, of its evaluation.
 
     A stage of unknown cost counts as the mean of the known ones, an evaluation as a sixth of its
     case's stages.
@@ -40,16 +40,22 @@ def phases(jobs: Sequence[Job], costs: Sequence[Cost | None]) -> list[list[float
 
 
 class Display:
-    """Live lines on a terminal; plain lines, now and then, elsewhere."""
+    """Live lines on a terminal; elsewhere plain lines every `QUIET_EVERY` seconds.
+
+    Attributes:
+        elapsed: seconds of each job's estimated duration that are done.
+        elapsed_before: those of them that were done in earlier runs.
+        resumed: jobs that resumed and have not reported their position yet.
+    """
 
     def __init__(self, console: Console, jobs: Sequence[Job], costs: Sequence[Cost | None]) -> None:
         self.console = console
         self.jobs = jobs
         self.phases = phases(jobs, costs)
         self.current: dict[int, dict[str, Any]] = {}
-        self.gone = [0.0] * len(jobs)  # of the seconds that each job takes
-        self.before = [0.0] * len(jobs)  # of these, what earlier runs have done
-        self.resumed: set[int] = set()  # whose first place is not known yet
+        self.elapsed = [0.0] * len(jobs)
+        self.elapsed_before = [0.0] * len(jobs)
+        self.resumed: set[int] = set()
         self.finished = 0
         self.started = time.monotonic()
         self.last_line = self.started
@@ -74,7 +80,7 @@ class Display:
             self.live.__exit__(kind, error, trace)
 
     def news(self, index: int, news: dict[str, Any]) -> None:
-        """Take what a running case reports."""
+        """Update the display with a report of a running case."""
         self.current.setdefault(index, {}).update(news)
         state = self.current[index]
         if "waiting" not in news:
@@ -93,18 +99,18 @@ class Display:
 
     def _reached(self, index: int, phase: int, fraction: float) -> None:
         seconds = self.phases[index]
-        self.gone[index] = sum(seconds[:phase]) + fraction * seconds[phase]
+        self.elapsed[index] = sum(seconds[:phase]) + fraction * seconds[phase]
         if index in self.resumed:
-            self.before[index] = self.gone[index]
+            self.elapsed_before[index] = self.elapsed[index]
             self.resumed.remove(index)
 
     def done(self, outcome: Outcome) -> None:
-        """Take a case's end."""
+        """Print how a case ended."""
         index = next(i for i, job in enumerate(self.jobs) if job.case == outcome.case)
         self.current.pop(index, None)
-        if outcome.status != "done":  # what did not run says nothing of the pace
-            self.before[index] += sum(self.phases[index]) - self.gone[index]
-        self.gone[index] = sum(self.phases[index])
+        if outcome.status != "done":  # a case that did not run must not change the pace
+            self.elapsed_before[index] += sum(self.phases[index]) - self.elapsed[index]
+        self.elapsed[index] = sum(self.phases[index])
         self.finished += 1
         marks = {"done": ("✓", "green"), "on file": ("=", "dim"), "interrupted": ("…", "yellow")}
         mark, style = marks.get(outcome.status, ("✗", "red"))
@@ -122,18 +128,21 @@ class Display:
         self._show()
 
     def _left(self) -> str:
-        lefts = [sum(whole) - gone for whole, gone in zip(self.phases, self.gone, strict=True)]
-        left, done = sum(lefts), sum(self.gone) - sum(self.before)
-        elapsed = time.monotonic() - self.started
-        if elapsed < 3 or done <= 0.005 * (done + left):
+        remaining = [
+            sum(estimated) - elapsed
+            for estimated, elapsed in zip(self.phases, self.elapsed, strict=True)
+        ]
+        left, done = sum(remaining), sum(self.elapsed) - sum(self.elapsed_before)
+        seconds = time.monotonic() - self.started
+        if seconds < 3 or done <= 0.005 * (done + left):
             return ""
         at_once = max(1, len(self.current))
-        longest = max(lefts)  # at the end others are idle
-        return f", {rough_duration(elapsed * max(left, longest * at_once) / done)} left"
+        longest = max(remaining)  # in the end the other workers are idle
+        return f", {rough_duration(seconds * max(left, longest * at_once) / done)} left"
 
     def _lines(self) -> list[str]:
         spent = rough_duration(time.monotonic() - self.started)
-        lines = [f"{self.finished}/{len(self.jobs)} cases done, {spent} so far{self._left()}"]
+        lines = [f"{self.finished}/{len(self.jobs)} cases done, {spent} elapsed{self._left()}"]
         for index, state in sorted(self.current.items()):
             lines.append(f"  {self.jobs[index].case.label}: {describe(state)}")
         return lines
@@ -148,7 +157,7 @@ class Display:
 
 
 def describe(state: dict[str, Any]) -> str:
-    """Return one run's state as a phrase."""
+    """Return the state of a running case as a phrase."""
     if "waiting" in state:
         return str(state["waiting"])
     if "evaluate" in state:

@@ -48,7 +48,7 @@ def report(
 def write_report(
     found: Sequence[Any], results: Path, reports: Path, formats: Sequence[str], folder: Path
 ) -> None:
-    """Render and say where."""
+    """Write the report and print the path of each file."""
     from hwbench.report import render
     from hwbench.spec import display_path, read_yaml
     from hwbench.store import Store

@@ -52,7 +52,7 @@ def reproduce(
     require: RequireOption = None,
     dry_run: DryOption = False,
 ) -> None:
-    """Run, compare and report: the whole way from a spec to its verdicts.
+    """Run, compare and report: from a spec to its verdicts in one command.
 
     Examples: [bold]hwbench reproduce table1[/],
     [bold]hwbench reproduce table1 --profile full --device cuda[/]

@@ -99,7 +99,7 @@ def run(
 
 
 def carry_out(plan: Plan, specs: Sequence[Spec], settings: Settings) -> Ended:
-    """Run a plan, with what happens shown on standard error."""
+    """Run a plan and show its progress on standard error."""
     from hwbench.cli.watch import Watcher
     from hwbench.runner.campaign import run_plan
 
@@ -107,7 +107,7 @@ def carry_out(plan: Plan, specs: Sequence[Spec], settings: Settings) -> Ended:
 
 
 def end_of_run(ended: Ended) -> int:
-    """Print warnings and what went wrong, and return the exit code."""
+    """Print warnings and failures, and return the exit code."""
     err = console.err
     for outcome in ended.outcomes:
         for text in outcome.warnings:
@@ -118,6 +118,6 @@ def end_of_run(ended: Ended) -> int:
             f"{outcome.status}: {outcome.case.label}: {outcome.message}", style="red", markup=False
         )
     if ended.stopped:
-        err.print("stopped; the same command goes on from here", style="yellow")
+        err.print("Stopped. Run the same command to resume.", style="yellow")
         return INTERRUPTED
     return FAILED if bad or ended.skipped else DONE

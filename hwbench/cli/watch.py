@@ -1,4 +1,4 @@
-"""What a person sees of a campaign: the plan, the estimate, and live lines while it runs."""
+"""Shows a campaign in the terminal: the plan, the estimated duration, and the progress."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ from hwbench.store import Store
 from hwbench.verdict.evidence import OnFile
 from hwbench.verdict.spread import foreseen
 
-LOOKING = "timing a few steps, looking for trained stages"
+TIMING = "timing a few steps and looking for finished stages"
 
 
 class Watcher(Observer):
-    """Prints on standard error; the table of a dry run on standard output."""
+    """Prints on standard error, and the table of a dry run on standard output."""
 
     def __init__(self, specs: Sequence[Spec], settings: Settings) -> None:
         self.specs, self.settings = specs, settings
@@ -35,7 +35,7 @@ class Watcher(Observer):
         self._display: Display | None = None
 
     def planned(self, campaign: Campaign) -> None:
-        """Print the banner, the number of cases, and what stands in for what."""
+        """Print the banner, the number of cases, and which data sets replace unavailable ones."""
         plan, err = campaign.plan, console.err
         if plan.banner:
             err.print(f"\n[bold white on red] {plan.banner} [/]\n")
@@ -47,49 +47,48 @@ class Watcher(Observer):
         )
         if campaign.reused and not self.settings.dry_run:
             err.print(
-                "what is on file is not run again; --results DIR runs it anew in your own folder"
+                "Existing results are reused. Use --results DIR to start from an empty folder."
             )
         if campaign.skipped:
+            several = len(campaign.skipped) > 1
             err.print(
-                f"{count(len(campaign.skipped), 'case')} failed before, left alone; "
-                "--retry-failed runs such again",
+                f"{count(len(campaign.skipped), 'case')} failed earlier and "
+                f"{'are' if several else 'is'} skipped. "
+                f"Use --retry-failed to run {'them' if several else 'it'} again.",
                 style="yellow",
             )
         pairs = {(c.stands_in_for, c.data["use"]) for c in plan.cases if c.stands_in_for}
         for use, instead in sorted(pairs) if plan.profile != "smoke" else []:
-            err.print(f"{use} cannot be had; {instead} stands in for it", style="yellow")
+            err.print(f"{use} is unavailable; using {instead} instead.", style="yellow")
 
     def timing(self, done: int, total: int) -> None:
-        """Show how far the estimate is."""
+        """Show how many cases have been timed."""
         if self._status is None:
-            self._status = console.err.status(f"{LOOKING} …")
+            self._status = console.err.status(f"{TIMING} …")
             self._status.start()
         if done:
-            self._status.update(f"{LOOKING}: {done} of {total} …")
+            self._status.update(f"{TIMING}: {done} of {total} …")
         if done == total:
             self._status.stop()
 
     def trial_failed(self, case: Case, reason: str) -> None:
         """Print a warning."""
-        console.err.print(
-            f"warning: {case.label}: a first look at it ends in {reason}",
-            style="yellow",
-            markup=False,
-        )
+        text = f"warning: {case.label}: a trial step failed: {reason}"
+        console.err.print(text, style="yellow", markup=False)
 
     def estimated(self, campaign: Campaign, costs: Sequence[Cost | None]) -> None:
-        """Print how long it should take; for a dry run, each row's share as well."""
+        """Print the estimated duration; for a dry run, also that of each row."""
         if self._status is not None:
             self._status.stop()
         known = [cost.total for cost in costs if cost is not None]
         if known:
             jobs, at_once = len(campaign.jobs), campaign.at_once
             total = max(max(known), sum(known) / len(known) * jobs / at_once)
-            notes = ["from steps timed just now"]
+            notes = ["estimated from a few steps"]
             if any(seconds is None for cost in costs if cost for seconds in cost.stages):
-                notes.append("how long the fits after them take is not known")
+                notes.append("excludes fits")
             if untimed := jobs - len(known):
-                notes.append(f"{count(untimed, 'case')} could not be timed, taken as the others")
+                notes.append(f"{count(untimed, 'case')} could not be timed (assumed average)")
             workers = count(at_once, "worker")
             console.err.print(
                 f"about [bold]{rough_duration(total)}[/] on {workers}, {'; '.join(notes)}"
@@ -99,7 +98,7 @@ class Watcher(Observer):
 
     def _print_rows(self, jobs: Sequence[Job], costs: Sequence[Cost | None]) -> None:
         """Print the cost of each row, and the smallest difference that its seeds can detect."""
-        heads = ("row", "cases", "train", "evaluate", "these seeds can tell")
+        heads = ("row", "cases", "train", "evaluate", "detectable difference")
         table = Table(*heads, box=None, header_style="bold")
         store = Store(self.settings.results)
         for spec in self.specs:
@@ -114,13 +113,13 @@ class Watcher(Observer):
                     continue
                 timed = [cost for _, cost in here if cost is not None]
                 least = foreseen(on_file, row, [case for case, _ in here])
-                tell = "(not known yet)" if least is None else f"{least:.2g} {spec.unit}"
+                detectable = "unknown" if least is None else f"{least:.2g} {spec.unit}"
                 parts = ["?", "?"]
-                if timed:  # of all its cases, on one worker
+                if timed:  # the total of its cases on one worker
                     seconds = sum(c.train for c in timed), sum(c.evaluate for c in timed)
                     parts = [rough_duration(s) for s in seconds]
                 name = f"{spec.id} {'/'.join(map(str, row.at.values()))}"
-                table.add_row(name, str(len(here)), *parts, tell)
+                table.add_row(name, str(len(here)), *parts, detectable)
         console.out.print(table)
 
     def running(
@@ -131,12 +130,12 @@ class Watcher(Observer):
         return self._display
 
     def news(self, index: int, news: dict[str, Any]) -> None:
-        """Show what a running case reports."""
+        """Update the display with a report of a running case."""
         if self._display is not None:
             self._display.news(index, news)
 
     def done(self, outcome: Outcome) -> None:
-        """Print the end of a case."""
+        """Print how a case ended."""
         if self._display is not None:
             self._display.done(outcome)
 
@@ -145,8 +144,8 @@ class Watcher(Observer):
         console.err.print("\nThe budget is spent: running cases save their state.", style="yellow")
 
     def stopping(self) -> None:
-        """Print what happens now."""
+        """Print that the run is stopping."""
         console.err.print(
-            "\nstopping: running cases save their state; press Ctrl-C again to end at once",
+            "\nStopping: running cases save their state. Press Ctrl-C again to quit at once.",
             style="yellow",
         )

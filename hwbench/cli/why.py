@@ -18,10 +18,10 @@ from hwbench.cli.options import (
     rows_named,
 )
 
-WORDS = {  # what is stored of a case, and what a run would do
+WORDS = {  # the state of a case, and what a run would do
     "done": ("on file", "do nothing"),
     "equivalent": ("on file, of equivalent code: moved {} of the tolerance", "do nothing"),
-    "changed": ("on file, but its code has changed since", "do nothing"),
+    "changed": ("on file, but its code has changed", "do nothing"),
     "failed": ("failed: {}", "do nothing without --retry-failed"),
     "missing": ("missing: {}", "try again"),
     "stale": ("stale: the spec has changed ({})", "run it"),
@@ -39,7 +39,7 @@ def why(
     plugin: PluginOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """For each case: on file, stale, missing or failed, and what a run would do."""
+    """Show the state of each case (on file, stale, missing or failed) and what a run would do."""
     from hwbench.check import check
     from hwbench.runner.plan import Settings, make_plan, states
     from hwbench.spec.files import benchmarks_folder, load_specs

@@ -232,6 +232,6 @@ def test_ctrl_c_leaves_everything_resumable(folder):
     process.send_signal(signal.SIGINT)
     error = process.communicate(timeout=90)[1]
     assert process.returncode == 3, error
-    assert "goes on from here" in error
+    assert "Run the same command to resume" in error
     assert list((folder / "cache").rglob("state.safetensors"))
     assert not list((folder / "results").rglob("*.json"))
