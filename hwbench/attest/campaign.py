@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import math
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -20,6 +21,7 @@ from hwbench.spec import Case, Spec
 from hwbench.store import Store
 
 News = Callable[[str], None]
+Code = tuple[str, str]  # content of a case, and fingerprint
 Status = Literal["attested", "moved", "withheld", "unreached"]
 
 
@@ -158,6 +160,7 @@ def attest(
     new: str | None = None,
     *,
     repository: Path = Path(),
+    only_on_file: bool = False,
     device: str = "cpu",
     limit: float = 600.0,
     news: News = lambda text: None,
@@ -169,6 +172,7 @@ def attest(
         store: results; attestations go beside them.
         old: the commit that results rest on.
         new: the commit to compare it with; None for the one checked out, without changes.
+        only_on_file: leave out cases of which no result rests on the old code.
         repository: a folder in the git repository that holds both.
         device: where both run.
         limit: seconds that one run may take.
@@ -191,22 +195,32 @@ def attest(
         for side in pair.sides:
             stack.enter_context(side)
         for spec in specs:
-            found.outcomes += _compare_spec(spec, pair)
+            resting = Counter(
+                (attested.content_of(r.case), r.fingerprint) for r in store.results(spec.id)[0]
+            )
+            wanted = resting.__contains__ if only_on_file else lambda code: True
+            outcomes = _compare_spec(spec, pair, wanted)
+            found.on_file += sum(resting[code] for code in {_code(o) for o in outcomes})
+            found.outcomes += outcomes
         found.machine = pair.machine
     found.outcomes = _withheld(found.outcomes)
-    resting = {(attested.content_of(o.case), o.old) for o in found.outcomes if o.old}
-    results = [r for spec in specs for r in store.results(spec.id)[0]]
-    found.on_file = sum((attested.content_of(r.case), r.fingerprint) in resting for r in results)
     found.path = _record(found, store)
     return found
 
 
-def _compare_spec(spec: Spec, pair: Pair) -> list[Outcome]:
-    """Return the outcome of each affected row, profile and data set of a spec."""
+def _code(found: Outcome | cases.Affected) -> Code:
+    return attested.content_of(found.case), found.old
+
+
+def _compare_spec(
+    spec: Spec, pair: Pair, wanted: Callable[[Code], bool] = lambda code: True
+) -> list[Outcome]:
+    """Return the outcome of each affected row, profile and data set of a spec that is wanted."""
     rows = list(cases.all_cases(spec))
     everything = [case for _, case in rows]
     identities = [side.identities(everything) for side in (pair.old, pair.new)]
     found, barred = cases.affected(rows, *identities)
+    found = [a for a in found if wanted(_code(a))]
     outcomes = [Outcome(case, "unreached", reason) for case, reason in barred]
     if not found:
         return outcomes

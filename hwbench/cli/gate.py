@@ -60,6 +60,12 @@ def gate(
             metavar="COMMIT", help="With --attest: the new code; by default the one checked out."
         ),
     ] = None,
+    on_file: Annotated[
+        bool,
+        typer.Option(
+            "--on-file", help="With --attest: only cases of which a result rests on the old code."
+        ),
+    ] = False,
     limit: Annotated[
         float, typer.Option(min=1, help="With --attest: seconds that one run may take.")
     ] = 600.0,
@@ -87,7 +93,7 @@ def gate(
     if attest is not None:
         if update or junit or elsewhere:
             raise SpecError("--attest goes with none of --update, --junit and --elsewhere")
-        raise typer.Exit(_attest(specs, store, attest, against, limit, as_json))
+        raise typer.Exit(_attest(specs, store, attest, against, on_file, limit, as_json))
     if against is not None:
         raise SpecError("--against: only --attest takes it")
     if elsewhere is not None and not (update and elsewhere.is_dir()):
@@ -118,6 +124,7 @@ def _attest(
     store: Store,
     old: str,
     new: str | None,
+    only_on_file: bool,
     limit: float,
     as_json: bool,
 ) -> int:
@@ -128,7 +135,7 @@ def _attest(
     def news(text: str) -> None:
         console.err.print(text, markup=False)
 
-    found = attest(specs, store, old, new, limit=limit, news=news)
+    found = attest(specs, store, old, new, only_on_file=only_on_file, limit=limit, news=news)
     if as_json:
         console.out.print_json(to_json(found))
     else:
