@@ -38,6 +38,12 @@ from hwbench.protocols.data import TestSplit as TestSplit
 from hwbench.protocols.data import TrainSplit as TrainSplit
 from hwbench.protocols.data import ValidationSplit as ValidationSplit
 from hwbench.protocols.data import labelled_part as labelled_part
+from hwbench.protocols.dreamers import ConditionalDreamer as ConditionalDreamer
+from hwbench.protocols.dreamers import Dreamer as Dreamer
+from hwbench.protocols.dreamers import ExactDreamer as ExactDreamer
+from hwbench.protocols.dreamers import ExponentialDreamer as ExponentialDreamer
+from hwbench.protocols.dreamers import GaussianDreamer as GaussianDreamer
+from hwbench.protocols.dreamers import LogJointRule as LogJointRule
 from hwbench.protocols.evaluators import Curve as Curve
 from hwbench.protocols.evaluators import Evaluation as Evaluation
 from hwbench.protocols.evaluators import Evaluator as Evaluator

@@ -64,6 +64,8 @@ def test_the_seed_decides(fit, model, points_for):
 @pytest.mark.parametrize(("fit", "model"), PAIRS)
 def test_fitting_helps(fit, model, points_for):
     """A density gives its training points more than it did before."""
+    if fit is FITS["untrained.Untrained"]:
+        pytest.skip("meant to leave the model as it is")
     before = model.tiny()
     after, _ = fitted(fit, model, points_for)
     if not isinstance(after, Density):

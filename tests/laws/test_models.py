@@ -12,7 +12,10 @@ from safetensors.torch import load_file, save_file
 from hwbench import build
 from hwbench.protocols import (
     Density,
+    Dreamer,
     EnergyModel,
+    ExactDreamer,
+    ExponentialDreamer,
     GenerativeModel,
     HelmholtzMachine,
     Model,
@@ -34,9 +37,17 @@ def of(protocol, but=()):
     return pytest.mark.parametrize("cls", found.values(), ids=found.keys())
 
 
+def is_real(model):
+    """Return whether observed units are real numbers: those of dreams say so."""
+    if isinstance(model, Dreamer):
+        x, _ = model.dream(64)
+        return bool(((x != 0) & (x != 1)).any())
+    return isinstance(model, RealEnergyModel)
+
+
 def all_points(model):
     """Return every binary point [2^D, D], where there are not too many; a grid of real ones."""
-    if isinstance(model, RealEnergyModel):
+    if is_real(model):
         assert model.visible <= 2, "tiny() has too many observed units for a grid"
         axis = torch.linspace(-12, 12, 301)
         return torch.cartesian_prod(*[axis] * model.visible).view(-1, model.visible)
@@ -164,7 +175,7 @@ def test_samples_are_means_of_the_observed_units(cls, away):
     assert torch.equal(*means)
     assert means[0].shape == (5, model.visible)
     assert not means[0].requires_grad
-    assert isinstance(model, RealEnergyModel) or ((means[0] >= 0) & (means[0] <= 1)).all()
+    assert is_real(model) or ((means[0] >= 0) & (means[0] <= 1)).all()
     assert all(p.grad is None for p in model.parameters())
 
 
@@ -176,7 +187,7 @@ def test_samples_average_to_the_means_of_p(cls, away):
     torch.manual_seed(2)
     samples = model.sample(4000)
     with torch.no_grad():
-        if isinstance(model, HelmholtzMachine):
+        if isinstance(model, Dreamer):
             x, _ = model.dream(40_000)
             expected, noise = x.mean(0), x.std(0) / math.sqrt(len(x))
         elif isinstance(model, Density | EnergyModel):
@@ -197,11 +208,73 @@ def test_samples_average_to_the_means_of_p(cls, away):
 def test_probabilities_sum_to_one(cls, away):
     """Σ_x p(x) = 1, and log p takes gradients to every parameter."""
     model = away(cls)
-    log_p = model.log_prob(all_points(model))
-    assert log_p.shape == (2**model.visible,)
-    assert log_p.double().logsumexp(0).item() == pytest.approx(0.0, abs=1e-5)
+    points = all_points(model)
+    log_p = model.log_prob(points)
+    assert log_p.shape == (len(points),)
+    cell = (points[1] - points[0]).abs().max() ** model.visible if is_real(model) else 1.0
+    assert log_p.double().logsumexp(0).exp().item() * cell == pytest.approx(1.0, abs=1e-5)
     log_p[1].backward()
     assert all(p.grad is not None for p in model.parameters())
+
+
+# --- dreamers -------------------------------------------------------------------------------------
+
+
+def scores(model, log_p):
+    """Return ∇_θ of each of the log densities [N], for all parameters that they reach: [N, P]."""
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    found = torch.autograd.grad(
+        log_p,
+        parameters,
+        torch.eye(len(log_p)).to(log_p),
+        is_grads_batched=True,
+        allow_unused=True,
+    )
+    return torch.cat([g.flatten(1) for g in found if g is not None], 1)
+
+
+@pytest.mark.statistical
+@of(Dreamer)
+def test_log_joint_is_the_density_of_dreams(cls, away):
+    """Then its score has mean zero over dreams; a step or a factor forgotten in either shows."""
+    model = away(cls)
+    torch.manual_seed(3)
+    x, h = model.dream(2000)
+    latents = [h_l[None] for h_l in h]
+    if isinstance(model, HelmholtzMachine) and draws_weights(model, latents, x):
+        pytest.skip("the densities are themselves drawn")
+    found = [
+        scores(model, model.log_joint(x[i], [h_l[:, i] for h_l in latents])[0])
+        for i in torch.arange(len(x)).split(250)
+    ]
+    assert_mean(torch.cat(found), 0.0)
+
+
+@pytest.mark.statistical
+@of(ExactDreamer)
+def test_mean_score_given_x_is_the_gradient_of_log_p(cls, away):
+    """Fisher's identity: ∇ log p(x, h) − ∇ log p(x) has mean zero over dreams, times any f(x)."""
+    model = away(cls)
+    torch.manual_seed(3)
+    x, h = model.dream(300)
+    joint = scores(model, model.log_joint(x, [h_l[None] for h_l in h])[0])
+    marginal = torch.cat([scores(model, model.log_prob(part)) for part in x.split(2)])
+    for f in (torch.ones(len(x)), x[:, 0], x[:, 0].square()):
+        assert_mean((joint - marginal) * f[:, None], 0.0)
+
+
+@of(ExponentialDreamer)
+def test_the_exponential_form_is_the_log_joint(cls, away):
+    """Up to a base measure, which depends neither on h nor on θ: to 1e-5."""
+    model = away(cls)
+    torch.manual_seed(3)
+    x, h = model.dream(20)
+    table = model.log_joint(x, [h_l[:, None] for h_l in h])  # [h, x]
+    form = model.natural(h) @ model.statistics(x).T - model.normaliser(h)[:, None]
+    base = (table - form).mean(0)
+    torch.testing.assert_close(form + base, table, rtol=1e-5, atol=1e-5)
+    for a, b in zip(scores(model, form[:, 0]), scores(model, table[:, 0]), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-4, atol=1e-4)
 
 
 # --- energy models --------------------------------------------------------------------------------
