@@ -63,7 +63,7 @@ def trial(request, away, points_for) -> Trial:
 
 
 def same(a, b) -> bool:
-    """Say whether two evaluations are equal to the bit; NaN is equal to NaN."""
+    """Return whether two evaluations are equal to the bit; NaN is equal to NaN."""
     if isinstance(a, np.ndarray):
         return a.dtype == b.dtype and np.array_equal(a, b, equal_nan=True)
     if dataclasses.is_dataclass(a):

@@ -27,7 +27,7 @@ SIGMA = 5.0  # statistical tests: standard errors allowed
 MOST = 10  # observed units that are enumerated
 
 
-def of(protocol, but=()):
+def every(protocol, but=()):
     """Parametrize over the classes that satisfy a protocol, but for those of some other."""
     found = {
         name: cls
@@ -83,7 +83,7 @@ def refusal(model):
 
 
 def draws_weights(model, h, x):
-    """Say whether log p or log q depends on draws of the model's own."""
+    """Return whether log p or log q depends on draws of the model's own."""
     return any(
         not torch.equal(density(), density())
         for density in (lambda: model.log_joint(x, h), lambda: model.log_q(h, x))
@@ -115,7 +115,7 @@ def test_the_shelf_is_not_empty():
 # --- any model ------------------------------------------------------------------------------------
 
 
-@of(Model)
+@every(Model)
 def test_a_seed_fixes_the_initial_parameters(cls):
     models = []
     for _ in range(2):
@@ -130,7 +130,7 @@ def test_a_seed_fixes_the_initial_parameters(cls):
     assert all(value.isfinite().all() for value in a.values() if value.is_floating_point())
 
 
-@of(Model)
+@every(Model)
 def test_a_seed_fixes_what_data_change(cls, points_for):
     """The same data give the same start, and the data stay what they were."""
     torch.manual_seed(5)
@@ -147,7 +147,7 @@ def test_a_seed_fixes_what_data_change(cls, points_for):
         assert not value.is_floating_point() or value.isfinite().all(), name
 
 
-@of(Model)
+@every(Model)
 def test_saved_and_loaded_it_computes_the_same(cls, away, tmp_path):
     """All that it knows is in its state; another start is overwritten by it."""
     model = away(cls)
@@ -165,7 +165,7 @@ def test_saved_and_loaded_it_computes_the_same(cls, away, tmp_path):
 # --- generative models ----------------------------------------------------------------------------
 
 
-@of(GenerativeModel)
+@every(GenerativeModel)
 def test_samples_are_means_of_the_observed_units(cls, away):
     model = away(cls)
     means = []
@@ -180,7 +180,7 @@ def test_samples_are_means_of_the_observed_units(cls, away):
 
 
 @pytest.mark.statistical
-@of(GenerativeModel)
+@every(GenerativeModel)
 def test_samples_average_to_the_means_of_p(cls, away):
     """Against p(x) enumerated where it is known, else against dreams."""
     model = away(cls)
@@ -204,7 +204,7 @@ def test_samples_average_to_the_means_of_p(cls, away):
 # --- exact densities ------------------------------------------------------------------------------
 
 
-@of(Density)
+@every(Density)
 def test_probabilities_sum_to_one(cls, away):
     """Σ_x p(x) = 1, and log p takes gradients to every parameter."""
     model = away(cls)
@@ -280,7 +280,7 @@ def test_the_exponential_form_is_the_log_joint(cls, away):
 # --- energy models --------------------------------------------------------------------------------
 
 
-@of(EnergyModel, but=RealEnergyModel)
+@every(EnergyModel, but=RealEnergyModel)
 def test_free_energy_sums_over_the_hidden_units(cls, away):
     """F(x) = −log Σ_h exp(b·x + c·h + x W h), with the couplings that the model names."""
     model = away(cls).double()
@@ -293,7 +293,7 @@ def test_free_energy_sums_over_the_hidden_units(cls, away):
     torch.testing.assert_close(model.free_energy(x), -(-energy).logsumexp(1))
 
 
-@of(EnergyModel)
+@every(EnergyModel)
 def test_contrast_adds_the_gradient_of_the_free_energies(cls, away, points_for):
     model = away(cls)
     x, negative = points_for(model).values.float().split(14)
@@ -310,7 +310,7 @@ def test_contrast_adds_the_gradient_of_the_free_energies(cls, away, points_for):
 
 
 @pytest.mark.statistical
-@of(EnergyModel)
+@every(EnergyModel)
 def test_a_gibbs_sweep_leaves_p_as_it_is(cls, away):
     """Started at p(x), enumerated, chains are at p(x) after a sweep; detached, and not stuck."""
     model = away(cls, noise=1.0)  # a sweep remembers where it came from
@@ -324,7 +324,7 @@ def test_a_gibbs_sweep_leaves_p_as_it_is(cls, away):
     assert (moved != start).any(1).float().mean() > 0.05
 
 
-@of(RealEnergyModel)
+@every(RealEnergyModel)
 def test_couplings_are_refused_by_name(cls):
     with pytest.raises(ValueError, match=f"{cls.__name__} has real observed units"):
         cls.tiny().couplings()
@@ -333,7 +333,7 @@ def test_couplings_are_refused_by_name(cls):
 # --- Helmholtz machines ---------------------------------------------------------------------------
 
 
-@of(HelmholtzMachine)
+@every(HelmholtzMachine)
 @pytest.mark.parametrize("k", [1, 7])
 def test_inferred_shapes(cls, away, points_for, k):
     model = away(cls)
@@ -348,7 +348,7 @@ def test_inferred_shapes(cls, away, points_for, k):
     assert model.log_joint(x, h).isfinite().all()
 
 
-@of(HelmholtzMachine)
+@every(HelmholtzMachine)
 def test_inferred_log_q_is_log_q_of_the_latents(cls, away, points_for):
     model = away(cls)
     x = points_for(model).values.float()
@@ -361,7 +361,7 @@ def test_inferred_log_q_is_log_q_of_the_latents(cls, away, points_for):
         torch.testing.assert_close(model.log_q(again.h, x), again.log_q, atol=1e-4, rtol=1e-5)
 
 
-@of(HelmholtzMachine)
+@every(HelmholtzMachine)
 def test_points_broadcast_against_samples(cls, away, points_for):
     """x [B, D] is x [K, B, D] repeated."""
     model = away(cls)
@@ -380,7 +380,7 @@ def reached(loss, parameters):
     return [g is not None and bool((g != 0).any()) for g in grads]
 
 
-@of(HelmholtzMachine)
+@every(HelmholtzMachine)
 def test_samples_do_not_leak_and_densities_reach_their_own_net(cls, away, points_for):
     """Detached h; log p has gradients to θ alone, log q to φ alone, each to every parameter."""
     model = away(cls)
@@ -400,7 +400,7 @@ def test_samples_do_not_leak_and_densities_reach_their_own_net(cls, away, points
     assert not any(reached(inferred.log_q.sum(), own_theta))
 
 
-@of(HelmholtzMachine)
+@every(HelmholtzMachine)
 def test_pathwise_samples_are_the_same_and_carry_gradients(cls, away, points_for):
     """Same seed, same h; each layer has a gradient to φ, and all together to every parameter."""
     model = away(cls)
@@ -420,7 +420,7 @@ def test_pathwise_samples_are_the_same_and_carry_gradients(cls, away, points_for
     assert all(reached(loss, list(model.recognition.parameters())))
 
 
-@of(HelmholtzMachine)
+@every(HelmholtzMachine)
 def test_dreams_are_joint_samples_without_gradients(cls, away):
     model = away(cls)
     x, h = model.dream(6)
@@ -440,7 +440,7 @@ def test_dreams_are_joint_samples_without_gradients(cls, away):
 
 
 @pytest.mark.statistical
-@of(HelmholtzMachine)
+@every(HelmholtzMachine)
 def test_dreams_follow_p_and_q_is_normalised(cls, away):
     """E over dreams of 1[x = x'] q(h | x) / p(x, h) = Σ_h q(h | x') = 1, at every point x'."""
     model = away(cls)

@@ -147,7 +147,7 @@ class Trial:
 
 
 def alike(a, b, exactly=True):
-    """Say whether two lists of gradients are the same; no gradient is a gradient of zero."""
+    """Return whether two lists of gradients are the same; no gradient is a gradient of zero."""
     for g, h in zip(a, b, strict=True):
         g, h = (torch.zeros(()) if v is None else v for v in (g, h))
         if not (

@@ -31,8 +31,10 @@ def test_knn_and_svm_are_compared_letter_by_letter(tmp_path, monkeypatch):
         job = Job(case, store.folder, tmp_path / "cache", "cpu")
         assert work(job, lambda news: None, lambda: False).status == "done"
         right.append(store.per_point(store.read(case))["correct"].astype(bool))
-    of = dict(zip(("k-NN", "SVM"), right, strict=True))  # in the order of the spec
-    won, lost = (int((of[a] & ~of[b]).sum()) for a, b in (("SVM", "k-NN"), ("k-NN", "SVM")))
+    right_by = dict(zip(("k-NN", "SVM"), right, strict=True))  # in the order of the spec
+    won, lost = (
+        int((right_by[a] & ~right_by[b]).sum()) for a, b in (("SVM", "k-NN"), ("k-NN", "SVM"))
+    )
     assert won + lost > 0
     comparison = compare(spec, store, profile="smoke")
     (outcome,) = (c for c in comparison.claims if c.claim.id == "DL3-C2a")
