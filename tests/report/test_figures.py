@@ -259,6 +259,21 @@ def test_a_logarithmic_axis_has_plain_numbers():
     assert count(1000).encode() in svg
 
 
+def test_a_long_legend_makes_the_figure_taller_and_not_its_panels_smaller():
+    x = np.array([1.0, 2.0])
+
+    def height(n: int) -> float:
+        lines = [
+            Line(f"a line with a rather long name, number {i:02}", "", "", x, x) for i in range(n)
+        ]
+        with style():  # matplotlib warns, which is an error here, where nothing is left of a panel
+            svg, _ = line_plot(lines, Frame("x", "y"))
+        root = ElementTree.fromstring(svg)
+        return float(root.attrib["height"].removesuffix("pt"))
+
+    assert height(40) - height(20) == pytest.approx(10 * 0.14 * 72)  # two columns
+
+
 def test_labels_are_text_and_never_mathematics(tmp_path: Path):
     hostile = r"$\frac{" + "<b>&"
     text = TABLE.replace(

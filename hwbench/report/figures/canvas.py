@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 import re
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -95,12 +96,21 @@ def draw_point(axes: Axes, x: float, y: float, marker: Mapping[str, Any], **bars
     axes.errorbar(x, y, ls="none", **colour, **marker, **bars)
 
 
-def add_legend(figure: Figure, handles: Sequence[Any], labels: Sequence[str]) -> None:
-    """Put a legend below the axes, in as many columns as fit."""
+def add_legend(figure: Figure, handles: Mapping[str, Any]) -> None:
+    """Put a legend above the axes, in as many columns as fit, and make the figure as much taller.
+
+    Args:
+        figure: without the height of its legend.
+        handles: what to show of each line, by its text.
+    """
     if handles:
-        longest = max(map(len, labels))
-        columns = max(1, min(len(labels), 5, int(105 / (longest + 6))))
-        figure.legend(handles, labels, loc="outside upper left", ncols=columns, columnspacing=1.4)
+        labels = [shorten(text) for text in handles]
+        columns = max(1, min(len(labels), 5, int(105 / (max(map(len, labels)) + 6))))
+        rows = math.ceil(len(labels) / columns)
+        figure.set_figheight(figure.get_figheight() + 0.14 * rows)
+        figure.legend(
+            handles.values(), labels, loc="outside upper left", ncols=columns, columnspacing=1.4
+        )
 
 
 def wrap(text: str) -> str:

@@ -178,8 +178,7 @@ def line_plot(
     across = min(len(groups), 3)
     down = math.ceil(len(groups) / across)
     few = max((len(line.x) for line in lines), default=0) <= 14
-    legend_lines = math.ceil(len(look) / 4)
-    figure = new_figure((2.35 if across > 1 else 2.6) * down + 0.14 * legend_lines)
+    figure = new_figure((2.35 if across > 1 else 2.6) * down)
     grid = figure.subplots(down, across, squeeze=False, sharex=True)
     handles: dict[str, Any] = {}
     cut = False
@@ -204,10 +203,9 @@ def line_plot(
     if any(line.published for line in lines):
         from matplotlib.lines import Line2D
 
-        opened: dict[str, Any] = {"marker": "o", "ms": 5, "mfc": "none", "mec": MUTED}
-        handles["open: published"] = Line2D([], [], ls="", **opened)
+        handles["open: published"] = Line2D([], [], ls="", marker="o", ms=5, mfc="none", mec=MUTED)
     if list(handles) != [""]:
-        add_legend(figure, list(handles.values()), [shorten(name) for name in handles])
+        add_legend(figure, handles)
     return svg_of(figure), cut
 
 
