@@ -234,7 +234,7 @@ def scores(model, log_p):
 
 
 @pytest.mark.statistical
-@of(Dreamer)
+@every(Dreamer)
 def test_log_joint_is_the_density_of_dreams(cls, away):
     """Then its score has mean zero over dreams; a step or a factor forgotten in either shows."""
     model = away(cls)
@@ -251,7 +251,7 @@ def test_log_joint_is_the_density_of_dreams(cls, away):
 
 
 @pytest.mark.statistical
-@of(ExactDreamer)
+@every(ExactDreamer)
 def test_mean_score_given_x_is_the_gradient_of_log_p(cls, away):
     """Fisher's identity: ∇ log p(x, h) − ∇ log p(x) has mean zero over dreams, times any f(x)."""
     model = away(cls)
@@ -263,7 +263,7 @@ def test_mean_score_given_x_is_the_gradient_of_log_p(cls, away):
         assert_mean((joint - marginal) * f[:, None], 0.0)
 
 
-@of(ExponentialDreamer)
+@every(ExponentialDreamer)
 def test_the_exponential_form_is_the_log_joint(cls, away):
     """Up to a base measure, which depends neither on h nor on θ: to 1e-5."""
     model = away(cls)
