@@ -98,7 +98,8 @@ def run(
 
 def results(name: str | None = None, folder: str | Path = "results") -> pd.DataFrame:
     """Return what is on file as a DataFrame: a line per case and metric, coordinates as columns."""
-    from hwbench.store import Store, frame
+    from hwbench.frame import frame
+    from hwbench.store import Store
 
     found, _ = Store(Path(folder)).results(load(name).id if name else None)
     return frame(found)

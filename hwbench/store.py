@@ -17,7 +17,6 @@ import threading
 import uuid
 import zipfile
 import zlib
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -35,7 +34,6 @@ from hwbench.spec import Case, UserError
 
 if TYPE_CHECKING:
     import numpy as np
-    import pandas as pd
 
 SCHEMA = 1
 DIGITS = 7  # significant digits of a curve: float32 sums have no more
@@ -402,41 +400,3 @@ def _schema_version(text: str) -> Any:
     """Return the schema version of a document, None where it has none; ValueError if no JSON."""
     document = json.loads(text)
     return document.get("schema_version") if isinstance(document, dict) else None
-
-
-COLUMNS = (
-    "spec", "profile", "seed", "metric", "value", "se", "mc_se", "points", "samples", "kind",
-    "train_seconds", "device", "commit",
-)  # fmt: skip
-
-
-def frame(results: Iterable[Result]) -> pd.DataFrame:
-    """Return results as a table: one line per result and metric.
-
-    Columns are the coordinates and `COLUMNS`; a coordinate that shares a name with a column, such
-    as `seed`, becomes `at_seed`.
-    """
-    import pandas as pd  # takes half a second
-
-    rows = [
-        {
-            **{f"at_{key}" if key in COLUMNS else key: value for key, value in r.case.at.items()},
-            "spec": r.case.spec,
-            "profile": r.case.profile,
-            "seed": r.case.seed,
-            "metric": name,
-            "value": m.value,
-            "se": m.se,
-            "mc_se": m.mc_se,
-            "points": m.n,
-            "samples": m.k,
-            "kind": m.kind,
-            "train_seconds": r.seconds.get("train"),
-            "device": r.machine.get("device"),
-            "commit": r.commit,
-        }
-        for r in results
-        for name, m in r.metrics.items()
-    ]
-    table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=list(COLUMNS))
-    return table[["spec", *[c for c in table.columns if c != "spec"]]]

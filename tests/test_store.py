@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 import hwbench.store as store_module
+from hwbench.frame import COLUMNS, frame
 from hwbench.spec import Case
 from hwbench.store import (
     Failure,
@@ -20,7 +21,6 @@ from hwbench.store import (
     StoredCurve,
     StoredMetric,
     StoreError,
-    frame,
     rounded,
     write_atomically,
 )
@@ -438,7 +438,7 @@ def test_the_table_of_results_keeps_coordinates_apart_from_columns():
         100,
     )
     assert (row["metric"], row["value"], row["profile"]) == ("log_likelihood", -90.0, "quick")
-    assert list(frame([]).columns) == list(store_module.COLUMNS)
+    assert list(frame([]).columns) == list(COLUMNS)
 
 
 def test_results_of_no_folder_are_none():

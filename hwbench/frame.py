@@ -1,0 +1,48 @@
+"""Results as a table of pandas, for analyses of the user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from hwbench.store import Result
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = (
+    "spec", "profile", "seed", "metric", "value", "se", "mc_se", "points", "samples", "kind",
+    "train_seconds", "device", "commit",
+)  # fmt: skip
+
+
+def frame(results: Iterable[Result]) -> pd.DataFrame:
+    """Return results as a table: one line per result and metric.
+
+    Columns are the coordinates and `COLUMNS`; a coordinate that shares a name with a column, such
+    as `seed`, becomes `at_seed`.
+    """
+    import pandas as pd  # takes half a second to import
+
+    rows = [
+        {
+            **{f"at_{key}" if key in COLUMNS else key: value for key, value in r.case.at.items()},
+            "spec": r.case.spec,
+            "profile": r.case.profile,
+            "seed": r.case.seed,
+            "metric": name,
+            "value": m.value,
+            "se": m.se,
+            "mc_se": m.mc_se,
+            "points": m.n,
+            "samples": m.k,
+            "kind": m.kind,
+            "train_seconds": r.seconds.get("train"),
+            "device": r.machine.get("device"),
+            "commit": r.commit,
+        }
+        for r in results
+        for name, m in r.metrics.items()
+    ]
+    table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=list(COLUMNS))
+    return table[["spec", *[c for c in table.columns if c != "spec"]]]
