@@ -16,7 +16,7 @@ from hwbench.verdict.evidence import OnFile
 from hwbench.verdict.outcome import ClaimOutcome, ClaimPart, Comparison, RowOutcome
 from hwbench.verdict.reasons import Stated
 from hwbench.verdict.row import position
-from hwbench.verdict.spread import foreseen
+from hwbench.verdict.spread import detectable_difference
 from hwbench.verdict.statistics import (
     Estimate,
     Interval,
@@ -118,6 +118,7 @@ def spread(mean: float, sd: float, n: int = 5) -> list[float]:
 
 
 ONE = "{at: {m: A}, published: -90.0}"
+BELOW = "0.5 nats below the published value"
 ONE_DRAWN = "{at: {m: A}, published: -90.000 ± 0.010, data: {pixels: dynamic}}"
 TWO = "{at: {m: A}, published: -90.00}\n{at: {m: B}, published: -91.50}"
 
@@ -165,7 +166,7 @@ def test_a_plan_foresees_what_its_verdicts_will_tell(tmp_path):
     def plan(seeds, profile="full"):
         cases = [bench.case(0, seed, profile) for seed in seeds]
         on_file = OnFile(bench.spec, bench.store, lambda case: "now")
-        return foreseen(on_file, bench.spec.rows[0], cases)
+        return detectable_difference(on_file, bench.spec.rows[0], cases)
 
     assert plan([3, 4]) == pytest.approx(smallest_difference(0.2, 5, 0.1, 0.05, trials=3))
     assert plan([3, 4]) != pytest.approx(smallest_difference(0.2, 5, 0.1, 0.05))
@@ -185,7 +186,7 @@ def test_a_plan_learns_nothing_from_other_code_other_data_or_an_older_spec(tmp_p
     def plan(profile="quick"):
         on_file = OnFile(bench.spec, bench.store, lambda case: "now")
         cases = [bench.case(0, seed, profile) for seed in (3, 4)]
-        return foreseen(on_file, bench.spec.rows[0], cases)
+        return detectable_difference(on_file, bench.spec.rows[0], cases)
 
     bench.put(0, spread(-90, 9.0, 3), fingerprint="before")
     assert plan() is None
@@ -362,7 +363,7 @@ def test_published_dynamic_pixels_add_the_draw(tmp_path):
 
     on_file = OnFile(bench.spec, bench.store, lambda case: "now")
     plan = [bench.case(0, seed) for seed in range(5)]
-    assert foreseen(on_file, bench.spec.rows[0], plan) == pytest.approx(row.smallest)
+    assert detectable_difference(on_file, bench.spec.rows[0], plan) == pytest.approx(row.smallest)
     mine = Bench(tmp_path, "{at: {m: Mine}, data: {pixels: dynamic}}", spec_id="me/mine")
     mine.put(0, arrays.mean(1).tolist(), arrays={"log_px": arrays})
     _, printed = bench.compare(against=mine.spec).claims[0].parts
@@ -373,10 +374,10 @@ def test_published_dynamic_pixels_add_the_draw(tmp_path):
 def test_without_values_per_image_the_uncounted_draw_is_said(tmp_path):
     bench = Bench(tmp_path, ONE_DRAWN)
     bench.put(0, spread(-90.0, 0.1))
-    assert "draw of test pixels is not counted" in bench.row().reason
+    assert "draw of test pixels is not included" in bench.row().reason
     other = Bench(tmp_path / "other", ONE_DRAWN, metric="spread")  # log p(x) is not its terms
     other.put(0, spread(-90.0, 0.1), arrays={"log_px": np.zeros((5, 10))})
-    assert "draw of test pixels is not counted" in other.row().reason
+    assert "draw of test pixels is not included" in other.row().reason
 
 
 def test_rows_without_results(tmp_path):
@@ -395,7 +396,7 @@ def test_rows_without_results(tmp_path):
     assert rows[0].reason == "not run yet"
     assert "sha256 abc" in rows[1].reason
     assert "diverged at step 12 (and 1 more)" in rows[2].reason
-    assert "do not measure log_likelihood (they hold nll)" in rows[3].reason
+    assert "lack log_likelihood (they have nll)" in rows[3].reason
     assert rows[0].expected_seeds == 5
 
 
@@ -404,7 +405,7 @@ def test_a_number_that_is_none_is_a_failure(tmp_path):
     bench.put(0, [math.nan])
     row = bench.row()
     assert row.verdict == "failed"
-    assert "log_likelihood is not a number" in row.reason
+    assert "log_likelihood is not finite" in row.reason
 
 
 def test_seeds_that_failed_leave_a_selection(tmp_path):
@@ -469,16 +470,21 @@ def test_one_seed_decides_nothing(tmp_path):
     row = bench.row()
     assert (row.verdict, row.sd, row.interval, row.smallest) == ("undecided", None, None, None)
     assert row.difference == pytest.approx(0.0)
-    assert "one seed only" in row.reason
+    assert "only one seed" in row.reason
 
 
 @pytest.mark.parametrize(
     ("numbers", "distance"),
     [
-        ("published: -90.0", "-0.5 nats from print"),
-        ("published: -90.0, source: -90.0, judge_against: source", "-0.5 nats from print"),
-        ("published: -90.0, source: -80.0", "-0.5 nats from print"),
-        ("published: -90.0, source: -80.0, judge_against: source", "-10.5 nats from the source"),
+        ("published: -90.0", BELOW),
+        ("published: -90.0, source: -90.0, judge_against: source", BELOW),
+        ("published: -90.0, source: -80.0", BELOW),
+        (
+            "published: -90.0, source: -80.0, judge_against: source",
+            "10.5 nats below the value in the source",
+        ),
+        ("published: -91.0", "0.5 nats above the published value"),
+        ("published: -90.5", "equal to the published value"),
     ],
 )
 def test_a_distance_says_what_it_is_from(tmp_path, numbers, distance):
@@ -539,7 +545,7 @@ def test_stale_results_do_not_count_and_are_told(tmp_path):
     assert stale.rows[0].verdict == "missing"
     assert stale.rows[0].reason == "stale: the spec has changed since"
     assert marks(stale.rows[0]) == ["stale"]
-    assert any("A: 5 full results stale" in w for w in stale.warnings)
+    assert any("A: 5 full results are stale" in w for w in stale.warnings)
     bench.spec = load(path)
     bench.put(0, spread(-90.0, 0.1))
     row = bench.row()
@@ -551,7 +557,7 @@ def test_results_of_rows_that_are_gone_are_told(tmp_path):
     bench.put(1, spread(-91.0, 0.1))
     smaller = make_spec(tmp_path, ONE)
     found = compare(smaller, bench.store)
-    assert found.warnings == ["demo/table has no row B: 5 results left aside"]
+    assert found.warnings == ["demo/table has no row B: 5 results are ignored"]
 
 
 def test_damaged_files_are_told(tmp_path):
@@ -580,7 +586,7 @@ def test_a_stand_in_at_full_is_incomparable(tmp_path):
     bench = Bench(tmp_path, ONE, "  full: {stand_ins: {mnist.MNIST: [mnist.MNIST, digits.Digits]}}")
     bench.put(0, spread(-90.0, 0.1), variant=1)
     assert bench.row().verdict == "incomparable"
-    assert "digits.Digits for mnist.MNIST" in bench.row().reason
+    assert "digits.Digits instead of mnist.MNIST" in bench.row().reason
 
 
 def test_flags(tmp_path):
@@ -637,7 +643,7 @@ def test_a_number_may_be_as_much_worse_as_log_z_is_in_doubt(tmp_path, metric, be
     found = bench.compare().rows
     assert [row.verdict for row in found] == ["undecided", "agrees", "undecided", "worse"]
     assert [marks(row) for row in found] == [
-        ["log Z in doubt by 3.0 nats"],
+        ["log Z uncertain by 3.0 nats"],
         [],
         *[marks(found[0])] * 2,
     ]
@@ -666,7 +672,7 @@ def test_a_claim_counts_on_the_doubt_of_both_sides(tmp_path, gaps, means, verdic
         bench.put(i, values, diagnostics=annealed(gap))
     (part,) = bench.claim().parts
     assert part.verdict == verdict
-    assert ("log Z in doubt by 3.0 nats" in part.test) == any(gaps)
+    assert ("log Z uncertain by 3.0 nats" in part.test) == any(gaps)
 
 
 def test_other_metrics_do_not_depend_on_log_z(tmp_path):
@@ -687,8 +693,8 @@ def test_margins_beyond_half_the_claimed_gap_are_told(tmp_path):
     assert Bench(tmp_path / "a", TWO, claim).compare().warnings == []
     found = Bench(tmp_path / "b", TWO.replace("-91.50", "-90.80"), claim).compare().warnings
     assert found == [
-        "A: its margin 0.5 is more than half the gap 0.8 of claim C",
-        "B: its margin 0.5 is more than half the gap 0.8 of claim C",
+        "A: the margin 0.5 exceeds half the gap 0.8 of claim C",
+        "B: the margin 0.5 exceeds half the gap 0.8 of claim C",
     ]
 
 
@@ -723,7 +729,7 @@ def test_the_nearest_row_chooses(tmp_path):
     rows = bench.compare().rows
     assert verdicts(bench) == CHOSEN
     assert "pixels fixed was chosen" in rows[0].reason
-    assert "cannot agree with what it was fitted to" in rows[0].reason
+    assert "cannot agree with the value that it was fitted to" in rows[0].reason
     assert "pixels fixed was chosen" in rows[3].reason
     assert rows[1].difference == pytest.approx(-0.4)
 
@@ -731,14 +737,14 @@ def test_the_nearest_row_chooses(tmp_path):
 def test_none_is_near_enough(tmp_path):
     rows = calibrated(tmp_path, -91.0, -92.0).compare().rows
     assert [row.verdict for row in rows] == ["incomparable"] * 4 + ["unpublished"]
-    assert "no pixels brought A within 0.5" in rows[2].reason
+    assert "no pixels brings A within 0.5" in rows[2].reason
     assert "nearest: fixed, 1" in rows[2].reason
 
 
 def test_nothing_is_chosen_before_all_have_run(tmp_path):
     bench = calibrated(tmp_path, -90.1, None)
     assert verdicts(bench) == ["undecided", "missing", "undecided", "undecided", "unpublished"]
-    assert "not chosen yet: no full results of M/grey/A" in bench.row(2).reason
+    assert "pixels is still open: M/grey/A has no full results" in bench.row(2).reason
     bench.put(1, spread(-90.0, 0.05, 3), "quick")
     assert verdicts(bench)[:3] == ["undecided", "reduced", "undecided"]
     bench.fail(1, 0)  # out of the race
@@ -750,7 +756,7 @@ def test_nothing_can_be_chosen_where_all_that_choose_failed(tmp_path):
     for i in (0, 1):
         bench.fail(i, 0)
     assert verdicts(bench) == ["failed", "failed", "incomparable", "incomparable", "unpublished"]
-    assert "every A failed" in bench.row(2).reason
+    assert "all rows of A failed" in bench.row(2).reason
 
 
 def test_each_combination_of_the_other_coordinates_chooses_for_itself(tmp_path):
@@ -786,7 +792,7 @@ def test_a_claim_about_another_setting_than_the_chosen_one_is_undecided(tmp_path
     assert [(p.verdict, p.counts) for p in found.parts] == [("holds", False)]
     assert (found.verdict, found.reason) == (
         "undecided",
-        "no part has the setting that was chosen; 1 shown but not counted",
+        "no part has the setting that calibration chose; 1 shown but not counted",
     )
 
 
@@ -866,15 +872,15 @@ def test_a_gap_of_at_least(tmp_path):
         side = -1 if verdict == "fails" else 1  # p is that of what the verdict says
         assert part.p == pytest.approx(stats.t.sf(side * (1.58 - at_least) / 0.38896, 9), rel=1e-3)
         assert "published 1.6" in part.reason
-    assert f"p = {part.p:.2g} for the opposite" in part.reason
+    assert f"p = {part.p:.2g} for the reverse" in part.reason
 
 
 def test_what_is_undecided_tells_the_side_it_leans_to():
     part = ClaimPart({}, "undecided", -1.67, None, None, None, "quick", (Stated("2 over 1"),))
     (against,) = settle([Draft(part, 0.93, 0.07)])
-    assert against.reason == "2 over 1 (p = 0.07 for the opposite, too little to tell)"
+    assert against.reason == "2 over 1 (p = 0.07 for the reverse; inconclusive)"
     (towards,) = settle([Draft(part, 0.07, 0.93)])
-    assert towards.reason == "2 over 1 (p = 0.07, too little to tell)"
+    assert towards.reason == "2 over 1 (p = 0.07; inconclusive)"
     assert (against.verdict, towards.verdict) == ("undecided", "undecided")
 
 
@@ -1040,7 +1046,7 @@ def test_no_common_profile_is_missing(tmp_path):
     bench.put(0, SLEEP_2, "full")
     bench.put(1, SLEEP_1[:3], "quick")
     assert bench.claim().verdict == "missing"
-    assert "no profile at which all its rows have results" in bench.claim().reason
+    assert "no profile has results of all its rows" in bench.claim().reason
 
 
 def test_a_stand_in_is_not_compared_with_the_real_set(tmp_path):
@@ -1077,13 +1083,13 @@ def test_held_coordinates_and_absent_rows(tmp_path):
     parts = bench.claim().parts
     assert [p.at for p in parts] == [{"pixels": "fixed"}, {"pixels": "dynamic"}]
     assert [p.verdict for p in parts] == ["holds", "holds"]
-    assert "here only A, C have rows" in parts[1].reason
+    assert "only A, C have rows here" in parts[1].reason
     claim = ORDER.replace("text: t", "text: t, where: {pixels: [grey, dynamic]}")
     narrow = Bench(tmp_path / "narrow", rows, claim)
     assert [p.at for p in narrow.claim().parts] == [{"pixels": "dynamic"}]
     none = Bench(tmp_path / "none", rows, claim.replace("[grey, dynamic]", "grey"))
     assert none.claim().verdict == "missing"
-    assert "no rows that it compares" in none.claim().reason
+    assert "no rows that this claim compares" in none.claim().reason
 
 
 def test_groups_of_rows_are_averaged_seed_by_seed(tmp_path):
@@ -1129,7 +1135,7 @@ def test_two_deterministic_classifiers_are_compared_point_by_point(tmp_path, see
     assert part.p == pytest.approx(stats.binomtest(20, 26, alternative="greater").pvalue)
     assert part.effect == pytest.approx(14 / 200)
     assert part.test == (
-        "McNemar's exact test between two fixed models over 200 points (20 against 6)"
+        "McNemar's exact test between two deterministic models over 200 points (20 against 6)"
     )
     se = math.sqrt(26 - 14**2 / 200) / 200
     assert part.interval is not None
@@ -1203,7 +1209,7 @@ def test_what_no_seed_moves_needs_values_per_point(tmp_path):
     bench.put(1, [4.0, 4.0])
     (part,) = bench.claim().parts
     assert (part.verdict, part.p, part.effect) == ("undecided", None, 1.0)
-    assert "the seed moves neither side" in part.test
+    assert "neither side depends on the seed" in part.test
 
 
 def test_nets_that_err_equally_often_by_chance_are_not_fixed(tmp_path):
@@ -1217,16 +1223,16 @@ def test_nets_that_err_equally_often_by_chance_are_not_fixed(tmp_path):
         bench.put(i, [wrong / 2.0] * 2, arrays={"correct": list(right)})
     (part,) = bench.claim().parts
     assert (part.verdict, part.p, part.effect) == ("undecided", None, 15.0)
-    assert "coincide by chance" in part.test
+    assert "happened to give the same value" in part.test
     row = bench.row(0)  # 5.0 where 3.0 is printed: nor is a row judged without spread
     assert (row.verdict, row.interval) == ("undecided", None)
-    assert "coincide by chance" in row.reason
+    assert "happened to give the same value" in row.reason
     bench = Bench(tmp_path / "one", rows, GAP, metric="error", better="lower")
     bench.put(0, [5.0] * 2, arrays={"correct": list(right)}, seeds=[0, 1])
     bench.put(1, [7.0, 7.5], seeds=[2, 3])
     (part,) = bench.claim().parts
     assert (part.verdict, part.p) == ("undecided", None)
-    assert "coincide by chance" in part.test
+    assert "happened to give the same value" in part.test
 
 
 def test_two_views_of_one_data_set_have_the_same_test_points(tmp_path):
@@ -1249,7 +1255,7 @@ def test_one_seed_of_a_fixed_model_is_enough_against_seeds_of_a_net(tmp_path):
     bench.put(0, [3.0], arrays={"correct": [np.ones(200, dtype=np.uint8)]})
     bench.put(1, errors)
     (part,) = bench.claim().parts
-    assert part.test == "t test over 3 seeds against a fixed model"
+    assert part.test == "t test over 3 seeds against a deterministic model"
     assert part.p == pytest.approx(stats.ttest_1samp(errors, 3.0, alternative="greater").pvalue)
     assert (part.verdict, part.effect) == ("holds", pytest.approx(1.1))
     swapped = Bench(tmp_path / "swapped", rows, GAP, metric="error", better="higher")

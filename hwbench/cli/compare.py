@@ -71,7 +71,7 @@ def comparisons(
     folder: Path,
     against: Path | None = None,
 ) -> list[Any]:
-    """Compare specs with what is on file."""
+    """Return the verdicts on specs, from the stored results."""
     from hwbench.sources import fingerprint
     from hwbench.spec.files import load_specs
     from hwbench.store import Store
