@@ -111,18 +111,18 @@ class Cause:
 
 REASONS = {
     "within": "within tolerance",
-    "returned": "{far} moved, where rounding explains {size:.2g}; the others came back",
-    "moved": "{direction}: {far} moved, where rounding explains {size:.2g}; {anew}",
+    "returned": "{far}, beyond the {size:.2g} that rounding explains; the others did not move",
+    "moved": "{direction}: {far}, beyond the {size:.2g} that rounding explains; {anew}",
     "beyond": "{direction} than the baseline by {size:.3g}, beyond the spread of its seeds; {anew}",
     "many": "{counts[0]} of {counts[1]} seeds moved beyond what {counts[2]} did under other "
     "kernels; {anew}",
-    "no baseline": "the baseline has no such row: take it anew with --update",
-    "one seed": "a baseline needs at least 2 seeds (5 or more tell something)",
-    "no result": "no result on file: run the spec first",
-    "other spec": "the spec has changed since the baseline was taken: take it anew with --update",
+    "no baseline": "the baseline has no such row; --update adds it",
+    "one seed": "a baseline needs at least 2 seeds (better 5 or more)",
+    "no result": "no stored result; run the spec first",
+    "other spec": "the spec has changed since the baseline was taken; --update retakes it",
     "no row": "the spec no longer has this row",
 }
-ANEW = "if the code was meant to change the draws, take the baseline anew: make baselines"
+ANEW = "if the code was meant to change the draws, retake the baseline: make baselines"
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ class Finding:
         """Return the cause in words."""
         cause = self.cause
         return REASONS[cause.kind].format(
-            far=", ".join(f"seed {seed} by {d:+.3g}" for seed, d in cause.seeds),
+            far=", ".join(f"seed {seed} moved by {d:+.3g}" for seed, d in cause.seeds),
             direction="better" if cause.better else "worse",
             size=cause.size,
             counts=cause.counts,
@@ -178,7 +178,7 @@ def read_baseline(folder: Path, spec: Spec, profile: Profile) -> Baseline | None
 
 
 def current(spec: Spec, store: Store, profile: Profile) -> dict[str, dict[int, Result]]:
-    """Return results on file by row and seed, only those of the spec as it is now."""
+    """Return the stored results that fit today's spec, by row and seed."""
     found: dict[str, dict[int, Result]] = {}
     rows = {row.name: row for row in spec.rows}
     for result in store.results(spec.id)[0]:
@@ -243,7 +243,7 @@ class Seeds:
         return {seed: d for seed, d in self.moved.items() if not abs(d) <= self.rounding}
 
     def passed(self) -> bool:
-        """Say whether some seed came back, and none left the interval of the seeds."""
+        """Return whether some seed did not move, and none left the interval of the seeds."""
         limit = max(self.rounding, self.interval)
         return len(self.beyond) < len(self.moved) and all(
             abs(d) <= limit for d in self.moved.values()
@@ -354,7 +354,7 @@ def update(
     profile: Profile,
     elsewhere: Store | None = None,
 ) -> list[Path]:
-    """Take the results on file as the new baseline; returns the files written.
+    """Make the stored results the new baseline; return the files written.
 
     `elsewhere` holds results of some of the same seeds and the same code under other kernels.
 

@@ -108,7 +108,7 @@ def test_what_cannot_be_judged_fails(spec):
     new = {0: result(spec, -5.0)}
     assert "no such row" in judge_row(spec, "IWAE", None, new).reason
     assert "no such row" in judge_row(spec, "VAE", good, new).reason
-    assert "no result" in judge_row(spec, "IWAE", good, {}).reason
+    assert "no stored result" in judge_row(spec, "IWAE", good, {}).reason
     assert "at least 2 seeds" in judge_row(spec, "IWAE", baseline(spec, [-5.0]), new).reason
     good.rows["IWAE"].keys["0"] = "another"
     found = judge_row(spec, "IWAE", good, new)
@@ -136,11 +136,19 @@ def test_rounding_is_a_multiple_of_the_largest_difference_between_its_bounds(spe
     [
         ({0: 0.0, 1: 0.0}, True, ["within tolerance"]),
         ({0: 4e-5, 1: -4e-5}, True, ["within tolerance"]),
-        ({0: 4e-5, 1: -6e-2}, True, ["seed 1 by -0.06", "rounding explains 5e-05", "came back"]),
-        ({0: 6e-5, 1: 7e-5}, False, ["better: seed 0 by +6e-05, seed 1 by +7e-05", "5e-05"]),
-        ({0: -6e-2, 1: -7e-2}, False, ["worse", "take the baseline anew: make baselines"]),
-        ({0: 0.0, 1: 2.0}, False, ["better: seed 1 by +2 moved"]),
-        ({0: 0.0, 1: math.nan}, False, ["seed 1 by +nan"]),
+        (
+            {0: 4e-5, 1: -6e-2},
+            True,
+            ["seed 1 moved by -0.06", "5e-05 that rounding explains", "did not move"],
+        ),
+        (
+            {0: 6e-5, 1: 7e-5},
+            False,
+            ["better: seed 0 moved by +6e-05, seed 1 moved by +7e-05", "5e-05"],
+        ),
+        ({0: -6e-2, 1: -7e-2}, False, ["worse", "retake the baseline: make baselines"]),
+        ({0: 0.0, 1: 2.0}, False, ["better: seed 1 moved by +2"]),
+        ({0: 0.0, 1: math.nan}, False, ["seed 1 moved by +nan"]),
         ({1: 6e-5}, False, ["better"]),
     ],
 )

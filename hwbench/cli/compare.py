@@ -76,7 +76,7 @@ def comparisons(
     folder: Path,
     against: Path | None = None,
 ) -> list[Any]:
-    """Return the comparison of each spec with its stored results."""
+    """Return the verdicts on specs, from the stored results."""
     from hwbench.sources import fingerprint
     from hwbench.spec.files import load_specs
     from hwbench.store import Store

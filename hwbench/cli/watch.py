@@ -21,7 +21,7 @@ from hwbench.sources import fingerprint
 from hwbench.spec import Case, Spec
 from hwbench.store import Store
 from hwbench.verdict.evidence import OnFile
-from hwbench.verdict.spread import foreseen
+from hwbench.verdict.spread import detectable_difference
 
 TIMING = "timing a few steps and looking for finished stages"
 
@@ -112,7 +112,7 @@ class Watcher(Observer):
                 if not here:
                     continue
                 timed = [cost for _, cost in here if cost is not None]
-                least = foreseen(on_file, row, [case for case, _ in here])
+                least = detectable_difference(on_file, row, [case for case, _ in here])
                 detectable = "unknown" if least is None else f"{least:.2g} {spec.unit}"
                 parts = ["?", "?"]
                 if timed:  # the total of its cases on one worker

@@ -106,7 +106,7 @@ def row_views(comparison: Comparison) -> tuple[list[RowView], list[str]]:
     for outcome, fact, printed, number in zip(
         comparison.rows, all_facts, published, measured, strict=True
     ):
-        away = on_other_data(outcome)  # a distance from print would mean nothing
+        away = on_other_data(outcome)  # no distance from the published value is meaningful
         interval = None if away else outcome.interval
         margin = spec.margin(outcome.row)
         half = None if interval is None else (interval.high - interval.low) / 2

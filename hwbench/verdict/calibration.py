@@ -17,8 +17,8 @@ class Setting:
     """What calibration found for one combination of the coordinates beside it.
 
     Attributes:
-        chosen: the row that chose the coordinate's value; None where none was near enough, or it
-            is still `open`.
+        chosen: the row that chose the coordinate's value; None where none was near enough, or
+            while the choice is `open`.
     """
 
     chosen: Row | None
@@ -38,8 +38,8 @@ def calibrations(
 ) -> dict[tuple[str, ...], Setting]:
     """Choose the value of the open coordinate at each combination of the others.
 
-    See `spec.Calibrate`. A row that failed at full is out of the race; one that has not run yet
-    keeps the choice open.
+    See `spec.Calibrate`. A row that failed at full cannot be chosen; one that has not run yet keeps
+    the choice open.
     """
     spec, rule = on_file.spec, on_file.spec.calibrate
     if rule is None:
@@ -88,7 +88,7 @@ def same_value(spec: Spec, a: Row, b: Row) -> bool:
 
 
 def is_elsewhere(spec: Spec, row: Row, settings: Mapping[tuple[str, ...], Setting]) -> bool:
-    """Say whether calibration chose another value of its coordinate than the row has."""
+    """Return whether calibration chose another value of the coordinate than the row has."""
     setting = settings.get(place_of(spec, row)) if spec.calibrate else None
     chosen = setting.chosen if setting else None
     return chosen is not None and not same_value(spec, row, chosen)

@@ -21,13 +21,13 @@ BEST_FIRST: tuple[Profile, ...] = tuple(reversed(PROFILES))
 
 @dataclass
 class Evidence:
-    """What is on file of one row at one profile.
+    """The stored results and failures of one row at one profile.
 
     Attributes:
         runs: results that fit the spec, one list for each data set that may serve the row, the
             preferred one first.
-        stale: results that fit no longer.
-        failures: cases of the spec that came to no number.
+        stale: results that no longer fit the spec.
+        failures: cases of the spec that produced no result.
     """
 
     runs: list[list[Result]]
@@ -104,7 +104,7 @@ class OnFile:
             self.notices += [Notice("file", (text,)) for text in self.equivalences.warnings]
 
     def at(self, row: Row, profile: Profile) -> Evidence:
-        """Return what is on file of a row at a profile."""
+        """Return the evidence of a row at a profile."""
         key = (row.name, profile)
         if key not in self._evidence:
             self._evidence[key] = Evidence([[] for _ in variants(self.spec, row, profile, 0)])
@@ -127,7 +127,7 @@ class OnFile:
 
 @dataclass(frozen=True)
 class Measured:
-    """The results of a row that count, at the fullest profile on file (or the one asked for)."""
+    """The results of a row that count: at its fullest stored profile, or the one asked for."""
 
     row: Row
     profile: Profile | None
@@ -156,7 +156,7 @@ def measure(on_file: OnFile, row: Row, profiles: Sequence[Profile]) -> Measured:
 
 
 def _one_data(results: Iterable[Result]) -> bool:
-    """Say whether results go together: all on their rows' own data, or each set by one stand-in."""
+    """Return whether results are comparable: all on the real data, or all on the same stand-ins."""
     uses: dict[str, set[str]] = defaultdict(set)
     standing = set()
     for result in results:
@@ -205,5 +205,5 @@ def lost_seeds(
 
 
 def same_points(a: Case, b: Case) -> bool:
-    """Say whether two cases have the same images shown the same way."""
+    """Return whether two cases have the same images, presented in the same way."""
     return a.data.get("use") == b.data.get("use") and a.pixels == b.pixels

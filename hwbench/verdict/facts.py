@@ -54,7 +54,7 @@ class Flag:
 
 @dataclass(frozen=True)
 class Notice:
-    """A warning. Those that agree in kind and words can be told as one, with ranges of numbers.
+    """A warning. Those of one kind with the same words can be merged, with ranges of numbers.
 
     Attributes:
         kind: `file` (a result that cannot be read), `unknown row`, `stale`, `margin` (wider than

@@ -49,8 +49,7 @@ class RowOutcome:
         se_points: mean standard error over test points, shown but not counted.
         difference: measured − published, with the prediction `interval`, both None where nothing
             was published.
-        smallest: the smallest difference that this many seeds could have told from zero (half
-            width of interval).
+        smallest: the detectable difference: half the width of the interval.
         verdict: see `docs/verdicts.md`.
         reasons: why, the deciding one first.
         flags: marks that stand beside the number.
@@ -197,7 +196,7 @@ class ClaimOutcome:
 
 @dataclass(frozen=True)
 class Comparison:
-    """A spec beside its results; what the report prints.
+    """A spec with the verdicts on all its rows and claims.
 
     Attributes:
         profile: the profile asked for, else the one at which all rows with results ran, None

@@ -112,7 +112,7 @@ def _flags(on_file: OnFile, measured: Measured) -> tuple[Flag, ...]:
 
 
 def differs_in_source(row: Row) -> bool:
-    """Say whether the original source prints another number than the document does."""
+    """Return whether the original source gives another number than the document."""
     return row.source is not None and (
         row.published is None or row.published.text != row.source.text
     )

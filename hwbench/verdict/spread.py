@@ -19,12 +19,12 @@ from hwbench.verdict.statistics import Estimate, mean_and_sd, smallest_differenc
 NEGLIGIBLE = 0.1  # nats of doubt in log Z that are not worth a word
 
 
-def foreseen(on_file: OnFile, row: Row, planned: Sequence[Case]) -> float | None:
-    """Return the smallest difference from print that a row can tell once the planned cases ran.
+def detectable_difference(on_file: OnFile, row: Row, planned: Sequence[Case]) -> float | None:
+    """Return the detectable difference of a row once the planned cases have run.
 
-    Seeds on file at their profile count with them. The spread is that of the fullest profile with
-    at least two results that today's spec and code gave on the same data set. None where there is
-    no such spread, nothing printed, or one seed.
+    Stored seeds at their profile count with them. The spread is that of the fullest profile with
+    at least two results of today's spec and code on the same data set. None without such a spread,
+    without a published value, or with one seed.
     """
     spec, published = on_file.spec, on_file.spec.judged(row)
     use, at = planned[0].data.get("use"), planned[0].profile
@@ -69,11 +69,12 @@ def monte_carlo_variance(results: Sequence[Result], metric: str) -> float:
 def draw_variance(
     results: Sequence[Result], metric: str, published: Published, store: Store
 ) -> float | None:
-    """Return what the draw of its test pixels adds to a printed number's variance, if known.
+    """Return what the draw of its test pixels adds to a published value's variance, if known.
 
     Where pixels are drawn anew for each seed, each point's spread over seeds estimates its
-    variance (and what training adds, so not too little); the published number rests on one such
-    draw, which its printed error does not show. Without one it has our spread, the draw in it.
+    variance (and what training adds, so not too little); the published value rests on one such
+    draw, which its published error does not include. Without a published error, our spread is
+    used, which includes the draw.
     """
     if published.error is None or results[0].case.pixels != "dynamic":
         return 0.0
@@ -149,7 +150,7 @@ def all_deterministic(spec: Spec, rows: Iterable[Row]) -> bool:
 
 
 def _same_predictions(results: Sequence[Result], store: Store) -> bool:
-    """Say whether all seeds are right on the same points, as far as that is on file."""
+    """Return whether all seeds are right on the same points, as far as arrays are stored."""
     found = [store.per_point(result).get(vocabulary.CORRECT) for result in results]
     known = [correct for correct in found if correct is not None]
     return all(np.array_equal(correct, known[0]) for correct in known)

@@ -30,8 +30,8 @@ class Interval:
 class Estimate:
     """A difference with its standard error and degrees of freedom: Student t around the truth.
 
-    The truth may also lie up to `below` less, or up to `above` more, for a reason that is no
-    chance: the interval is as much longer there, and tests count on it.
+    `below` and `above` extend the interval for a systematic error that more seeds would not
+    reduce; the tests use the extended ends.
     """
 
     effect: float
@@ -93,10 +93,10 @@ def prediction(
     draw: float = 0.0,
     noise: float = 0.0,
 ) -> Estimate:
-    """Return measured − published with all that could have moved it.
+    """Return measured − published with everything that makes it uncertain.
 
-    Our mean of n seeds adds s²/n. The published number adds its printed standard error; where
-    none is printed, it is a mean over `trials` runs (one unless said) with our spread, s²/trials.
+    Our mean of n seeds adds s²/n. The published value adds its standard error; without one, it
+    counts as a mean over `trials` runs (one by default) with our spread, s²/trials.
     Rounding to ± r is uniform: r²/3.
 
     A few seeds may agree by luck. The Monte Carlo error of each evaluation is known, so our part
@@ -107,12 +107,12 @@ def prediction(
         difference: measured − published.
         sd: our standard deviation s over seeds.
         n: how many seeds.
-        published_error: printed standard error, None if none is printed.
-        rounding: half a unit of the last printed digit.
-        trials: runs behind the published number; they also give a printed error its degrees of
-            freedom, without them it is taken as known.
-        draw: variance of the published number through its own draw of the test pixels.
-        noise: variance of one run through the Monte Carlo error of its evaluation.
+        published_error: published standard error, None if there is none.
+        rounding: half a unit of the last published digit.
+        trials: runs behind the published value; they also give its error degrees of freedom,
+            without them it is taken as known.
+        draw: variance of the published value from its own draw of the test pixels.
+        noise: variance of one run from the Monte Carlo error of its evaluation.
     """
     candidates = Estimate(0.0, sd, n - 1.0), Estimate(0.0, math.sqrt(noise), math.inf)
     one = max(candidates, key=Estimate.half_width) if noise else candidates[0]
@@ -136,7 +136,7 @@ def smallest_difference(
     draw: float = 0.0,
     noise: float = 0.0,
 ) -> float:
-    """Return the smallest difference from print that n seeds can tell; infinite for n < 2.
+    """Return the detectable difference from a published value; infinite for n < 2.
 
     >>> round(smallest_difference(0.1, 5), 3)  # t(0.95, 4) · 0.1 · √(1 + 1/5)
     0.234

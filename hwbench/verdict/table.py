@@ -47,16 +47,16 @@ def compare(
     against: Spec | None = None,
     fingerprint: Fingerprint | None = None,
 ) -> Comparison:
-    """Judge every row and claim of a spec by what is on file.
+    """Judge every row and claim of a spec by the stored results.
 
     Args:
         spec: the table.
         store: the results.
         profile: use only results of this profile; by default each row's (and each claim's) fullest.
-        against: a spec of the user's own, whose rows are put beside those of the table and tested
-            against the best.
-        fingerprint: `build.fingerprint`, to tell results of code that has changed since; None
-            does not look.
+        against: the user's own spec, whose rows are shown with the table's and tested against
+            the best of them.
+        fingerprint: `sources.fingerprint`, to find results whose code has changed since; None
+            skips this.
 
     Raises:
         SpecError: `against` has the id of `spec`.

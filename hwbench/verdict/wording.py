@@ -52,10 +52,10 @@ FLAGS = {
     "changed": "code changed",
 }
 UNTESTED = {
-    "fixed": "the seed moves neither side",
+    "fixed": "neither side depends on the seed",
     "few": "fewer than 2 seeds",
-    "single": "one seed only",
-    "equal": "the seeds' numbers coincide by chance",
+    "single": "only one seed",
+    "equal": "all seeds happened to give the same value",
     "reduced": "run at {profile}",
     "apart": "no seed is common to all rows of a side",
 }
@@ -63,7 +63,7 @@ UNTESTED = {
 
 def doubt_text(nats: float) -> str:
     """Return by how much log Z is in doubt."""
-    return f"log Z in doubt by {number_text(nats, nats)} nats"
+    return f"log Z uncertain by {number_text(nats, nats)} nats"
 
 
 def flag_text(flag: Flag) -> str:
@@ -99,11 +99,11 @@ def _method_text(method: Method) -> str:
     elif method.kind == "welch":
         text = f"Welch's t test over {seeds[0]} and {count_text(seeds[1], 'seed')}"
     elif method.kind == "fixed":
-        text = f"t test over {count_text(seeds[0], 'seed')} against a fixed model"
+        text = f"t test over {count_text(seeds[0], 'seed')} against a deterministic model"
     elif method.kind == "prediction":
-        text = f"prediction interval, {count_text(seeds[0], 'seed')} against print"
+        text = f"prediction interval, {count_text(seeds[0], 'seed')} against the published value"
     else:
-        points = f"between two fixed models over {count_text(method.points, 'point')}"
+        points = f"between two deterministic models over {count_text(method.points, 'point')}"
         text = f"McNemar's exact test {points} ({method.only[0]} against {method.only[1]})"
     text += f", {doubt_text(method.doubt)}" if method.doubt else ""
     return f"two one-sided tests ({text})" if method.equivalence else text
@@ -114,7 +114,7 @@ def test_text(test: Method | Neighbours | Untested | None) -> str:
     if test is None:
         return ""
     if isinstance(test, Untested):
-        return f"none: {reason_text(test)}"
+        return f"not tested: {reason_text(test)}"
     if isinstance(test, Method):
         return _method_text(test)
     names = "; ".join(dict.fromkeys(map(_method_text, test.methods)))
@@ -136,15 +136,16 @@ def notice_text(alike: Sequence[Notice]) -> str:
         return " to ".join(dict.fromkeys(f"{end:{places}}" for end in ends[i]))
 
     def results(i: int, what: str) -> str:
-        return f"{number(i)} {what}result{'s' * (ends[i][1] != 1)}"
+        one = ends[i][1] == 1
+        return f"{number(i)} {what}result{' is' if one else 's are'}"
 
     if kind == "stale":
         return f"{results(0, f'{words[0]} ')} stale: the spec has changed since"
     if kind == "unknown row":
-        return f"{words[0]} has no row {words[1]}: {results(0, '')} left aside"
+        return f"{words[0]} has no row {words[1]}: {results(0, '')} ignored"
     if kind == "margin":
         gap = f"half the gap {number(1, '.3g')} of claim {words[0]}"
-        return f"its margin {number(0)} is more than {gap}"
+        return f"the margin {number(0)} exceeds {gap}"
     if kind == "changed":
         return "the code has changed since it ran"
     if kind == "lower":
@@ -199,20 +200,20 @@ def _(reason: reasons.Ended) -> str:
 
 @reason_text.register
 def _(reason: reasons.NotANumber) -> str:
-    return f"{reason.profile}, seed {reason.seed}: {reason.metric} is not a number"
+    return f"{reason.profile}, seed {reason.seed}: {reason.metric} is not finite"
 
 
 @reason_text.register
 def _(reason: reasons.NotMeasured) -> str:
     known = ", ".join(reason.measured) or "nothing"
-    return f"the {reason.profile} results do not measure {reason.metric} (they hold {known})"
+    return f"the {reason.profile} results lack {reason.metric} (they have {known})"
 
 
 @reason_text.register
 def _(reason: reasons.NothingPublished) -> str:
     if reason.same_data:
-        return "nothing was published on the same data"
-    return "nothing was published to compare with"
+        return "no published value on the same data"
+    return "no published value to compare with"
 
 
 @reason_text.register
@@ -222,26 +223,29 @@ def _(reason: reasons.Stated) -> str:
 
 @reason_text.register
 def _(reason: reasons.Distance) -> str:
-    away = number_text(reason.value, reason.scale, sign=True)
-    return f"{away} {reason.unit} from {'the source' if reason.source else 'print'}"
+    value = "the value in the source" if reason.source else "the published value"
+    if reason.value == 0:
+        return f"equal to {value}"
+    size = f"{number_text(abs(reason.value), reason.scale)} {reason.unit}".strip()
+    return f"{size} {'above' if reason.value > 0 else 'below'} {value}"
 
 
 @reason_text.register
 def _(reason: reasons.Reduced) -> str:
     if reason.stand_in:
         data = " for ".join(reason.stand_in)
-        return f"run at {reason.profile} on other data ({data}), so no distance counts"
-    return f"run at {reason.profile}, not by the published protocol"
+        return f"run at {reason.profile} on other data ({data}), so no distance is shown"
+    return f"run at {reason.profile}, not the published protocol"
 
 
 @reason_text.register
 def _(reason: reasons.OtherData) -> str:
-    return f"run on other data: {reason.used} for {reason.published}"
+    return f"run on {reason.used} instead of {reason.published}"
 
 
 @reason_text.register
 def _(reason: reasons.FromMemory) -> str:
-    return f"published from memory ({reason.confidence} confidence), so only shown"
+    return f"published value from memory ({reason.confidence} confidence), so not judged"
 
 
 @reason_text.register
@@ -257,55 +261,53 @@ def _(reason: reasons.NoMargin) -> str:
 @reason_text.register
 def _(reason: reasons.Position) -> str:
     where = f"{100 * reason.interval.level:g} % interval {range_text(reason.interval)}"
-    edge = f"±{reason.margin:g} {reason.unit}"
+    margin = f"±{reason.margin:g} {reason.unit}".strip()
     if reason.where == "across":
-        can = f"{number_text(reason.detectable, reason.detectable)} {reason.unit}"
-        return f"{where} crosses the margin {edge}; these seeds can tell {can}"
+        least = f"{number_text(reason.detectable, reason.detectable)} {reason.unit}".strip()
+        return f"{where} overlaps the margin of {margin}; detectable difference {least}"
     if reason.where == "inside":
-        return f"{where} lies inside {edge}"
-    return (
-        f"{where} lies beyond {edge}, on the {'good' if reason.where == 'better' else 'bad'} side"
-    )
+        return f"{where} lies inside {margin}"
+    return f"{where} lies entirely outside {margin}, on the {reason.where} side"
 
 
 @reason_text.register
 def _(reason: reasons.Selection) -> str:
-    return f"{count_text(reason.failed, 'seed')} failed, so those that are left are a selection"
+    return f"{count_text(reason.failed, 'seed')} failed, so the remaining ones are a biased sample"
 
 
 @reason_text.register
 def _(reason: reasons.DrawNotCounted) -> str:
-    return "the draw of test pixels is not counted: no values per image on file"
+    return "the draw of test pixels is not included: no values per image are stored"
 
 
 @reason_text.register
 def _(reason: reasons.SettingOpen) -> str:
-    rows = ", ".join(reason.rows)
-    return f"{reason.coordinate} is not chosen yet: no full results of {rows}"
+    rows, have = ", ".join(reason.rows), "has" if len(reason.rows) == 1 else "have"
+    return f"{reason.coordinate} is still open: {rows} {have} no full results"
 
 
 @reason_text.register
 def _(reason: reasons.SettingFailed) -> str:
-    return f"{reason.coordinate} cannot be chosen: every {reason.by} failed"
+    return f"{reason.coordinate} cannot be chosen: all rows of {reason.by} failed"
 
 
 @reason_text.register
 def _(reason: reasons.SettingFar) -> str:
-    why = f"no {reason.coordinate} brought {reason.by} within {reason.tolerance:g} {reason.unit}"
+    within = f"{reason.by} within {reason.tolerance:g} {reason.unit} of the published value"
     away = f"{reason.distance:.3g} {reason.unit} away"
-    return f"{why} of print (nearest: {reason.nearest}, {away})"
+    return f"no {reason.coordinate} brings {within} (nearest: {reason.nearest}, {away})"
 
 
 @reason_text.register
 def _(reason: reasons.SettingChosen) -> str:
     away = f"{reason.distance:.3g} {reason.unit} away"
     chosen = f"{reason.coordinate} {reason.value} was chosen"
-    return f"{chosen}: there {reason.by} is nearest to print ({away})"
+    return f"{chosen}: it brings {reason.by} closest to the published value ({away})"
 
 
 @reason_text.register
 def _(reason: reasons.Fitted) -> str:
-    return "it cannot agree with what it was fitted to"
+    return "this row cannot agree with the value that it was fitted to"
 
 
 @reason_text.register
@@ -323,12 +325,12 @@ def _(reason: reasons.NoResults) -> str:
 def _(reason: reasons.NoCommonProfile) -> str:
     if reason.same_data:
         return "no profile has results of both on the same data"
-    return "no profile at which all its rows have results"
+    return "no profile has results of all its rows"
 
 
 @reason_text.register
 def _(reason: reasons.NoRows) -> str:
-    return "the spec has no rows that it compares"
+    return "the spec has no rows that this claim compares"
 
 
 @reason_text.register
@@ -351,7 +353,7 @@ def _(reason: reasons.Lead) -> str:
 
 @reason_text.register
 def _(reason: reasons.OnlySides) -> str:
-    return f"here only {', '.join(reason.names)} have rows"
+    return f"only {', '.join(reason.names)} have rows here"
 
 
 @reason_text.register
@@ -362,7 +364,7 @@ def _(reason: reasons.UntestedSides) -> str:
 @reason_text.register
 def _(reason: reasons.LostSeeds) -> str:
     seeds = ", ".join(f"{row} seed {seed}" for row, seed in reason.seeds)
-    return f"{seeds} failed, and the rest is a selection"
+    return f"{seeds} failed, so the remaining seeds are a biased sample"
 
 
 @reason_text.register
@@ -372,9 +374,9 @@ def _(reason: reasons.OtherSetting) -> str:
 
 @reason_text.register
 def _(reason: reasons.PValue) -> str:
-    opposite = " for the opposite" if reason.opposite else ""
-    little = ", too little to tell" if reason.inconclusive else ""
-    return f"(p = {reason.p:.2g}{opposite}{little})"
+    reverse = " for the reverse" if reason.opposite else ""
+    inconclusive = "; inconclusive" if reason.inconclusive else ""
+    return f"(p = {reason.p:.2g}{reverse}{inconclusive})"
 
 
 @reason_text.register
@@ -384,7 +386,7 @@ def _(reason: reasons.CodeChanged) -> str:
 
 @reason_text.register
 def _(reason: reasons.NoPartCounts) -> str:
-    return "no part has the setting that was chosen"
+    return "no part has the setting that calibration chose"
 
 
 @reason_text.register

@@ -40,7 +40,8 @@ def test_knn_and_svm_are_compared_letter_by_letter(tmp_path, monkeypatch):
     (outcome,) = (c for c in comparison.claims if c.claim.id == "DL3-C2a")
     (part,) = outcome.parts
     assert part.test == (
-        f"McNemar's exact test between two fixed models over 250 points ({won} against {lost})"
+        "McNemar's exact test between two deterministic models over 250 points "
+        f"({won} against {lost})"
     )
     assert part.effect == pytest.approx((won - lost) / 250)
     exact = stats.binomtest(won, won + lost, alternative="greater").pvalue

@@ -1,0 +1,199 @@
+"""Verdicts on claims over all their parts."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from hwbench.spec import Claim
+from hwbench.verdict.claim import Draft, conclude, settle
+from hwbench.verdict.outcome import ClaimPart
+from hwbench.verdict.reasons import Stated
+from hwbench.verdict.statistics import (
+    holm,
+)
+
+from .conftest import GAP, SLEEP_1, SLEEP_2, TWO, Bench, spread
+
+
+def test_what_is_undecided_tells_the_side_it_leans_to():
+    part = ClaimPart({}, "undecided", -1.67, None, None, None, "quick", (Stated("2 over 1"),))
+    (against,) = settle([Draft(part, 0.93, 0.07)])
+    assert against.reason == "2 over 1 (p = 0.07 for the reverse; inconclusive)"
+    (towards,) = settle([Draft(part, 0.07, 0.93)])
+    assert towards.reason == "2 over 1 (p = 0.07; inconclusive)"
+    assert (against.verdict, towards.verdict) == ("undecided", "undecided")
+
+
+THREE = "\n".join(
+    f"{{at: {{m: {m}}}, published: {v}}}" for m, v in (("A", -90.0), ("B", -92.0), ("C", -94.0))
+)
+
+
+ORDER = "claims: [{id: C, text: t, order: {m: [A, B, C]}}]"
+
+
+def ordered(folder: Path, *means: float, sd: float = 0.1) -> Bench:
+    bench = Bench(folder, THREE, ORDER)
+    rng = np.random.default_rng(5)
+    for i, mean in enumerate(means):
+        bench.put(i, (mean + sd * rng.standard_normal(5)).tolist())
+    return bench
+
+
+def test_an_order_is_as_weak_as_its_weakest_neighbours(tmp_path):
+    """Intersection-union: smallest effect, largest p; it fails where neighbours are reversed."""
+    bench = ordered(tmp_path / "holds", -90.0, -92.0, -93.0)
+    (part,) = bench.claim().parts
+    rows = bench.compare().rows
+    values = [[r.metrics["log_likelihood"].value for r in row.results] for row in rows]
+    p = [stats.ttest_rel(a, b, alternative="greater").pvalue for a, b in itertools.pairwise(values)]
+    assert part.verdict == "holds"
+    assert part.p == pytest.approx(max(p))
+    assert part.effect == pytest.approx(np.mean(values[1]) - np.mean(values[2]))
+    assert "for each of 2 neighbours" in part.test
+    assert part.reason.startswith("B over C")
+    assert ordered(tmp_path / "fails", -90.0, -93.0, -92.0).claim().verdict == "fails"
+    assert ordered(tmp_path / "undecided", -90.0, -92.0, -92.0).claim().verdict == "undecided"
+
+
+def test_an_order_with_a_single_seed_is_undecided(tmp_path):
+    bench = Bench(tmp_path, THREE, ORDER)
+    for i, values in enumerate(([-90.0, -90.1], [-92.0, -92.2], [-94.0])):
+        bench.put(i, values)
+    (part,) = bench.claim().parts
+    assert (part.verdict, part.p) == ("undecided", None)
+    assert part.test == "paired t test over 2 seeds, for 1 of 2 neighbours"
+    assert "B over C cannot be tested: fewer than 2 seeds" in part.reason
+    assert part.effect == pytest.approx(2.0)  # B over C, at the seed they share
+
+
+def test_reversed_neighbours_refute_an_order_whose_others_cannot_be_tested(tmp_path):
+    bench = Bench(tmp_path, THREE, ORDER)
+    for i, values in enumerate((spread(-93.0, 0.1), spread(-92.0, 0.1), [-94.0])):
+        bench.put(i, values)
+    (part,) = bench.claim().parts
+    assert part.verdict == "fails"
+    assert part.reason.startswith("A over B")
+    assert "B over C cannot be tested" in part.reason
+
+
+def test_each_pair_of_neighbours_is_judged_at_its_own_fullest_profile(tmp_path):
+    """What a short run shows does not outweigh the full runs of the same two rows."""
+    bench = Bench(tmp_path, THREE, ORDER)
+    rng = np.random.default_rng(5)
+    for i, (full, quick) in enumerate(((None, -95.0), (-97.0, -97.0), (-98.0, -96.0))):
+        for profile, mean in (("full", full), ("quick", quick)):
+            if mean is not None:
+                bench.put(i, (mean + 0.1 * rng.standard_normal(3)).tolist(), profile)
+    outcome = bench.claim()
+    assert (outcome.verdict, outcome.profile) == ("holds", "quick")
+    assert bench.claim(profile="quick").verdict == "fails"
+
+
+def test_all_parts_of_a_table_are_one_family(tmp_path):
+    """Two data sets, one claim each way: p values are Holm's over all four parts."""
+    rows = "\n".join(f"{{at: {{data: {d}, m: {m}}}, published: -90.0}}" for d in "XY" for m in "AB")
+    claims = (
+        "claims:\n  - {id: C1, text: t, gap: {better: {m: A}, worse: {m: B}}}\n"
+        "  - {id: C2, text: t, gap: {better: {m: A}, worse: {m: B}, at_least: 0.5}}"
+    )
+    bench = Bench(tmp_path, rows, claims)
+    rng = np.random.default_rng(3)
+    values = {}
+    for i, mean in enumerate((1.0, 0.0, 0.6, 0.0)):
+        values[i] = (mean + 0.3 * rng.standard_normal(5)).tolist()
+        bench.put(i, values[i])
+    raw = [
+        stats.ttest_1samp(np.subtract(values[a], values[b]), at_least, alternative="greater").pvalue
+        for at_least in (0.0, 0.5)
+        for a, b in ((0, 1), (2, 3))
+    ]
+    parts = [part for claim in bench.compare().claims for part in claim.parts]
+    assert [part.at for part in parts] == [{"data": "X"}, {"data": "Y"}] * 2
+    assert [part.p for part in parts] == pytest.approx(holm(raw))
+    assert [part.p for part in parts] != pytest.approx(raw)
+
+
+def test_the_verdict_on_a_claim_sums_up_its_parts():
+    claim = Claim(id="C", text="t", order={"m": ["A", "B"]})
+
+    def outcome(*verdicts):
+        parts = [ClaimPart({}, v, None, None, None, None, None, (Stated(v),)) for v in verdicts]
+        return conclude(claim, parts)
+
+    assert outcome("holds", "fails", "missing", "undecided").verdict == "fails"
+    assert outcome("holds", "undecided", "missing").verdict == "undecided"
+    assert outcome("holds", "missing").verdict == "missing"
+    assert outcome("holds", "holds").verdict == "holds"
+    assert outcome("holds", "missing").reason == "of 2 parts: missing in 1, holds in 1"
+
+
+def test_profiles_are_not_mixed(tmp_path):
+    """The fullest profile that all rows have; with one asked for, only that."""
+    bench = Bench(tmp_path, TWO, GAP)
+    bench.put("A", SLEEP_2, "full")
+    bench.put("A", SLEEP_2[:3], "quick")
+    bench.put("B", SLEEP_1[:3], "quick")
+    (part,) = bench.claim().parts
+    assert (part.profile, part.test) == ("quick", "paired t test over 3 seeds")
+    assert bench.claim(profile="full").verdict == "missing"
+    assert "no results with log_likelihood of B" in bench.claim(profile="full").reason
+    bench.put("B", SLEEP_1[:1], "full")
+    (part,) = bench.claim().parts
+    assert (part.profile, part.verdict, part.p, part.interval) == ("full", "undecided", None, None)
+    assert part.effect == pytest.approx(SLEEP_2[0] - SLEEP_1[0])
+    assert "fewer than 2 seeds" in part.test
+
+
+def test_no_common_profile_is_missing(tmp_path):
+    bench = Bench(tmp_path, TWO, GAP)
+    bench.put("A", SLEEP_2, "full")
+    bench.put("B", SLEEP_1[:3], "quick")
+    assert bench.claim().verdict == "missing"
+    assert "no profile has results of all its rows" in bench.claim().reason
+
+
+def test_a_stand_in_is_not_compared_with_the_real_set(tmp_path):
+    bench = Bench(tmp_path, TWO, GAP)
+    bench.put("A", SLEEP_2[:3], "quick", variant=0)
+    bench.put("B", SLEEP_1[:3], "quick", variant=1)
+    assert bench.claim().verdict == "missing"
+    assert "different data, some on stand-ins" in bench.claim().reason
+    bench.put("A", SLEEP_2[:3], "quick", variant=1)
+    (part,) = bench.claim().parts
+    assert (part.profile, part.test) == ("quick", "paired t test over 3 seeds")
+
+
+def test_failed_seeds_leave_a_claim_undecided(tmp_path):
+    bench = Bench(tmp_path, TWO, GAP)
+    bench.put("A", SLEEP_2)
+    bench.put("B", SLEEP_1)
+    bench.fail("B", 20)
+    (part,) = bench.claim().parts
+    assert (part.verdict, part.p) == ("undecided", None)
+    assert part.effect == pytest.approx(1.58)
+    assert "B seed 20 failed" in part.reason
+
+
+def test_held_coordinates_and_absent_rows(tmp_path):
+    """Grey has A only, so it is no part; an order leaves out values that have no row there."""
+    rows = (
+        "{at: {pixels: fixed, m: A}}\n{at: {pixels: fixed, m: B}}\n{at: {pixels: fixed, m: C}}\n"
+        "{at: {pixels: dynamic, m: A}}\n{at: {pixels: dynamic, m: C}}\n{at: {pixels: grey, m: A}}"
+    )
+    bench = Bench(tmp_path, rows, ORDER)
+    for i, mean in enumerate((0.0, -1.0, -2.0, 0.0, -2.0, 5.0)):
+        bench.put(i, spread(mean, 0.01))
+    parts = bench.claim().parts
+    assert [p.at for p in parts] == [{"pixels": "fixed"}, {"pixels": "dynamic"}]
+    assert [p.verdict for p in parts] == ["holds", "holds"]
+    assert "only A, C have rows here" in parts[1].reason
+    claim = ORDER.replace("text: t", "text: t, where: {pixels: [grey, dynamic]}")
+    narrow = Bench(tmp_path / "narrow", rows, claim)
+    assert [p.at for p in narrow.claim().parts] == [{"pixels": "dynamic"}]
+    none = Bench(tmp_path / "none", rows, claim.replace("[grey, dynamic]", "grey"))
+    assert none.claim().verdict == "missing"
+    assert "no rows that this claim compares" in none.claim().reason

@@ -1,0 +1,87 @@
+"""A user's own rows against the best of a table."""
+
+import numpy as np
+import pytest
+
+from hwbench.spec import SpecError
+from hwbench.verdict.statistics import (
+    prediction,
+)
+
+from .conftest import ONE, Bench, make_spec, marks, spread
+
+
+def test_a_method_of_ones_own_is_set_against_the_best(tmp_path):
+    rows = (
+        "{at: {data: X, m: A}, published: -90.00}\n{at: {data: X, m: B}, published: -91.00}\n"
+        "{at: {data: Y, m: A}, published: -70.00}"
+    )
+    bench = Bench(tmp_path, rows)
+    bench.put("X-A", spread(-90.0, 0.1))
+    bench.put("X-B", spread(-89.0, 0.1))
+    bench.put("Y-A", spread(-70.0, 0.1))
+    mine = Bench(tmp_path, "{at: {data: X, m: Mine}}\n{at: {data: Y, m: Mine}}", spec_id="me/mine")
+    noise = np.array([0.01, -0.01, 0.0, 0.02, -0.02])
+    ours = np.array(spread(-88.5, 0.1)) + noise
+    mine.put("X-Mine", ours.tolist())
+    found = bench.compare(against=mine.spec)
+    assert [(o.row.name, marks(o)) for o in found.rows] == [
+        ("X-A", []), ("X-B", []), ("Y-A", []), ("X-Mine", ["against"]),
+    ]  # fmt: skip
+    assert found.rows[3].verdict == "unpublished"
+    on_x, on_y = found.claims
+    assert on_x.claim.id == "against/X-Mine"
+    measured, printed = on_x.parts
+    assert measured.at == {"against": "best measured: X/B"}
+    assert measured.test == "paired t test over 5 seeds"
+    assert measured.effect == pytest.approx(0.5)
+    assert printed.at == {"against": "best published: X/A"}
+    assert printed.effect == pytest.approx(1.5)
+    estimate = prediction(1.5, float(ours.std(ddof=1)), 5, None, 0.005)
+    assert printed.interval is not None
+    assert printed.interval.low == pytest.approx(estimate.interval().low)
+    assert (measured.verdict, printed.verdict, on_x.verdict) == ("holds", "holds", "holds")
+    assert on_y.verdict == "missing"
+
+
+def test_failed_seeds_of_ones_own_leave_it_undecided(tmp_path):
+    bench = Bench(tmp_path, ONE)
+    bench.put("A", spread(-90.0, 0.1))
+    mine = Bench(tmp_path, "{at: {m: Mine}}", spec_id="me/mine")
+    mine.put("Mine", spread(-80.0, 0.2, 4))
+    assert bench.compare(against=mine.spec).claims[0].verdict == "holds"
+    mine.fail("Mine", 4)
+    found = bench.compare(against=mine.spec).claims[0]
+    assert [part.verdict for part in found.parts] == ["undecided", "undecided"]
+    assert all("Mine seed 4 failed" in part.reason for part in found.parts)
+
+
+def test_ones_own_on_other_data_is_not_compared(tmp_path):
+    bench = Bench(tmp_path, ONE)
+    bench.put("A", spread(-90.0, 0.1))
+    mine = Bench(tmp_path, "{at: {m: Mine}, data: {pixels: grey}}", spec_id="me/mine")
+    mine.put("Mine", spread(-50.0, 0.1))
+    (claim,) = bench.compare(against=mine.spec).claims
+    assert [p.verdict for p in claim.parts] == ["missing", "missing"]
+    assert "same data" in claim.parts[0].reason
+
+
+def test_ones_own_below_full_is_not_judged_against_print(tmp_path):
+    bench = Bench(tmp_path, ONE)
+    bench.put("A", spread(-90.0, 0.1, 3), "quick")
+    mine = Bench(tmp_path, "{at: {m: Mine}}", spec_id="me/mine")
+    mine.put("Mine", spread(-95.0, 0.1, 3), "quick")
+    measured, printed = bench.compare(against=mine.spec).claims[0].parts
+    assert (measured.verdict, measured.profile) == ("fails", "quick")
+    assert (printed.verdict, printed.p) == ("undecided", None)
+    assert "run at quick" in printed.reason
+
+
+def test_ones_own_needs_the_metric_and_an_id_of_its_own(tmp_path):
+    bench = Bench(tmp_path, ONE)
+    other = make_spec(tmp_path, "{at: {m: Mine}}", spec_id="me/mine", metric="nll", better="lower")
+    found = bench.compare(against=other)
+    assert found.claims[0].verdict == "missing"
+    assert "measures nll" in found.claims[0].reason
+    with pytest.raises(SpecError, match="give it one of its own"):
+        bench.compare(against=bench.spec)
