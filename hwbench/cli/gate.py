@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, cast
 
@@ -25,50 +26,57 @@ if TYPE_CHECKING:
     from hwbench.store import Store
 
 
+BaselineOption = Annotated[Path, typer.Option("--baseline", help="Folder of baselines.")]
+BaselineProfile = Annotated[
+    str, typer.Option("--profile", "-p", help="Profile of the results to compare.")
+]
+JunitOption = Annotated[Path | None, typer.Option("--junit", help="Also write a JUnit XML file.")]
+UpdateOption = Annotated[
+    bool, typer.Option("--update", help="Make the stored results the new baseline.")
+]
+ElsewhereOption = Annotated[
+    Path | None,
+    typer.Option(
+        help="With --update: results of some of the same seeds from other kernels, to measure the "
+        "effect of rounding."
+    ),
+]
+AttestOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COMMIT",
+        help="Instead, show by runs of both that today's code computes the same numbers as that of "
+        "COMMIT, and record it beside the results.",
+    ),
+]
+NewCodeOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="COMMIT", help="With --attest: the new code; by default the one checked out."
+    ),
+]
+OnFileOption = Annotated[
+    bool,
+    typer.Option(
+        "--on-file", help="With --attest: only cases of which a result rests on the old code."
+    ),
+]
+LimitOption = Annotated[
+    float, typer.Option(min=1, help="With --attest: seconds that one run may take.")
+]
+
+
 def gate(
     names: Names = None,
-    baseline: Annotated[Path, typer.Option("--baseline", help="Folder of baselines.")] = Path(
-        "tests/baselines"
-    ),
-    profile: Annotated[
-        str, typer.Option("--profile", "-p", help="Profile of the results to compare.")
-    ] = "smoke",
-    junit: Annotated[
-        Path | None, typer.Option("--junit", help="Also write a JUnit XML file.")
-    ] = None,
-    update: Annotated[
-        bool, typer.Option("--update", help="Make the stored results the new baseline.")
-    ] = False,
-    elsewhere: Annotated[
-        Path | None,
-        typer.Option(
-            help="With --update: results of some of the same seeds from other kernels, to "
-            "measure the effect of rounding."
-        ),
-    ] = None,
-    attest: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COMMIT",
-            help="Instead, show by runs of both that today's code computes the same numbers as "
-            "that of COMMIT, and record it beside the results.",
-        ),
-    ] = None,
-    against: Annotated[
-        str | None,
-        typer.Option(
-            metavar="COMMIT", help="With --attest: the new code; by default the one checked out."
-        ),
-    ] = None,
-    on_file: Annotated[
-        bool,
-        typer.Option(
-            "--on-file", help="With --attest: only cases of which a result rests on the old code."
-        ),
-    ] = False,
-    limit: Annotated[
-        float, typer.Option(min=1, help="With --attest: seconds that one run may take.")
-    ] = 600.0,
+    baseline: BaselineOption = Path("tests/baselines"),
+    profile: BaselineProfile = "smoke",
+    junit: JunitOption = None,
+    update: UpdateOption = False,
+    elsewhere: ElsewhereOption = None,
+    attest: AttestOption = None,
+    against: NewCodeOption = None,
+    on_file: OnFileOption = False,
+    limit: LimitOption = 600.0,
     results: ResultsOption = RESULTS,
     benchmarks: BenchmarksOption = None,
     as_json: JsonOption = False,
@@ -82,7 +90,6 @@ def gate(
     [bold]hwbench gate table1 --attest HEAD~1[/]
     """
     from hwbench import gate as gate_
-    from hwbench.report.formats.gate import print_findings, write_junit
     from hwbench.spec import SpecError, display_path
     from hwbench.spec.files import benchmarks_folder, load_specs
     from hwbench.store import Store
@@ -104,19 +111,35 @@ def gate(
         for path in gate_.update(specs, store, baseline, chosen, other):
             console.err.print(f"wrote {display_path(path)}", markup=False)
         return
+    passed = _compare(specs, store, baseline, chosen, junit, as_json)
+    raise typer.Exit(DONE if passed else VERDICT)
+
+
+def _compare(
+    specs: Sequence[Spec],
+    store: Store,
+    baseline: Path,
+    profile: Profile,
+    junit: Path | None,
+    as_json: bool,
+) -> bool:
+    """Compare results with their baselines, print the findings, and return whether all passed."""
+    from hwbench.gate import gate
+    from hwbench.report.formats.gate import print_findings, write_junit
+    from hwbench.spec import SpecError
+
     if not baseline.is_dir():
         raise SpecError(f"--baseline {baseline}: no such folder")
-    found = gate_.gate(specs, store, baseline, chosen)
+    found = gate(specs, store, baseline, profile)
     if not found:
-        raise SpecError(f"nothing to compare: {baseline} has no {chosen} baseline of these specs")
+        raise SpecError(f"nothing to compare: {baseline} has no {profile} baseline of these specs")
     if junit is not None:
         write_junit(found, junit)
     if as_json:
-        console.out.print_json(json.dumps([vars(f) for f in found]))
+        console.out.print_json(json.dumps([asdict(f) | {"reason": f.reason} for f in found]))
     else:
         print_findings(console.out, found)
-    if any(not f.passed for f in found):
-        raise typer.Exit(VERDICT)
+    return all(f.passed for f in found)
 
 
 def _attest(
