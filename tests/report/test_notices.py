@@ -1,0 +1,47 @@
+"""Warnings."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from hwbench.report.notices import merged_warnings
+from hwbench.verdict.outcome import RowOutcome
+
+from .conftest import Example
+
+
+def test_warnings_of_a_kind_are_one_with_their_rows_seeds_and_range(example: Example):
+    assert merged_warnings(example.comparison) == [
+        "results of 2 files were skipped",
+        "MNIST, dynamic, IWAE (seeds 0, 1): k̂ above 0.7 for 3 of 1000 images",
+    ]
+
+    def warn(outcome: RowOutcome, texts: list[str]) -> RowOutcome:
+        said = zip(outcome.results, texts, strict=True)
+        results = [r.model_copy(update={"warnings": [t] if t else []}) for r, t in said]
+        return replace(outcome, results=results)
+
+    rows = list(example.comparison.rows)
+    text = "k̂ > 0.7 for {}% of points, C-12, log Z {}"
+    rows[0] = warn(rows[0], [text.format(90 + i, -3.5 * i) for i in range(5)])
+    rows[1] = warn(rows[1], ["", text.format(9, "1e-3"), "", "", "another"])
+    rows[3] = warn(rows[3], [""] * 5)
+    changed = [f"MNIST/fixed/{m}: the code has changed" for m in ("IWAE", "IWAER")]
+    comparison = replace(example.comparison, rows=rows, warnings=[*changed, "3 files", "4 files"])
+    assert merged_warnings(comparison) == [
+        "MNIST, fixed, IWAE; MNIST, fixed, IWAER: the code has changed",
+        "3 to 4 files",
+        "MNIST, fixed, IWAE; MNIST, fixed, IWAER (seed 1): "
+        "k̂ > 0.7 for 9 to 94% of points, C-12, log Z -14.0 to 1e-3",
+        "MNIST, fixed, IWAER (seed 4): another",
+    ]
+
+
+def test_what_every_measured_row_warns_of_names_none(example: Example):
+    rows = [
+        replace(o, results=[r.model_copy(update={"warnings": ["no"]}) for r in o.results])
+        for o in example.comparison.rows
+    ]
+    n = sum(bool(o.results) for o in rows)
+    found = merged_warnings(replace(example.comparison, rows=rows, warnings=[]))
+    assert found == [f"all {n} measured rows: no"]
