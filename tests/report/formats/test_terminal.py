@@ -12,7 +12,7 @@ from rich.console import Console
 from hwbench.report.formats.terminal import print_comparison
 from hwbench.report.words import ROW_VERDICTS, below_full, label, sentence
 
-from .conftest import Example
+from ..conftest import Example
 
 
 def printed(comparison, width: int) -> str:

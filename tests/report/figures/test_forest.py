@@ -1,0 +1,56 @@
+"""Published against measured."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from hwbench.report.figures import forest as forest_
+from hwbench.report.figures.canvas import Picture, style
+from hwbench.report.figures.forest import JUDGED, exported, forest_figure
+from hwbench.report.numbers import difference_of
+from hwbench.report.words import ROW_VERDICTS, label
+
+from ..conftest import Example
+
+
+def test_forest_shows_every_row_and_verdict(example: Example, drawn: list[Picture]):
+    forest = drawn[0]
+    text = forest.data.decode()
+    for outcome in example.comparison.rows:
+        assert f"{ROW_VERDICTS[outcome.verdict].symbol} {outcome.verdict}" in text
+        assert f"{label(outcome.row.at)}: published" in forest.alt
+
+
+def test_judged_rows_are_never_cut_off(example: Example):
+    rows = [o for o in example.comparison.rows if o.verdict in JUDGED]
+    reach = forest_.reach(example.comparison.rows)
+    assert all(abs(end) <= reach for o in rows for end in (o.interval.low, o.interval.high))
+    far = example.comparison.rows[3]  # incomparable, 3.8 nats away
+    assert far.difference > reach
+
+
+def test_a_stand_in_has_no_distance_from_print(example: Example):
+    rows = list(example.comparison.rows)
+    result = rows[1].results[0]
+    case = result.case.model_copy(update={"stands_in_for": "mnist.MNIST"})
+    away = replace(rows[1], results=(result.model_copy(update={"case": case}),), difference=70.3)
+    assert difference_of(rows[1]) == pytest.approx(-0.668)
+    assert difference_of(away) is None
+    assert forest_.reach([away]) == 0
+    comparison = replace(example.comparison, rows=(away,))
+    with style():
+        figure = forest_figure(comparison)
+    assert len(figure.axes) == 1  # no panel of differences
+    assert [t.get_text() for t in figure.legends[0].texts] == [
+        "published",
+        "measured on other data",
+    ]
+
+
+def test_exported_picture_stands_alone(example: Example):
+    files = exported(replace(example.comparison, rows=example.comparison.rows[:3]))
+    assert set(files) == {"svg", "png"}
+    assert files["png"].startswith(b"\x89PNG")
+    assert b"<text" not in files["svg"]  # outlined: needs no font

@@ -1,0 +1,59 @@
+"""Plots of lines."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from hwbench.report.figures.canvas import new_figure, style
+from hwbench.report.figures.curves import curve_lines
+from hwbench.report.figures.lines import Frame, Line, draw_lines, line_plot, looks
+from hwbench.report.numbers import count
+from hwbench.spec import Figure
+
+from ..conftest import Example
+
+
+def test_published_points_have_the_colour_of_their_series_and_are_open(example: Example):
+    from matplotlib.colors import to_hex
+
+    wanted = Figure(title="K", kind="curve", curve="k_curve")
+    (line,) = curve_lines(
+        replace(example.comparison, rows=example.comparison.rows[:1]), "k_curve", wanted
+    )
+    with style():
+        axes = new_figure(2.0).subplots()
+        draw_lines(axes, [line], looks([line]), marks=True, bars=False, dodge=False)
+        measured, published = axes.lines[0], axes.lines[1]
+    assert published.get_xydata().tolist() == [[2000.0, -95.182]]
+    assert to_hex(published.get_markeredgecolor()) == to_hex(measured.get_color())
+    assert published.get_markerfacecolor() == "none"
+    assert len(axes.collections) > 1  # the band, and the printed ±
+
+
+def test_a_logarithmic_axis_has_plain_numbers():
+    x = np.array([1.0, 10.0])
+    line = Line("bias", "", "bias", x, np.array([0.03, 4000.0]))
+    with style():
+        svg, _ = line_plot([line], Frame("K", "norm", log_x=True, log_y=True))
+    assert b"mathdefault" not in svg
+    assert b">0.1<" in svg
+    assert count(1000).encode() in svg
+
+
+def test_a_long_legend_makes_the_figure_taller_and_not_its_panels_smaller():
+    x = np.array([1.0, 2.0])
+
+    def height(n: int) -> float:
+        lines = [
+            Line(f"a line with a rather long name, number {i:02}", "", "", x, x) for i in range(n)
+        ]
+        with style():  # matplotlib warns, which is an error here, where nothing is left of a panel
+            svg, _ = line_plot(lines, Frame("x", "y"))
+        root = ElementTree.fromstring(svg)
+        return float(root.attrib["height"].removesuffix("pt"))
+
+    assert height(40) - height(20) == pytest.approx(10 * 0.14 * 72)  # two columns

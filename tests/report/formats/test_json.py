@@ -1,0 +1,27 @@
+"""A comparison as plain JSON values."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from hwbench.report.formats.json import to_json
+from hwbench.verdict.outcome import Comparison
+
+from ..conftest import Example
+
+
+def test_json_is_plain_and_complete(example: Example):
+    rows = list(example.comparison.rows)
+    rows[0] = replace(rows[0], difference=float("nan"))
+    comparison: Comparison = replace(example.comparison, rows=tuple(rows))
+    out = json.loads(json.dumps(to_json(comparison), allow_nan=False))
+    assert [r["verdict"] for r in out["rows"]] == [o.verdict for o in rows]
+    assert out["rows"][0]["difference"] is None
+    assert out["rows"][1]["mean"] == pytest.approx(-95.014)
+    assert out["rows"][1]["se"] == pytest.approx(0.078 / 5**0.5)
+    assert out["rows"][1]["interval"]["level"] == 0.9
+    assert [c["verdict"] for c in out["claims"]] == [c.verdict for c in comparison.claims]
+    assert out["claims"][0]["parts"][1]["p"] == 0.14

@@ -1,0 +1,96 @@
+"""What a report says about a row."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from hwbench.report.layout import grids
+from hwbench.report.rows import facts
+from hwbench.report.section import make_section
+from hwbench.report.typography import NARROW_SPACE, NONE
+from hwbench.verdict.facts import Flag
+
+from .conftest import Example, make_example
+
+
+def test_likelihoods_carry_estimator_k_seeds_points_and_pixels(example: Example):
+    section = make_section(example.comparison)
+    assert section.rows[1].facts == [
+        "full profile",
+        "5 seeds",
+        "estimate",
+        "K\u00a0=\u00a02000",
+        f"10{NARROW_SPACE}000 test points",
+        "fixed pixels",
+    ]
+    grey = section.rows[5]
+    assert "score, not a likelihood" in grey.facts
+    assert "1 seed" in grey.facts
+    assert section.rows[6].own == ["3 of 5 seeds"]
+
+
+def test_what_is_annealed_tells_its_chains(example: Example):
+    """Chains are no samples per point, which K counts elsewhere."""
+    outcome = example.comparison.rows[1]
+    annealed = [
+        r.model_copy(update={"diagnostics": r.diagnostics | {"log_z": 7.0}})
+        for r in outcome.results
+    ]
+    assert facts(replace(outcome, results=tuple(annealed)), "log_likelihood")["K"] == (
+        "2000 annealing chains"
+    )
+
+
+def test_missing_and_failed_rows_stay_with_their_reason(example: Example):
+    rows = make_section(example.comparison).rows
+    lost = [r for r in rows if r.verdict in ("missing", "failed")]
+    assert len(lost) == 3
+    assert all(r.measured == NONE and len(r.reason) > 20 for r in lost)
+
+
+def test_origin_and_source_of_published_numbers_are_said(example: Example):
+    rows = make_section(example.comparison).rows
+    assert rows[0].origin == "from document"
+    assert rows[7].origin == "from memory, confidence high"
+    assert rows[6].source == "−118.771 ± 0.035 in the original source; judged against the source"
+    assert rows[9].also == ["active units: 18.40 ± 0.24 (published 18.5)"]
+    assert rows[7].also == ["active units: not measured (published 19)"]
+
+
+def test_a_row_on_a_stand_in_shows_no_distance_from_print(example: Example):
+    rows = list(example.comparison.rows)
+    assert make_section(example.comparison).rows[1].difference == "−0.67"
+    case = rows[1].results[0].case.model_copy(update={"stands_in_for": "mnist.MNIST"})
+    other = [r.model_copy(update={"case": case}) for r in rows[1].results]
+    rows[1] = replace(rows[1], results=tuple(other))
+    view = make_section(replace(example.comparison, rows=tuple(rows))).rows[1]
+    assert (view.difference, view.interval, view.smallest) == (NONE, "", "")
+    assert "95.014" in view.measured
+
+
+def test_a_stand_in_is_named_beside_its_number_whatever_the_coordinates_are_called(
+    example: Example,
+):
+    rows = list(example.comparison.rows)
+    assert "data" in rows[1].row.at
+    case = rows[1].results[0].case
+    away = case.model_copy(
+        update={"stands_in_for": "mnist.MNIST", "data": {**case.data, "use": "digits.Digits"}}
+    )
+    other = [r.model_copy(update={"case": away}) for r in rows[1].results]
+    rows[1] = replace(rows[1], results=tuple(other))
+    views = make_section(replace(example.comparison, rows=tuple(rows))).rows
+    assert views[1].own == ["digits.Digits instead of the published data"]
+    assert "instead of" not in "".join(views[0].own)
+
+
+def test_a_row_set_against_the_table_says_where_it_comes_from(tmp_path: Path, example: Example):
+    mine = make_example(tmp_path, spec_id="mine/table").comparison.rows[1]
+    guest = replace(mine, flags=(Flag("against"),))
+    comparison = replace(example.comparison, rows=(*example.comparison.rows, guest))
+    section = make_section(comparison)
+    assert section.rows[-1].label == "mine/table: MNIST, fixed, IWAER"
+    assert len({r.anchor for r in section.rows}) == len(section.rows)
+    (grid,) = grids(comparison)
+    assert [e.row for e in grid.lines[0].cells[1]] == [1, 11]

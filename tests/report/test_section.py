@@ -1,0 +1,31 @@
+"""A section as a whole: tallies and banner."""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+
+from hwbench.report.section import make_section
+from hwbench.report.words import below_full
+
+from .conftest import Example, make_example
+
+
+def test_every_row_and_claim_is_counted_and_the_worst_comes_first(example: Example):
+    section = make_section(example.comparison)
+    rows, claims = example.comparison.rows, example.comparison.claims
+    assert {t.verdict: t.number for t in section.tally} == Counter(o.verdict for o in rows)
+    assert section.tally[0].verdict == "worse"
+    assert [(t.number, t.verdict, t.at) for t in section.claim_tally] == [
+        (1, "fails", ""),
+        (1, "holds", ""),
+        (1, "missing", ""),
+        (1, "undecided", "at quick"),
+    ]
+    assert [c.at for c in section.claims] == [below_full(c) for c in claims]
+
+
+def test_smoke_results_raise_a_banner_of_their_own(tmp_path: Path):
+    section = make_section(make_example(tmp_path, below="smoke").comparison)
+    assert section.smoke
+    assert section.banner.startswith("SMOKE RUN. 1 of the rows below")
