@@ -106,6 +106,7 @@ def test_a_file_comes_back_and_is_named_by_its_content(spec, tmp_path):
     assert path.parent == tmp_path / "attested"
     assert re.fullmatch(r"c0-c1-[0-9a-f]{12}\.json", path.name)
     assert attested.read(path) == one
+    assert sum('"share": 0.02134}' in line for line in path.read_text().splitlines()) == 1
     assert attested.write(tmp_path, one) == path  # again: the same file
     assert len(list(path.parent.iterdir())) == 1
 
