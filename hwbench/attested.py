@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import heapq
 import json
+import re
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -96,11 +97,18 @@ def write(folder: Path, attestation: Attestation) -> Path:
     Raises:
         StoreError: the folder cannot be written.
     """
-    text = json.dumps(attestation.model_dump(), indent=1) + "\n"
+    text = _json(attestation)
     name = f"{attestation.old}-{attestation.new}-{_hash(text)}.json"
     path = folder / FOLDER / name
     write_atomically(path, text.encode())
     return path
+
+
+def _json(attestation: Attestation) -> str:
+    """Return an attestation as JSON for people, with each row on one line."""
+    text = json.dumps(attestation.model_dump(), indent=1)
+    innermost = re.compile(r"\{\n\s*([^][{}]*?)\s*\}")  # a bracket in a string only leaves it long
+    return innermost.sub(lambda m: "{" + re.sub(r"\n\s*", " ", m[1]) + "}", text) + "\n"
 
 
 def _hash(text: str) -> str:

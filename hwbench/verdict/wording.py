@@ -83,7 +83,7 @@ def equivalent_text(share: float, profile: str) -> str:
     >>> equivalent_text(0.0213, "smoke")
     'equivalent code: moved 0.021 of the tolerance at smoke'
     """
-    place = "at smoke" if profile == "smoke" else "at smoke and in 200 steps at full size"
+    place = "at smoke" if profile == "smoke" else f"at smoke and at the start of {profile}"
     return f"equivalent code: moved {share:.2g} of the tolerance {place}"
 
 
