@@ -29,6 +29,8 @@ from hwbench.protocols import (
     TrainSplit,
 )
 
+TINY = 1e-300  # stands for an error of zero, whose logarithm would be infinite
+
 
 def jacobian(f: Float[Tensor, "b"], parameters: Sequence[nn.Parameter]) -> Float[Tensor, "b p"]:
     """Return ∂f_b/∂θ_p, by a second derivative for each of the (few) parameters.
@@ -123,6 +125,7 @@ def _summary(error: Float[Tensor, "r b p"], truth: Float[Tensor, "b p"]) -> Eval
     r, n = error.shape[:2]
     each = error.norm(dim=2).mean(1) / truth.norm(dim=1).mean()  # [R]
     value, noise = float(each.mean()), float(each.std()) / math.sqrt(r)
+    above = value or TINY
     size = float(truth.norm())
     square, square_se = squared_norm(error.flatten(1))
     bias = math.sqrt(max(square, 0.0)) / size
@@ -130,10 +133,10 @@ def _summary(error: Float[Tensor, "r b p"], truth: Float[Tensor, "b p"]) -> Eval
     bias_se = square_se / (2 * bias * size**2) if bias else math.sqrt(square_se) / size
     return Evaluation(
         {
-            "relative_error": Metric(value, mc_se=noise, n=n, k=r),
-            "log_relative_error": Metric(math.log(value), mc_se=noise / value, n=n, k=r),
-            "bias": Metric(bias, mc_se=bias_se, n=n, k=r),
-            "spread": Metric(deviation / size, mc_se=deviation_se / size, n=n, k=r),
+            "relative_error": Metric(value, mc_se=noise, n=n),
+            "log_relative_error": Metric(math.log(above), mc_se=noise / above, n=n),
+            "bias": Metric(bias, mc_se=bias_se, n=n),
+            "spread": Metric(deviation / size, mc_se=deviation_se / size, n=n),
         },
         diagnostics={"gradient_norm": size / math.sqrt(n)},
     )
