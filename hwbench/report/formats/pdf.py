@@ -15,6 +15,7 @@ from hwbench.report.alignment import lined_up
 from hwbench.report.contents import Contents
 from hwbench.report.figures.canvas import Picture, restyled
 from hwbench.report.formats import put
+from hwbench.report.texts import PLACES, TEXTS
 from hwbench.report.views import Section
 from hwbench.report.words import CLAIM_VERDICTS, ROW_VERDICTS, version
 
@@ -48,6 +49,8 @@ def data(sections: Sequence[Section], pictures: Sequence[Sequence[Picture]]) -> 
             }
             for section, drawn in zip(sections, pictures, strict=True)
         ],
+        "texts": TEXTS,
+        "places": PLACES,
         "row_verdicts": {k: asdict(m) for k, m in ROW_VERDICTS.items()},
         "claim_verdicts": {k: asdict(m) for k, m in CLAIM_VERDICTS.items()},
     }
