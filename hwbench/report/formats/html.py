@@ -34,7 +34,7 @@ def write(contents: Contents, folder: Path) -> list[Path]:
 
 
 def drawing(picture: Picture) -> Markup:
-    """Return a picture as an element of the page; its text is escaped where it was drawn."""
+    """Return a picture as an element of the page; the text in it is already escaped."""
     from markupsafe import Markup
 
     if picture.kind == "png":

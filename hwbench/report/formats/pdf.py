@@ -1,4 +1,4 @@
-"""One PDF by typst: the layout is a fixed file, all text reaches it as data and is never parsed."""
+"""One PDF, by typst: the layout is a fixed file; all text is data, which typst never parses."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def write(contents: Contents, folder: Path) -> list[Path]:
 
 
 def data(sections: Sequence[Section], pictures: Sequence[Sequence[Picture]]) -> dict[str, Any]:
-    """Return what the layout prints: plain JSON, pictures by file name."""
+    """Return what the layout shows, as plain JSON with pictures by file name."""
     return {
         "version": version(),
         "sections": [
