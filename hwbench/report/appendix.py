@@ -16,16 +16,14 @@ from hwbench.store import Result
 from hwbench.verdict.outcome import Comparison
 from hwbench.verdict.statistics import mean_and_error
 
-IMAGE_SIZE = (
-    vocabulary.IMAGE_HEIGHT,
-    vocabulary.IMAGE_WIDTH,
-)  # diagnostics that say the shape of sample images
+# Diagnostics that give the shape of sample images, in pixels.
+IMAGE_SIZE = (vocabulary.IMAGE_HEIGHT, vocabulary.IMAGE_WIDTH)
 
 
 def other_metrics(comparison: Comparison) -> Listing:
-    """Return what was measured beside the table's metric, row by row.
+    """Return the other metrics of each row.
 
-    Left out are metrics that only turn its sign, as NLL where the table prints log-likelihoods.
+    A metric that is the table's own with the other sign is left out, as NLL beside log-likelihoods.
     """
     metric = comparison.spec.metric
     run = [o for o in comparison.rows if o.results]
@@ -55,7 +53,7 @@ def diagnostics_listing(comparison: Comparison) -> Listing:
                 if (v := r.diagnostics.get(name)) is not None and math.isfinite(v)
             ]
             mean = mean_and_error(values)[0] if values else None
-            large = mean is not None and 10 <= abs(mean) < 1e6  # log Z is of use to 0.01 nats
+            large = mean is not None and 10 <= abs(mean) < 1e6  # log Z matters to 0.01 nats
             cells.append(fixed(mean, 2) if large else significant(mean))
         if outcome.results and any(c != NONE for c in cells):
             lines.append([row_label(outcome), *cells])
@@ -119,7 +117,7 @@ def timings_listing(comparison: Comparison) -> Listing:
 
 
 def shown_by_default(curve: str) -> bool:
-    """Say whether a curve is drawn without being asked for."""
+    """Return whether a curve is drawn even if the spec does not ask for it."""
     return curve == vocabulary.K_CURVE or curve.startswith(
         (vocabulary.TRAIN, vocabulary.VALIDATION)
     )

@@ -15,7 +15,7 @@ from hwbench.verdict.outcome import Comparison
 
 
 def group_key(spec: Spec) -> str | None:
-    """Return the coordinate whose values part the rows into groups, each with its own scale.
+    """Return the coordinate that divides the rows into groups, each with its own scale.
 
     That is `show.split`, else the first index coordinate; None unless it has two to four values
     with several rows each.
@@ -43,7 +43,7 @@ def placed(spec: Spec) -> list[str]:
 def grids(comparison: Comparison) -> list[Grid]:
     """Return the layout of the document as `show` gives it; rows that share a place share a cell.
 
-    Rows of another spec that was set against the table stand in it where they have its coordinates.
+    Rows of another spec that is compared with the table are included if they have its coordinates.
     """
     spec, all_rows = comparison.spec, [o.row for o in comparison.rows]
     published, measured = number_texts(comparison)
@@ -56,7 +56,7 @@ def grids(comparison: Comparison) -> list[Grid]:
     def heads(i: int) -> tuple[Scalar | None, ...]:
         return tuple(all_rows[i].at.get(key) for key in index)
 
-    # lines go by the first appearance of each heading, so that equal headings stand together
+    # lines follow the first appearance of each heading, so that equal headings are adjacent
     order = [list(dict.fromkeys(row.at.get(key) for row in all_rows)) for key in index]
 
     def rank(place: tuple[Scalar | None, ...]) -> list[int]:

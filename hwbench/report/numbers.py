@@ -1,4 +1,4 @@
-"""Numbers as text, with as many digits as they deserve."""
+"""Numbers as text, with as many digits as their uncertainty supports."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hwbench.verdict.statistics import Interval, mean_and_error
 
 
 def decimals(error: float | None, fallback: int = 3) -> int:
-    """Return how many decimals show two digits of an uncertainty; below −1 from 1000 on.
+    """Return how many decimals show two digits of an uncertainty; negative from 1000 on.
 
     >>> decimals(0.0218), decimals(0.0996), decimals(1.34), decimals(27.0), decimals(None, 2)
     (3, 2, 1, 0, 2)
@@ -26,7 +26,7 @@ def decimals(error: float | None, fallback: int = 3) -> int:
 
 
 def fixed(value: float | None, places: int, *, sign: bool = False) -> str:
-    """Return a number with this many decimals and a true minus; a dash for what is no number.
+    """Return a number with this many decimals and a true minus sign; a dash if it is not finite.
 
     >>> fixed(0.1234, 2, sign=True), fixed(-0.001, 2), fixed(None, 2) == NONE
     ('+0.12', '0.00', True)
@@ -59,12 +59,12 @@ def significant(value: float | None, digits: int = 3) -> str:
 
 
 def count(n: int) -> str:
-    """Return a count with narrow spaces between thousands from five digits on."""
+    """Return a count, with narrow spaces between thousands if it has five digits or more."""
     return f"{n:,}".replace(",", NARROW_SPACE) if n >= 10_000 else str(n)
 
 
 def quick_number(value: float) -> str:
-    """Return a number that changes while one looks: nats to two decimals, shares to four."""
+    """Return a number for a progress line: nats to two decimals, shares to four."""
     return f"{value:.4f}" if abs(value) < 1 else f"{value:.2f}"
 
 
@@ -119,7 +119,7 @@ def percent(level: float) -> str:
 
 
 def rough_duration(seconds: float) -> str:
-    """Return a duration in one unit, as one says it of something that is still running.
+    """Return a duration in one unit, for progress and estimates.
 
     >>> rough_duration(42.0), rough_duration(125.0), rough_duration(3 * 3600 + 60.0)
     ('42 s', '2 min', '3.0 h')
@@ -166,7 +166,7 @@ def published_value(outcome: RowOutcome) -> Published | None:
 
 
 def fallback_decimals(published: Published | None) -> int:
-    """Return the decimals of the printed number, for a measured one of unknown uncertainty."""
+    """Return the decimals of the published value, for a measured one of unknown uncertainty."""
     if published is None or published.rounding <= 0:
         return 3
     return min(max(round(-math.log10(2 * published.rounding)), 0), 6)
@@ -185,7 +185,7 @@ def measured_text(outcome: RowOutcome) -> str:
 
 
 def number_texts(comparison: Comparison) -> tuple[list[str], list[str]]:
-    """Return the published and the measured number of each row, as they are written."""
+    """Return the published and the measured value of each row as text."""
     published = [
         minus(clean(o.row.published.text)) if o.row.published else NONE for o in comparison.rows
     ]
@@ -193,7 +193,7 @@ def number_texts(comparison: Comparison) -> tuple[list[str], list[str]]:
 
 
 def measured_note(outcome: RowOutcome) -> str:
-    """Return the error over test points, which is shown and not counted."""
+    """Return the error over test points, which is shown but not counted."""
     if outcome.mean is None or outcome.se_points is None or not math.isfinite(outcome.se_points):
         return ""
     return f"± {significant(outcome.se_points, 2)} over test points"
@@ -211,7 +211,7 @@ def over_seeds(outcome: RowOutcome, metric: str) -> str:
 
 
 def p_text(p: float | None) -> str:
-    """Return a p value: 'p = 0.012', 'p < 0.001', or ''; one more digit next to 0.05."""
+    """Return a p value as 'p = 0.012' or 'p < 0.001', with one more digit near 0.05; or ''."""
     if p is None or not math.isfinite(p):
         return ""
     if 0.045 < p < 0.055:

@@ -34,7 +34,7 @@ def protocol_fields(case: Case) -> dict[str, Any]:
 
 
 def common_part(blocks: Sequence[Any]) -> dict[str, Any] | None:
-    """Return what blocks of the same name share; None where they are not such blocks.
+    """Return what blocks of the same class have in common; None if they are not such blocks.
 
     >>> common_part([{"use": "a.A", "k": 1, "b": 2}, {"use": "a.A", "k": 5, "b": 2}])
     {'use': 'a.A', 'b': 2}
@@ -56,7 +56,7 @@ def _case(spec: Spec, outcome: RowOutcome, comparison: Comparison) -> Case | Non
 
 
 def protocol_listing(comparison: Comparison) -> tuple[list[tuple[str, str]], Listing]:
-    """Return what all rows have in common, and a table of what they do not."""
+    """Return what all rows have in common, and a table of their differences."""
     rows = [
         (o, c) for o in comparison.rows if (c := _case(comparison.spec, o, comparison)) is not None
     ]

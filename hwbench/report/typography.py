@@ -12,7 +12,7 @@ NO_BREAK = "\u00a0"
 
 
 def clean(text: object) -> str:
-    """Return text without control characters, which neither XML nor a terminal should get."""
+    """Return text without control characters, which are unsafe in XML and in a terminal."""
     return "".join(
         c if c in "\n\t" or unicodedata.category(c) != "Cc" else "\ufffd" for c in str(text)
     )

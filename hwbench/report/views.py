@@ -18,11 +18,11 @@ class RowView:
     """One row in words.
 
     Attributes:
-        rest: the coordinates that the layout does not place, '' mostly.
+        rest: the coordinates that are neither a line nor a column of the layout; often ''.
         origin: where the published number comes from.
-        source: what the original source prints, where the document differs from it.
+        source: the value of the original source, where it differs from the document's.
         judged: that number, where the row is judged against it.
-        facts: what a number means nothing without: profile, seeds, K, pixels.
+        facts: what a reader needs to interpret the number: profile, seeds, K, pixels.
         own: the facts in which the row differs from most others, coordinates left out.
     """
 
@@ -129,7 +129,7 @@ class Section:
     """All that a report says about one spec, except its pictures.
 
     Attributes:
-        printed: whether the document prints a number for any row.
+        printed: whether the document has a value for any row.
     """
 
     id: str

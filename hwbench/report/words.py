@@ -14,7 +14,7 @@ from hwbench.verdict.outcome import ClaimOutcome, Comparison, RowOutcome
 
 @dataclass(frozen=True)
 class Meaning:
-    """How a verdict is shown: a shape beside the word (colour is never needed), and its meaning."""
+    """How a verdict is shown: a symbol, so that colour is never needed, and an explanation."""
 
     symbol: str
     text: str
@@ -24,31 +24,33 @@ class Meaning:
 ROW_VERDICTS = {
     "worse": Meaning(
         "▼",
-        "the whole prediction interval of measured − published lies beyond the margin, "
-        "on the bad side",
+        "the prediction interval of measured − published lies entirely outside ± the margin, "
+        "on the worse side",
     ),
     "better": Meaning(
-        "▲", "the whole prediction interval lies beyond the margin, on the good side"
+        "▲", "the prediction interval lies entirely outside ± the margin, on the better side"
     ),
-    "agrees": Meaning("=", "the whole prediction interval lies inside ± the margin"),
-    "undecided": Meaning("?", "the interval crosses the margin: this many seeds cannot tell"),
+    "agrees": Meaning("=", "the prediction interval lies entirely inside ± the margin"),
+    "undecided": Meaning(
+        "?", "the prediction interval overlaps an end of ± the margin: inconclusive"
+    ),
     "reduced": Meaning(
-        "◑", "run below the full profile: shown, not judged against the published number"
+        "◑", "run below the full profile: shown, but not judged against the published value"
     ),
     "calibrated": Meaning(
         "◇",
-        "chose a setting that the document leaves open; it cannot agree with what it was fitted to",
+        "used to choose a setting that the document leaves open, so agreement would mean nothing",
     ),
     "incomparable": Meaning("≠", "the protocol differs from the published one: not judged"),
-    "unpublished": Meaning("·", "measured here; the document prints no number"),
+    "unpublished": Meaning("·", "measured here; the document has no value"),
     "failed": Meaning("×", "diverged or crashed"),
-    "missing": Meaning("○", "not run, or its data could not be had"),
+    "missing": Meaning("○", "not run, or its data are unavailable"),
 }
 CLAIM_VERDICTS = {
-    "fails": Meaning("×", "the measured numbers contradict the claim"),
-    "holds": Meaning("✓", "the measured numbers uphold the claim at the stated level"),
-    "undecided": Meaning("?", "the interval of the effect leaves both open"),
-    "missing": Meaning("○", "a row that the claim needs has no result"),
+    "fails": Meaning("×", "the measured values contradict the claim"),
+    "holds": Meaning("✓", "the measured values support the claim at the stated level"),
+    "undecided": Meaning("?", "the measured values allow both"),
+    "missing": Meaning("○", "a row that the claim compares has no result"),
 }
 
 
@@ -58,7 +60,7 @@ def version() -> str:
 
 
 def label(at: Mapping[str, Any], without: Iterable[str] = ()) -> str:
-    """Return coordinates for people: words stand alone, numbers with their name.
+    """Return coordinates as text: words stand alone, numbers with their name.
 
     >>> label({"data": "MNIST", "k": 5, "method": "IWAE"}, without=["data"])
     'k = 5, IWAE'
@@ -68,28 +70,28 @@ def label(at: Mapping[str, Any], without: Iterable[str] = ()) -> str:
 
 
 def row_label(outcome: RowOutcome, without: Iterable[str] = ()) -> str:
-    """Return a row's coordinates; a row of another spec says which."""
+    """Return a row's coordinates, with the id of its spec if that is another one."""
     text = label(outcome.row.at, without)
     return f"{clean(outcome.results[0].case.spec)}: {text}" if is_guest(outcome) else text
 
 
 def spec_of(comparison: Comparison, outcome: RowOutcome) -> str:
-    """Return the id of the spec that has the row: the table's, or the one set against it."""
+    """Return the id of the spec that has the row: the table's, or the one compared with it."""
     return outcome.results[0].case.spec if is_guest(outcome) else comparison.spec.id
 
 
 def on_other_data(outcome: RowOutcome) -> bool:
-    """Say whether a stand-in was used, so that a distance from print would mean nothing."""
+    """Return whether a stand-in was used: a difference from the published value means nothing."""
     return any(r.case.stands_in_for for r in outcome.results)
 
 
 def is_guest(outcome: RowOutcome) -> bool:
-    """Say whether the row comes from another spec that was set against the table."""
+    """Return whether the row comes from another spec, which is compared with the table."""
     return outcome.has("against") and bool(outcome.results)
 
 
 def coordinate(name: str, value: Any) -> str:
-    """Return one coordinate for people."""
+    """Return one coordinate as text: a word alone, a number with its name."""
     return clean(value) if isinstance(value, str) else f"{words(name)} = {clean(value)}"
 
 
@@ -141,7 +143,7 @@ def block_text(block: Mapping[str, Any], without: Iterable[str] = ()) -> str:
 
 
 def is_printed(spec: Spec) -> bool:
-    """Say whether the document, or its source, prints a number for any row."""
+    """Return whether the document, or its source, has a value for any row."""
     return any(row.published or row.source for row in spec.rows)
 
 

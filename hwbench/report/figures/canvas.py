@@ -39,11 +39,11 @@ Kind = Literal["svg", "png"]
 
 @dataclass(frozen=True)
 class Picture:
-    """One picture and what a reader who cannot see it is told.
+    """One picture, with its caption and a text for readers who cannot see it.
 
     Attributes:
         place: the part of the section it belongs to: forest, curves, figures, k_curve, samples.
-        data: SVG or PNG; empty where there is nothing to draw, and `caption` says why.
+        data: SVG or PNG; empty if there is nothing to draw, for which `caption` gives the reason.
     """
 
     name: str
@@ -62,7 +62,7 @@ class Picture:
 
 @contextlib.contextmanager
 def style(**settings: Any) -> Iterator[None]:
-    """Draw in the report's style whatever the user's own settings are."""
+    """Draw in the style of the report, whatever the user's own settings are."""
     import matplotlib
 
     with matplotlib.rc_context():

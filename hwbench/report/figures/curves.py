@@ -56,7 +56,7 @@ def _printed_on_curve(
 
 
 def over_epochs(result: Result) -> bool:
-    """Say whether a result's curves are of learning: those of a choice are over its candidates."""
+    """Return whether a result's curves are over epochs: those of a choice are over candidates."""
     return not any(name.startswith(vocabulary.CHOSEN) for name in result.curves)
 
 
@@ -93,7 +93,7 @@ def curve_lines(comparison: Comparison, curve: str, wanted: Wanted | None) -> li
 def _band(lines: Sequence[Line]) -> str:
     if any(line.n > 1 for line in lines):
         return "Mean over seeds; the band is ± one standard error."
-    return "One seed; the band, where there is one, is ± the estimate's standard error."
+    return "One seed; a band is ± the standard error of the estimate."
 
 
 def curve_picture(
@@ -113,9 +113,9 @@ def curve_picture(
     log_x, log_y = (wanted.log_x, wanted.log_y) if wanted else (counts, False)
     frame = Frame(clean(x_label), clean(y_label), log_x, log_y)
     data, cut = line_plot(lines, frame, focus=not counts)
-    caption = _band(lines) + (" The first epochs lie outside the frame." if cut else "")
+    caption = _band(lines) + (" The first epochs are off the scale." if cut else "")
     if any(line.published for line in lines):
-        caption += " Open markers are published numbers, each at the end of its curve"
+        caption += " Open markers are published values, each at the end of its curve"
         bounds = any(x == 1 for line in lines for x, _, _ in line.published)
         caption += "; those at K = 1 are variational bounds." if bounds else "."
     return Picture(name, place, "svg", data, title, caption, describe_lines(lines, title))

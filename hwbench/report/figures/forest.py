@@ -141,7 +141,7 @@ def _half_width(rows: Sequence[RowOutcome], spec: Spec) -> float:
 
 
 def reach(rows: Sequence[RowOutcome]) -> float:
-    """Return how far the axis of differences must go: rows that are judged are never cut off."""
+    """Return how far the axis of differences must reach, so that no judged row is cut off."""
     judged = [o for o in rows if o.verdict in JUDGED and difference_of(o) is not None]
     shown = judged or [o for o in rows if difference_of(o) is not None]
     widest = 0.0
@@ -152,7 +152,7 @@ def reach(rows: Sequence[RowOutcome]) -> float:
 
 
 def _draw_values(axes: Axes, y: float, outcome: RowOutcome, metric: str) -> None:
-    """Draw the published number (open) above the measured one (filled) and its seeds (dots)."""
+    """Draw the published value (open), and below it the mean (filled) and the seeds (ticks)."""
     published = published_value(outcome)
     if published is not None:
         error = published.error
@@ -171,7 +171,7 @@ def _draw_values(axes: Axes, y: float, outcome: RowOutcome, metric: str) -> None
 def _draw_difference(
     axes: Axes, y: float, outcome: RowOutcome, margin: float | None, reach: float
 ) -> None:
-    """Draw measured − published with its interval over the margin; outside the frame an arrow."""
+    """Draw measured − published with interval and margin, or an arrow if it is off the scale."""
     if margin is not None and outcome.published is not None:
         band = [y - 0.36, y + 0.36]
         axes.fill_betweenx(band, -margin, margin, color=GRID, alpha=0.75, lw=0, zorder=1)
@@ -250,7 +250,7 @@ def forest_caption(comparison: Comparison) -> str:
     if any(difference_of(o) is not None for o in comparison.rows):
         parts += ["Left: values.", "Right: measured − published; shaded: ± the margin of the row."]
     if any(on_other_data(o) for o in comparison.rows):
-        parts.append("Grey: measured on other data, so that no distance is drawn.")
+        parts.append("Grey: measured on other data, so no difference is drawn.")
     return " ".join(parts)
 
 

@@ -170,7 +170,7 @@ def images_picture(comparison: Comparison, name: str, wanted: Wanted, store: Sto
     runs = dict.fromkeys(f"seed {r.case.seed} at {r.case.profile}" for r in results)
     caption = f"One result of each row: {', '.join(runs)}."
     if any((strip.images < 0).any() for strip in strips):
-        caption += " What is not seen is blue."
+        caption += " Hidden pixels are blue."
     counts = sorted({len(strip.images) for strip in strips})
     lines = "; ".join(strip.name for strip in strips)
     alt = f"{title}. Lines of {' or '.join(map(str, counts))} images each: {lines}."

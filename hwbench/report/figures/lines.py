@@ -69,7 +69,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Look:
-    """How a line is told from the others: colour and marker together, and the dash."""
+    """What distinguishes a line: colour with marker, and dash."""
 
     colour: str
     marker: str
@@ -107,7 +107,7 @@ def draw_lines(
     bars: bool,
     dodge: bool,
 ) -> dict[str, Any]:
-    """Draw lines with bands or bars of one standard error, published numbers open.
+    """Draw lines with bands or bars of one standard error, and published values as open markers.
 
     Args:
         axes: of one panel.
@@ -148,7 +148,7 @@ def _stroke(how: Look, *, thin: bool, marks: bool) -> dict[str, Any]:
 
 
 def _focus(axes: Axes, lines: Sequence[Line]) -> bool:
-    """Leave steep beginnings out of the frame where they would flatten the rest; say if so."""
+    """Cut off steep beginnings that would flatten the rest; return whether this was done."""
     ends = [line.y[len(line.y) // 3 :] for line in lines if len(line.y) >= 10]
     every = [line.y for line in lines if len(line.y)]
     if not ends or len(ends) < len(every):
@@ -224,7 +224,7 @@ def _set_scales(axes: Axes, frame: Frame, lines: Sequence[Line]) -> None:
 
 
 def _plain_log_ticks(axes: Axes, lines: Sequence[Line]) -> None:
-    """Label a logarithmic axis with counts, those drawn where they are few."""
+    """Label a logarithmic x axis with counts: with all values, if they are few."""
     from matplotlib.ticker import FuncFormatter, NullLocator
 
     values = sorted({float(v) for line in lines for v in line.x})
@@ -235,7 +235,7 @@ def _plain_log_ticks(axes: Axes, lines: Sequence[Line]) -> None:
 
 
 def _plain_log_heights(axes: Axes) -> None:
-    """Label a logarithmic y axis at 1, 2 and 5 of each decade; powers would be mathematics."""
+    """Label a logarithmic y axis with plain numbers at 1, 2 and 5 of each decade."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))

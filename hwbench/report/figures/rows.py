@@ -86,7 +86,7 @@ def _line(name: str, panel: str, points: Sequence[Point]) -> Line:
 
 
 def _measured(rows: Sequence[RowOutcome], metric: str) -> str:
-    """Say what stands behind the points of a figure of rows: seeds, and samples of an estimate."""
+    """Return what the points of the figure are: means over seeds, samples of an estimate."""
     found = [[r.metrics[metric] for r in o.results if metric in r.metrics] for o in rows]
     if not any(found):
         return "Nothing measured yet."
@@ -104,7 +104,7 @@ def rows_picture(comparison: Comparison, name: str, wanted: Wanted) -> Picture:
     title = clean(wanted.title)
     lines, ticks = row_lines(comparison, wanted)
     if not lines:
-        why = "Nothing measured and nothing published to draw yet."
+        why = "There are no measured or published values yet."
         return Picture.empty(name, "figures", title, why)
     spec, metric = comparison.spec, wanted.metric or comparison.spec.metric
     unit = f" ({spec.unit})" if spec.unit and metric == spec.metric else ""
@@ -114,5 +114,5 @@ def rows_picture(comparison: Comparison, name: str, wanted: Wanted) -> Picture:
     data, _ = line_plot(lines, frame, bars=True)
     caption = _measured(rows_shown(comparison, wanted), metric)
     if any(line.published for line in lines):
-        caption += " Open markers are published numbers."
+        caption += " Open markers are published values."
     return Picture(name, "figures", "svg", data, title, caption, describe_lines(lines, title))

@@ -17,7 +17,7 @@ HEAD = ("spec", "row", "metric", "baseline", "measured", "tolerance", "")
 
 
 def print_findings(console: Console, findings: Sequence[Finding]) -> None:
-    """Print failures and what else is worth a word, and the rest as a count per spec."""
+    """Print failures and remarks as a table, then for each spec how many rows passed."""
     table = Table(*HEAD, box=None, header_style="bold")
     for f in findings:
         if f.cause.kind != "within":

@@ -12,6 +12,7 @@ from hwbench.report.alignment import lined_up
 from hwbench.report.contents import Contents
 from hwbench.report.figures.canvas import GRID, INK, MUTED, PAPER, SERIES, Picture, restyled
 from hwbench.report.formats import put
+from hwbench.report.texts import PLACES, TEXTS
 from hwbench.report.views import Section
 from hwbench.report.words import CLAIM_VERDICTS, ROW_VERDICTS, version
 
@@ -33,7 +34,7 @@ def write(contents: Contents, folder: Path) -> list[Path]:
 
 
 def drawing(picture: Picture) -> Markup:
-    """Return a picture as an element of the page; its text is escaped where it was drawn."""
+    """Return a picture as an element of the page; the text in it is already escaped."""
     from markupsafe import Markup
 
     if picture.kind == "png":
@@ -63,6 +64,8 @@ def page(sections: Sequence[Section], pictures: Sequence[Sequence[Picture]]) -> 
     return environment.get_template("report.html.j2").render(
         sections=list(zip(map(lined_up, sections), pictures, strict=True)),
         style=Markup(style),
+        texts=TEXTS,
+        places=PLACES,
         row_verdicts=ROW_VERDICTS,
         claim_verdicts=CLAIM_VERDICTS,
         version=version(),

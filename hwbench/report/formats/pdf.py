@@ -1,4 +1,4 @@
-"""One PDF by typst: the layout is a fixed file, all text reaches it as data and is never parsed."""
+"""One PDF, by typst: the layout is a fixed file; all text is data, which typst never parses."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from hwbench.report.alignment import lined_up
 from hwbench.report.contents import Contents
 from hwbench.report.figures.canvas import Picture, restyled
 from hwbench.report.formats import put
+from hwbench.report.texts import PLACES, TEXTS
 from hwbench.report.views import Section
 from hwbench.report.words import CLAIM_VERDICTS, ROW_VERDICTS, version
 
@@ -28,7 +29,7 @@ def write(contents: Contents, folder: Path) -> list[Path]:
 
 
 def data(sections: Sequence[Section], pictures: Sequence[Sequence[Picture]]) -> dict[str, Any]:
-    """Return what the layout prints: plain JSON, pictures by file name."""
+    """Return what the layout shows, as plain JSON with pictures by file name."""
     return {
         "version": version(),
         "sections": [
@@ -48,6 +49,8 @@ def data(sections: Sequence[Section], pictures: Sequence[Sequence[Picture]]) -> 
             }
             for section, drawn in zip(sections, pictures, strict=True)
         ],
+        "texts": TEXTS,
+        "places": PLACES,
         "row_verdicts": {k: asdict(m) for k, m in ROW_VERDICTS.items()},
         "claim_verdicts": {k: asdict(m) for k, m in CLAIM_VERDICTS.items()},
     }

@@ -1,4 +1,4 @@
-"""Verdicts in the terminal: rows and claims, each with its reason."""
+"""Rows and claims in the terminal, each with its verdict and the reason."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ STYLES = {
 
 
 def verdict_text(verdict: str, at: str = "") -> Text:
-    """Return a verdict as its shape and word; the colour only repeats them, below full softly."""
+    """Return a verdict as symbol and word; its colour repeats them, softer below full."""
     from rich.text import Text
 
     meaning = {**ROW_VERDICTS, **CLAIM_VERDICTS}[verdict]
@@ -37,10 +37,10 @@ def verdict_text(verdict: str, at: str = "") -> Text:
 
 
 def print_comparison(console: Console, comparison: Comparison) -> None:
-    """Print banner, rows, claims and warnings of a comparison; below 110 columns without tables.
+    """Print banner, rows, claims and warnings; in fewer than 110 columns as a list, not a table.
 
-    All text is printed as it is: nothing in it is taken for markup of rich or for a terminal's
-    control sequence.
+    Text is printed literally: nothing in it is read as rich's markup or as a control sequence of
+    the terminal.
     """
     from rich.panel import Panel
     from rich.text import Text
@@ -102,7 +102,7 @@ def _claim_lines(claim: ClaimView) -> list[str]:
 
 
 def _entry(console: Console, verdict: Text, head: Text, lines: list[str]) -> None:
-    """Print a verdict with its subject, and what is to say about it below."""
+    """Print a verdict with its subject, and details on indented lines below."""
     from rich.padding import Padding
     from rich.text import Text
 

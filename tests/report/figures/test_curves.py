@@ -77,7 +77,7 @@ def test_a_k_curve_has_what_was_published_at_its_ends(example: Example, metric, 
     picture = curve_picture(comparison, "name", "k_curve", wanted, "figures")
     assert b"open: published" in picture.data
     assert picture.caption.endswith(
-        "Open markers are published numbers, each at the end of its curve; "
+        "Open markers are published values, each at the end of its curve; "
         "those at K = 1 are variational bounds."
     )
 

@@ -118,7 +118,7 @@ def test_images_are_drawn_and_told(completed: Example):
     assert "IWAER_rec" in text
     assert picture.caption == (
         "One result of each row: seed 0 at full, seed 1 at full, seed 2 at full. "
-        "What is not seen is blue."
+        "Hidden pixels are blue."
     )
     assert picture.alt.startswith("What is filled in. Lines of 3 images each: original; seen; ")
 

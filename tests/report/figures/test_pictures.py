@@ -27,4 +27,4 @@ def test_nothing_measured_leaves_the_published_numbers(example: Example):
     ]
     found = pictures(replace(example.comparison, rows=tuple(rows), claims=()), example.store)
     assert [p.place for p in found] == ["forest", "figures", "figures"]
-    assert found[1].caption == "Nothing measured yet. Open markers are published numbers."
+    assert found[1].caption == "Nothing measured yet. Open markers are published values."

@@ -74,7 +74,7 @@ def test_page_says_what_a_sceptic_asks(page: Page):
         "from memory, confidence high",
         "score, not a likelihood",
         "A. Author. Importance weighting.",
-        "Also on file: gradient_norm.",
+        "Other recorded curves: gradient_norm.",
     ):
         assert said in text.replace(NARROW_SPACE, " ").replace(FIGURE_SPACE, ""), said
 

@@ -69,7 +69,7 @@ def test_a_table_of_which_nothing_is_published_is_as_measured_only(tmp_path):
     assert page.wrong == []
     assert page.open == []
     shown = " ".join(page.text.split())
-    assert "The table as measured" in shown
+    assert "The table: measured" in shown
     assert "As published" not in shown
     heads = [a for a in page.all("td") if a.get("data-label") in ("Published", "Difference")]
     assert heads == []
