@@ -42,7 +42,7 @@ def test_each_row_has_a_line_with_all_digits(example: Example):
 
 def test_what_is_no_number_is_an_empty_cell(example: Example):
     rows = [replace(example.comparison.rows[1], mean=float("nan")), example.comparison.rows[7]]
-    nan, missing = read(table(replace(example.comparison, rows=rows)))
+    nan, missing = read(table(replace(example.comparison, rows=tuple(rows))))
     assert nan["measured"] == ""
     assert {missing[k] for k in ("measured", "se", "profile", "difference", "low", "high")} == {""}
     assert missing["n"] == "0"
@@ -52,7 +52,9 @@ def test_a_row_on_other_data_has_no_difference(example: Example):
     outcome = example.comparison.rows[1]
     case = outcome.results[0].case.model_copy(update={"stands_in_for": "mnist.MNIST"})
     away = [r.model_copy(update={"case": case}) for r in outcome.results]
-    (line,) = read(table(replace(example.comparison, rows=[replace(outcome, results=away)])))
+    (line,) = read(
+        table(replace(example.comparison, rows=(replace(outcome, results=tuple(away)),)))
+    )
     assert (line["difference"], line["low"], line["high"]) == ("", "", "")
     assert line["measured"] != ""
 
