@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from hwbench.report import render
@@ -34,7 +35,7 @@ def test_every_row_and_claim_is_listed(example: Example, tmp_path: Path):
 def test_text_of_a_spec_is_no_markup(example: Example):
     hostile = "<img src=x> | [a](javascript:b) *c* `d` &amp; $e$ # f ~~g~~ \\"
     spec = example.spec.model_copy(update={"title": hostile})
-    comparison = example.comparison.__class__(spec, [], [], [], None)
+    comparison = replace(example.comparison, spec=spec, rows=(), claims=(), notices=())
     first = section_text(make_section(comparison)).splitlines()[0]
     assert first == f"## {escape(hostile)}"
     assert not re.search(r"(?<!\\)(\\\\)*[<>|\[\]*`&$~]", first.removeprefix("## "))
