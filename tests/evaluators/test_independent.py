@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from hwbench import build
+from hwbench.check import check
 from hwbench.evaluators.exact import exact_log_prob
 from hwbench.evaluators.importance import LogLikelihood
 from hwbench.evaluators.independent import IndependentLogLikelihood
@@ -181,6 +181,6 @@ def test_a_check_of_a_spec_reads_its_arguments_and_names(folder, tiny_text, bloc
     path.write_text(tiny_text.replace(SPEC, use) + figures)
     spec, _, mistakes = parse(path)
     assert mistakes == []
-    found = {problem.message for problem in build.check(spec)}
+    found = {problem.message for problem in check(spec)}
     assert len(found) == len(problems)
     assert all(part in message for part, message in zip(problems, found, strict=True))
