@@ -1,21 +1,20 @@
-"""A table with every verdict, made by hand: small, deterministic, and shaped like a real one."""
+"""A table on whose made results the judge gives every verdict: small and deterministic."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 
 from hwbench.report.figures import pictures
 from hwbench.report.figures.canvas import Picture
-from hwbench.spec import Spec, load, variants
-from hwbench.store import Result, Store, StoredCurve, StoredMetric
-from hwbench.verdict.facts import Flag, Method, Notice
-from hwbench.verdict.outcome import ClaimOutcome, ClaimPart, Comparison, RowOutcome
-from hwbench.verdict.reasons import Stated
-from hwbench.verdict.statistics import Interval
+from hwbench.spec import Profile, Spec, load, variants
+from hwbench.store import Failure, Result, Store, StoredCurve, StoredMetric
+from hwbench.verdict.outcome import Comparison
+from hwbench.verdict.table import compare
 
 TABLE = """
 title: Average test log-likelihood of IWAE and IWAER
@@ -26,7 +25,7 @@ about: >
   Importance weighted autoencoders with random weights in both nets (IWAER), in the recognition net
   (IWAER_rec) or in neither (IWAE).
 assumptions:
-  - how pixels were presented is not stated; three ways are rows, the nearest baseline is calibrated
+  - how pixels were presented is not stated; three ways are rows
   - ± is taken as the standard error over the 5 trials
 defaults:
   data: {use: mnist.MNIST, pixels: fixed}
@@ -48,9 +47,11 @@ rows:
   - at: {data: MNIST, pixels: fixed, method: IWAER_rec}
     model: {random: [recognition]}
     published: -94.709 ± 0.025
+    incomparable: the document trains it on more images
   - at: {data: MNIST, pixels: dynamic, method: IWAE}
     data: {pixels: dynamic}
     published: -95.182 ± 0.022
+    incomparable: the document trains it on fixed pixels
   - at: {data: MNIST, pixels: dynamic, method: IWAER}
     data: {pixels: dynamic}
     model: {random: [generative, recognition]}
@@ -94,11 +95,17 @@ claims:
       at_least: 0.1
       published: 0.231
   - id: IWAER-C3
-    text: Random recognition weights alone change nothing
-    within: {a: {method: IWAER_rec}, b: {method: IWAE}, tolerance: 0.05}
+    text: It does not matter whether pixels are grey or drawn anew
+    where: {data: MNIST, method: IWAE}
+    within: {a: {pixels: grey}, b: {pixels: dynamic}, tolerance: 0.05}
   - id: IWAER-C4
-    text: A penalty on the generative weights hurts
+    text: Random weights in both nets help on fixed pixels
+    where: {data: MNIST, pixels: fixed}
     gap: {better: {method: IWAER}, worse: {method: IWAE}}
+  - id: IWAER-C5
+    text: Random recognition weights alone help on Omniglot
+    gap: {better: {data: Omniglot, method: IWAER_rec}, worse: {data: Omniglot, method: IWAE}}
+calibrate: {coordinate: pixels, by: {method: IWAER_rec}, tolerance: 0.1}
 show: {index: [data, pixels], columns: method}
 figures:
   - {title: Log-likelihood by method, kind: rows, x: method, series: pixels}
@@ -108,34 +115,39 @@ figures:
     y_label: bound (nats)
 """
 
-# verdict, measured mean, sd over 5 seeds, number of seeds
-OUTCOMES = [
-    ("calibrated", -95.231, 0.041, 5),
-    ("worse", -95.014, 0.078, 5),
-    ("agrees", -94.748, 0.052, 5),
-    ("incomparable", -91.42, 0.19, 5),
-    ("better", -93.9, 0.11, 5),
-    ("reduced", -101.3, None, 1),
-    ("undecided", -118.84, 0.16, 3),
-    ("missing", None, None, 0),
-    ("failed", None, None, 0),
-    ("unpublished", -119.62, 0.021, 5),
-    ("missing", None, None, 0),
-]
-REASONS = {
-    "calibrated": "chose pixels = fixed, the setting that the document leaves open",
-    "worse": "0.67 nats below print, beyond the margin of 0.18 nats",
-    "agrees": "the 90 % interval lies inside ±0.18 nats",
-    "incomparable": "the nearest baseline was trained on fixed pixels",
-    "better": "0.45 nats above print, beyond the margin of 0.18 nats",
-    "reduced": "run at quick; only full is judged",
-    "undecided": "3 seeds tell differences of 0.31 nats; the margin is 0.05 nats",
-    "missing": "chardata.mat is not on this machine; put it into data/omniglot/chardata.mat",
-    "failed": "diverged at step 41 200: the objective became NaN",
-    "unpublished": "the document prints no number here",
-}
+NOW = "0" * 64  # fingerprint of today's code
 
-SKIPPED = Notice("file", ("results of 2 files were skipped",))
+
+@dataclass(frozen=True)
+class Runs:
+    """What is on file of a row: results of seeds 0, 1, … with exactly this mean and sd.
+
+    Attributes:
+        verdict: what the judge says of them.
+        failure: kind and reason of what seed 0 ended with, where there are no results.
+    """
+
+    verdict: str
+    mean: float = 0.0
+    sd: float = 0.0
+    seeds: int = 0
+    failure: tuple[Literal["failed", "missing"], str] | None = None
+
+
+RUNS = [
+    Runs("agrees", -95.231, 0.041, 5),
+    Runs("worse", -95.014, 0.078, 5),
+    Runs("incomparable", -94.748, 0.052, 5),
+    Runs("incomparable", -91.42, 0.19, 5),
+    Runs("better", -93.9, 0.11, 5),
+    Runs("reduced", -101.3, 0.0, 1),
+    Runs("undecided", -118.84, 0.16, 3),
+    Runs("missing", failure=("missing", "chardata.mat is not on this machine")),
+    Runs("calibrated", -118.63, 0.06, 5),
+    Runs("unpublished", -119.62, 0.021, 5),
+    Runs("failed", failure=("failed", "diverged at step 41 200: the objective became NaN")),
+]
+CHANGED = 3  # the row whose code has changed since; it is also on file below full
 
 
 @dataclass
@@ -147,7 +159,7 @@ class Example:
     spec: Spec
 
 
-def make_result(spec: Spec, i: int, seed: int, profile: str, value: float) -> Result:
+def make_result(spec: Spec, i: int, seed: int, profile: Profile, value: float) -> Result:
     """Return a result with curves, diagnostics and a machine."""
     case = variants(spec, spec.rows[i], profile, seed)[0]
     rng = np.random.default_rng(100 * i + seed)
@@ -160,7 +172,7 @@ def make_result(spec: Spec, i: int, seed: int, profile: str, value: float) -> Re
     return Result(
         case=case,
         key=case.key,
-        fingerprint="0" * 64,
+        fingerprint="1" * 64 if i == CHANGED else NOW,
         metrics={
             "log_likelihood": StoredMetric(
                 value=value,
@@ -195,7 +207,7 @@ def make_result(spec: Spec, i: int, seed: int, profile: str, value: float) -> Re
         },
         commit="0123abc",
         started=f"2026-01-0{1 + seed}T10:00:00+00:00",
-        warnings=["k̂ above 0.7 for 3 of 1000 images"] if i == 3 and seed < 2 else [],
+        warnings=["k̂ above 0.7 for 3 of 1000 images"] if i == CHANGED and seed < 2 else [],
     )
 
 
@@ -209,109 +221,45 @@ def make_samples(seed: int, n: int = 64) -> np.ndarray:
     return np.exp(-d / (2 * width**2)).max(1).reshape(n, 784).astype(np.float32)
 
 
+def made_values(runs: Runs, i: int) -> list[float]:
+    """Return one value for each seed, with exactly the mean and standard deviation wanted."""
+    draws = np.random.default_rng(i).normal(size=runs.seeds)
+    if runs.seeds < 2:
+        return [runs.mean] * runs.seeds
+    return list(runs.mean + runs.sd * (draws - draws.mean()) / draws.std(ddof=1))
+
+
 def make_example(
     folder: Path,
     text: str = TABLE,
     spec_id: str = "iwaer/table1",
-    below: str = "quick",
+    below: Profile = "quick",
     samples: bool = False,
 ) -> Example:
-    """Write a spec and results below `folder`; return the comparison that a judge might give.
+    """Write a spec and results below `folder`; return what the judge says of them.
 
     Args:
         below: profile of the row that is `reduced`.
         samples: whether sample images are on file.
     """
-    paper, table = spec_id.split("/")
-    path = folder / "benchmarks" / paper / f"{table}.yaml"
+    path = folder / "benchmarks" / f"{spec_id}.yaml"
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"id: {spec_id}\n{text.lstrip()}", encoding="utf-8")
     spec = load(path)
     store = Store(folder / "results")
-    rows = []
-    for i, (verdict, mean, sd, n) in enumerate(OUTCOMES):
-        row = spec.rows[i]
-        profile = below if verdict == "reduced" else "full"
-        results = []
-        rng = np.random.default_rng(i)
-        draws = rng.normal(size=n)
-        if n > 1:
-            draws = (draws - draws.mean()) / draws.std(ddof=1) * sd
-        for seed in range(n):
-            result = make_result(spec, i, seed, profile, mean + (draws[seed] if n > 1 else 0.0))
-            if samples and seed == 0 and i < 4:  # what is not read from the store is not written
-                store.write(result, {"samples": make_samples(i)})
-            results.append(result)
-        judged = spec.judged(row)
-        difference = None if mean is None or judged is None else mean - judged.value
-        half = None if difference is None or sd is None else 2.1 * sd * (1 + 1 / n) ** 0.5
-        rows.append(
-            RowOutcome(
-                row=row,
-                results=tuple(results),
-                profile=profile if n else None,
-                mean=mean,
-                sd=sd,
-                se_points=0.21 if n else None,
-                published=judged,
-                difference=difference,
-                interval=None if half is None else Interval(difference - half, difference + half),
-                smallest=half,
-                verdict=verdict,
-                reasons=(Stated(REASONS[verdict]),),
-                flags={5: (Flag("score"),), 3: (Flag("changed"),), 7: (Flag("memory"),)}.get(i, ()),
-                expected_seeds=5 if profile == "full" else 1,
-            )
-        )
-    return Example(
-        Comparison(spec, tuple(rows), _claims(spec), (SKIPPED,), "full"),
-        store,
-        spec,
-    )
-
-
-def _claims(spec: Spec) -> tuple[ClaimOutcome, ...]:
-    test = Method("paired", (5,))
-    holds = ClaimPart(
-        {"data": "MNIST", "pixels": "fixed"},
-        "holds",
-        0.262,
-        Interval(0.19, 0.33),
-        0.0004,
-        test,
-        "full",
-        (),
-    )
-    undecided = ClaimPart(
-        {"data": "Omniglot", "pixels": "dynamic"},
-        "undecided",
-        0.081,
-        Interval(-0.04, 0.2),
-        0.14,
-        Method("paired", (3,)),
-        "quick",
-        (Stated("the interval contains 0"),),
-    )
-    fails = ClaimPart(
-        {},
-        "fails",
-        -0.31,
-        Interval(-0.44, -0.18),
-        0.0012,
-        test,
-        "full",
-        (Stated("the effect has the other sign"),),
-    )
-    missing = ClaimPart(
-        {}, "missing", None, None, None, None, None, (Stated("IWAER_rec has no result"),)
-    )
-    parts = [(holds, undecided), (fails,), (holds,), (missing,)]
-    verdicts = ["undecided", "fails", "holds", "missing"]
-    reasons = ["one part of two is undecided", "the effect has the other sign", "", "no result"]
-    return tuple(
-        ClaimOutcome(claim, p, v, (Stated(r),) if r else ())
-        for claim, p, v, r in zip(spec.claims, parts, verdicts, reasons, strict=True)
-    )
+    for i, runs in enumerate(RUNS):
+        profile: Profile = below if runs.verdict == "reduced" else "full"
+        for seed, value in enumerate(made_values(runs, i)):
+            images = {"samples": make_samples(i)} if samples and seed == 0 and i < 4 else None
+            store.write(make_result(spec, i, seed, profile, value), images)
+        if runs.failure is not None:
+            kind, reason = runs.failure
+            case = variants(spec, spec.rows[i], "full", 0)[0]
+            store.write_failure(Failure(case=case, key=case.key, kind=kind, reason=reason))
+    store.write(make_result(spec, CHANGED, 0, below, -101.1))
+    (store.folder / spec_id / "unreadable").mkdir(exist_ok=True)
+    (store.folder / spec_id / "unreadable" / "full-0.json").write_text("{", encoding="utf-8")
+    return Example(compare(spec, store, fingerprint=lambda case: NOW), store, spec)
 
 
 @pytest.fixture(scope="session")

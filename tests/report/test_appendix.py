@@ -16,8 +16,8 @@ def test_results_of_one_machine_stand_together_whatever_their_commits(example: E
     changed = first.model_copy(update={"commit": "fedcba9", "plugins": ["mine"]})
     rows[0] = replace(rows[0], results=(changed, *rest))
     (machine,) = make_section(replace(example.comparison, rows=tuple(rows))).machines
-    assert dict(machine)["results"] == "34"
-    assert dict(machine)["commit"] == "fedcba9 (1), 0123abc (33)"
+    assert dict(machine)["results"] == "39"
+    assert dict(machine)["commit"] == "fedcba9 (1), 0123abc (38)"
     assert dict(machine)["plugins"] == "mine"
 
 

@@ -6,9 +6,15 @@ from collections import Counter
 from pathlib import Path
 
 from hwbench.report.section import make_section
-from hwbench.report.words import below_full
+from hwbench.report.words import CLAIM_VERDICTS, ROW_VERDICTS, below_full
 
-from .conftest import Example, make_example
+from .conftest import RUNS, Example, make_example
+
+
+def test_the_example_has_every_verdict_that_a_judge_can_give(example: Example):
+    assert [o.verdict for o in example.comparison.rows] == [runs.verdict for runs in RUNS]
+    assert {o.verdict for o in example.comparison.rows} == set(ROW_VERDICTS)
+    assert {c.verdict for c in example.comparison.claims} == set(CLAIM_VERDICTS)
 
 
 def test_every_row_and_claim_is_counted_and_the_worst_comes_first(example: Example):
@@ -19,6 +25,7 @@ def test_every_row_and_claim_is_counted_and_the_worst_comes_first(example: Examp
     assert [(t.number, t.verdict, t.at) for t in section.claim_tally] == [
         (1, "fails", ""),
         (1, "holds", ""),
+        (1, "undecided", ""),
         (1, "missing", ""),
         (1, "undecided", "at quick"),
     ]

@@ -72,7 +72,7 @@ def test_a_k_curve_has_what_was_published_at_its_ends(example: Example, metric, 
     up = -1.0 if negate else 1.0
     assert lines[0].published == [(2000.0, up * -95.182, 0.1), (1.0, up * -99.5, None)]
     assert lines[1].published == [(2000.0, up * -94.346, 0.1)]
-    assert [bool(line.published) for line in lines] == [True] * 7 + [False]  # printed nowhere
+    assert [bool(line.published) for line in lines] == [True] * 8 + [False]  # printed nowhere
     assert all((up * line.y < 0).all() for line in lines)
     picture = curve_picture(comparison, "name", "k_curve", wanted, "figures")
     assert b"open: published" in picture.data

@@ -63,6 +63,7 @@ def completed(tmp_path: Path) -> Example:
         if i == 0:
             arrays["draw"] = np.full((3, 784), 255, dtype=np.uint8)
         for result in outcome.results[i:]:  # not each row has those of seed 0
+            found.store.path(result.case).unlink()
             found.store.write(result, arrays)
     return found
 

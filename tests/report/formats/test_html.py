@@ -63,7 +63,7 @@ def test_page_says_what_a_sceptic_asks(page: Page):
         "As measured",
         "−95.182 ± 0.022",
         "−95.014 ± 0.035",
-        "90 % [−0.85, −0.49]",
+        "90 % [−0.747, −0.589]",
         "margin ± 0.18",
         "paired t test over 5 seeds, p < 0.001",
         "± is taken as the standard error over the 5 trials",

@@ -33,7 +33,7 @@ def test_rows_claims_reasons_and_warnings_are_printed_at_any_width(example: Exam
     for claim in example.comparison.claims:
         verdict = f"{claim.verdict} {below_full(claim)}".rstrip()
         assert f"{verdict} {claim.claim.id} {claim.claim.text}" in text
-    assert "warning: results of 2 files were skipped" in text
+    assert "skipped: not a whole result file" in text
     assert "difference" in text
 
 
