@@ -7,6 +7,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,8 +61,8 @@ def run(
 
     Raises:
         hwbench.spec.UserError: an argument is wrong, or a folder cannot be written.
-        RuntimeError: a case failed, or its data could not be had.
-        KeyboardInterrupt: the run was stopped; the same call goes on from there.
+        RuntimeError: a case failed, or its data are unavailable.
+        KeyboardInterrupt: the run was stopped; the same call resumes it.
     """
     from hwbench.build import plugins
     from hwbench.check import check
@@ -83,6 +84,8 @@ def run(
     )
     settings.check()
     plan = make_plan(load_specs([name], benchmarks_folder(), check), settings)
+    if plan.banner:
+        warnings.warn(plan.banner, stacklevel=2)
     ended = run_plan(plan, settings, observer or Observer())
     if ended.stopped:
         raise KeyboardInterrupt

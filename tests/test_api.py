@@ -11,6 +11,7 @@ import pytest
 
 import hwbench
 from hwbench import executors
+from hwbench.runner.plan import BANNER, Plan
 from hwbench.spec import SpecError
 
 
@@ -113,3 +114,11 @@ def test_what_a_notebook_shows_is_escaped(folder):
     hostile = replace(found, spec=spec.model_copy(update={"title": "<b>"}))
     assert "<b>" not in hostile._repr_html_()
     assert "<script>" not in replace(found.rows[0], row=row)._repr_html_()
+
+
+def test_a_fallback_to_smoke_is_a_warning(folder, monkeypatch):
+    """The API prints nothing, but a fallback must not go unnoticed."""
+    plan = Plan("smoke", [], BANNER)
+    monkeypatch.setattr("hwbench.runner.plan.make_plan", lambda specs, settings: plan)
+    with pytest.warns(UserWarning, match="SMOKE RUN ON STAND-IN DATA"):
+        assert hwbench.run("tiny") == []
