@@ -25,3 +25,8 @@ def minus(text: str) -> str:
     True
     """
     return re.sub(r"(?<![\w.])-(?=[\d.])", MINUS, text)
+
+
+def words(name: str) -> str:
+    """Return an identifier as words."""
+    return clean(name).replace("_", " ")

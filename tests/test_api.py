@@ -50,7 +50,7 @@ def test_run_in_a_plain_script(folder):
         [sys.executable, str(script)], capture_output=True, text=True, timeout=200, cwd=folder,
         env=os.environ | {"PYTHONPATH": path},
     )  # fmt: skip
-    assert ended.stdout == "['tiny/table IWAE seed 0']\n", ended.stderr
+    assert ended.stdout == "['tiny/table IWAE, seed 0']\n", ended.stderr
 
 
 def test_no_rows_are_no_cases(folder, inline):

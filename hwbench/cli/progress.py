@@ -11,7 +11,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from hwbench.report.numbers import quick_number, rough_duration
+from hwbench.numbers import quick_number, rough_duration
 
 if TYPE_CHECKING:
     from hwbench.runner.cost import Cost

@@ -12,7 +12,7 @@ from rich.table import Table
 from hwbench.cli import console
 from hwbench.cli.console import count
 from hwbench.cli.progress import Display
-from hwbench.report.numbers import rough_duration
+from hwbench.numbers import rough_duration
 from hwbench.runner.campaign import Campaign, Observer
 from hwbench.runner.cost import Cost
 from hwbench.runner.job import Job, Outcome

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from hwbench.report.typography import MINUS
 from hwbench.report.views import Grid, GridEntry, GridLine, Section
+from hwbench.typography import MINUS
 
 FIGURE_SPACE = "\u2007"  # as wide as a digit
 POINT_SPACE = "\u2008"  # as wide as a point

@@ -8,11 +8,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from hwbench import vocabulary
-from hwbench.report.numbers import duration, fixed, over_seeds, significant
-from hwbench.report.typography import NONE, clean
+from hwbench.numbers import duration, fixed, significant
+from hwbench.report.measured import over_seeds
 from hwbench.report.views import Listing
-from hwbench.report.words import argument_text, row_label, words
+from hwbench.report.words import argument_text, row_label
 from hwbench.store import Result
+from hwbench.typography import NONE, clean, words
 from hwbench.verdict.outcome import Comparison
 from hwbench.verdict.statistics import mean_and_error
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hwbench.report.numbers import decimals, difference_text, interval_text, p_text, percent
-from hwbench.report.typography import clean, minus
+from hwbench.numbers import decimals, difference_text, interval_text, p_text, percent
 from hwbench.report.views import ClaimPartView, Tally
-from hwbench.report.words import CLAIM_VERDICTS, ROW_VERDICTS, below_full, label, sentence, words
+from hwbench.report.words import CLAIM_VERDICTS, ROW_VERDICTS, below_full, sentence
+from hwbench.spec import label
+from hwbench.typography import clean, minus, words
 from hwbench.verdict.outcome import ClaimOutcome, ClaimPart, Comparison
 
 

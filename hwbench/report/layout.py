@@ -6,11 +6,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
-from hwbench.report.numbers import number_texts
-from hwbench.report.typography import clean
+from hwbench.report.measured import number_texts
 from hwbench.report.views import Grid, GridEntry, GridLine
-from hwbench.report.words import coordinate, words
-from hwbench.spec import Scalar, Spec
+from hwbench.spec import Scalar, Spec, coordinate
+from hwbench.typography import clean, words
 from hwbench.verdict.outcome import Comparison
 
 

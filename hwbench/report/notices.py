@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from hwbench.report.typography import clean
 from hwbench.report.words import is_guest, row_label
-from hwbench.verdict.facts import Notice, label
+from hwbench.spec import label
+from hwbench.typography import clean
+from hwbench.verdict.facts import Notice
 from hwbench.verdict.outcome import Comparison, RowOutcome
 from hwbench.verdict.wording import notice_text, warning_text
 
@@ -37,7 +38,7 @@ def merged_warnings(comparison: Comparison) -> list[str]:
 def _place(comparison: Comparison, outcome: RowOutcome) -> Place:
     guest = is_guest(outcome)
     spec_id = outcome.results[0].case.spec if guest else comparison.spec.id
-    return spec_id, label(outcome.row)
+    return spec_id, label(outcome.row.at)
 
 
 def _where(alike: Sequence[Notice], shown: Mapping[Place, RowOutcome]) -> str:

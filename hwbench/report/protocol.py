@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hwbench.report.typography import NONE
 from hwbench.report.views import Listing
-from hwbench.report.words import argument_text, block_text, row_label, words
+from hwbench.report.words import argument_text, block_text, row_label
 from hwbench.spec import Case, Spec, variants
+from hwbench.typography import NONE, words
 from hwbench.verdict.outcome import Comparison, RowOutcome
 
 

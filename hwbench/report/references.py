@@ -6,9 +6,9 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from hwbench.report.typography import clean
 from hwbench.report.views import Reference
 from hwbench.spec import Spec
+from hwbench.typography import clean
 
 
 def reference(papers: Mapping[str, Any] | None, spec: Spec) -> Reference | None:

@@ -6,22 +6,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from hwbench import vocabulary
+from hwbench.numbers import count, decimals, difference_text, fixed, interval_text, percent
 from hwbench.report.layout import placed
-from hwbench.report.numbers import (
-    count,
-    decimals,
-    difference_text,
-    fixed,
-    interval_text,
-    measured_note,
-    number_texts,
-    over_seeds,
-    percent,
-)
-from hwbench.report.typography import NO_BREAK, clean, minus
+from hwbench.report.measured import measured_note, number_texts, over_seeds
 from hwbench.report.views import RowView
-from hwbench.report.words import anchor, is_guest, label, on_other_data, row_label, sentence, words
-from hwbench.spec import Row, Spec
+from hwbench.report.words import anchor, is_guest, on_other_data, row_label, sentence
+from hwbench.spec import Row, Spec, label
+from hwbench.typography import NO_BREAK, clean, minus, words
 from hwbench.verdict.outcome import Comparison, RowOutcome
 from hwbench.verdict.row import differs_in_source
 from hwbench.verdict.wording import flag_text

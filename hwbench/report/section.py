@@ -18,9 +18,9 @@ from hwbench.report.notices import merged_warnings
 from hwbench.report.protocol import protocol_listing
 from hwbench.report.references import reference
 from hwbench.report.rows import row_views
-from hwbench.report.typography import clean
 from hwbench.report.views import ClaimView, Section
-from hwbench.report.words import anchor, below_full, is_printed, sentence, words
+from hwbench.report.words import anchor, below_full, is_printed, sentence
+from hwbench.typography import clean, words
 from hwbench.verdict.outcome import Comparison
 
 

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from hwbench.report.typography import clean, minus
-from hwbench.spec import Spec
+from hwbench.spec import Spec, label
+from hwbench.typography import clean, minus
 from hwbench.verdict.outcome import ClaimOutcome, Comparison, RowOutcome
 
 
@@ -59,16 +59,6 @@ def version() -> str:
     return str(sys.modules["hwbench"].__version__)
 
 
-def label(at: Mapping[str, Any], without: Iterable[str] = ()) -> str:
-    """Return coordinates as text: words stand alone, numbers with their name.
-
-    >>> label({"data": "MNIST", "k": 5, "method": "IWAE"}, without=["data"])
-    'k = 5, IWAE'
-    """
-    skip = set(without)
-    return ", ".join(coordinate(k, v) for k, v in at.items() if k not in skip)
-
-
 def row_label(outcome: RowOutcome, without: Iterable[str] = ()) -> str:
     """Return a row's coordinates, with the id of its spec if that is another one."""
     text = label(outcome.row.at, without)
@@ -88,16 +78,6 @@ def on_other_data(outcome: RowOutcome) -> bool:
 def is_guest(outcome: RowOutcome) -> bool:
     """Return whether the row comes from another spec, which is compared with the table."""
     return outcome.has("against") and bool(outcome.results)
-
-
-def coordinate(name: str, value: Any) -> str:
-    """Return one coordinate as text: a word alone, a number with its name."""
-    return clean(value) if isinstance(value, str) else f"{words(name)} = {clean(value)}"
-
-
-def words(name: str) -> str:
-    """Return an identifier as words."""
-    return clean(name).replace("_", " ")
 
 
 def sentence(text: str) -> str:

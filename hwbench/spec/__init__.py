@@ -46,6 +46,8 @@ from hwbench.spec.model import Stage as Stage
 from hwbench.spec.model import Stop as Stop
 from hwbench.spec.model import Strict as Strict
 from hwbench.spec.model import Within as Within
+from hwbench.spec.model import coordinate as coordinate
+from hwbench.spec.model import label as label
 from hwbench.spec.model import row_name as row_name
 from hwbench.spec.problems import Path_ as Path_
 from hwbench.spec.problems import Problem as Problem

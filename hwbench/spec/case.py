@@ -20,6 +20,7 @@ from hwbench.spec.model import (
     Spec,
     SpecId,
     Strict,
+    label,
     row_name,
 )
 
@@ -60,8 +61,8 @@ class Case(Strict):
 
     @property
     def label(self) -> str:
-        """Return a name for people: 'iwaer/table1 MNIST/IWAE seed 0'."""
-        return f"{self.spec} {'/'.join(map(str, self.at.values()))} seed {self.seed}"
+        """Return a name for people: 'iwaer/table1 MNIST, IWAE, seed 0'."""
+        return f"{self.spec} {label(self.at)}, seed {self.seed}"
 
     @property
     def path(self) -> Path:

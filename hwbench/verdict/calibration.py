@@ -6,9 +6,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from hwbench.spec import Calibrate, Row, Spec
+from hwbench.spec import Calibrate, Row, Spec, label
 from hwbench.verdict.evidence import Measured, OnFile
-from hwbench.verdict.facts import label
 from hwbench.verdict.reasons import Reason, SettingChosen, SettingFailed, SettingFar, SettingOpen
 
 
@@ -58,7 +57,7 @@ def calibrations(
             if full and found.mean is not None and published is not None:
                 distances.append((abs(found.mean - published.value), row))
             elif not any(f.kind == "failed" for f in on_file.at(row, "full").failures):
-                waiting.append(label(row))
+                waiting.append(label(row.at))
         nearest = min(distances, key=lambda pair: pair[0], default=None)
         settings[place] = _choose(spec, rule, nearest, waiting)
     return settings

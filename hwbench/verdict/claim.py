@@ -6,12 +6,11 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from hwbench.spec import PROFILES, Claim, Profile, Row, Scalar, Spec
+from hwbench.spec import PROFILES, Claim, Profile, Row, Scalar, Spec, label
 from hwbench.store import Result
 from hwbench.verdict.calibration import Setting, is_elsewhere
 from hwbench.verdict.contrast import Question, Sample, contrast, weakest_pair
 from hwbench.verdict.evidence import Common, OnFile, common_evidence, lost_seeds
-from hwbench.verdict.facts import label
 from hwbench.verdict.outcome import ClaimOutcome, ClaimPart, ClaimVerdict, Pair, counting_parts
 from hwbench.verdict.reasons import (
     CodeChanged,
@@ -154,7 +153,7 @@ def draft_part(
         pairs.append((names, pair))
         used.append(found.profile)
         lost.append(lost_seeds(on_file, rows, found.profile, metric))
-        changed += [label(row) for row in rows if on_file.changed(found.results[row.name])]
+        changed += [label(row.at) for row in rows if on_file.changed(found.results[row.name])]
     reasons = explain(spec, claim, sides, pairs)
     weakest = weakest_pair([pair for _, pair in pairs])
     return make_draft(at, weakest, min(used, key=PROFILES.index), reasons, lost, changed)

@@ -9,9 +9,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from hwbench.attested import Equivalences
-from hwbench.spec import PROFILES, Case, Profile, Row, Spec, variant_of, variants
+from hwbench.spec import PROFILES, Case, Profile, Row, Spec, label, variant_of, variants
 from hwbench.store import Failure, Result, Store
-from hwbench.verdict.facts import Notice, label
+from hwbench.verdict.facts import Notice
 from hwbench.verdict.reasons import DifferentData, LostSeeds, NoCommonProfile, NoResults, Reason
 from hwbench.verdict.statistics import mean_and_sd
 
@@ -93,7 +93,7 @@ class OnFile:
             *(Notice("file", (text,)) for text in unread),
             *(Notice("unknown row", (spec.id, name), (n,)) for name, n in unknown.items()),
             *(
-                Notice("stale", (profile,), (len(evidence.stale),), spec.id, label(rows[name]))
+                Notice("stale", (profile,), (len(evidence.stale),), spec.id, label(rows[name].at))
                 for (name, profile), evidence in self._evidence.items()
                 if evidence.stale
             ),
@@ -192,7 +192,7 @@ def common_evidence(
         return apart
     never = [r for r in rows if not any(on_file.at(r, p).measured(metric) for p in profiles)]
     if never:
-        return NoResults(metric, tuple(label(row) for row in never))
+        return NoResults(metric, tuple(label(row.at) for row in never))
     return NoCommonProfile()
 
 
@@ -200,7 +200,7 @@ def lost_seeds(
     on_file: OnFile, rows: Iterable[Row], profile: Profile, metric: str
 ) -> LostSeeds | None:
     """Return which seeds failed, a reason to leave a claim undecided; None if none did."""
-    lost = [(label(row), seed) for row in rows for seed in on_file.at(row, profile).lost(metric)]
+    lost = [(label(row.at), seed) for row in rows for seed in on_file.at(row, profile).lost(metric)]
     return LostSeeds(tuple(lost)) if lost else None
 
 

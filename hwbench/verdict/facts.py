@@ -3,19 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any, Literal
+from typing import Literal
 
-from hwbench.spec import Case, Row
+from hwbench.spec import Case, label
 
 NUMBER = re.compile(r"(?<![\w.\-])-?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?!\w)")
-
-
-def label(row: Row | Mapping[str, Any]) -> str:
-    """Return coordinates for people, as 'MNIST/fixed/IWAE'."""
-    return "/".join(str(v) for v in (row.at if isinstance(row, Row) else row).values())
 
 
 # --- marks on a row, and warnings -----------------------------------------------------------------

@@ -6,17 +6,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from hwbench.spec import PROFILES, Claim, Profile, Published, Row, Spec
+from hwbench.numbers import difference_text, interval_text, p_text, rounded
+from hwbench.spec import PROFILES, Claim, Profile, Published, Row, Spec, label
 from hwbench.store import Result
 from hwbench.verdict.display import section_html, table_html
-from hwbench.verdict.facts import Flag, FlagKind, Method, Neighbours, Notice, label, recorded
+from hwbench.verdict.facts import Flag, FlagKind, Method, Neighbours, Notice, recorded
 from hwbench.verdict.reasons import Reason, Untested
 from hwbench.verdict.statistics import Interval
 from hwbench.verdict.wording import (
     effect_text,
     flag_text,
-    number_text,
-    range_text,
     reasons_text,
     test_text,
     warning_text,
@@ -92,12 +91,12 @@ class RowOutcome:
         half = self.interval.half if self.interval else None
         published, difference = self.published, self.difference
         return {
-            "row": label(self.row),
+            "row": label(self.row.at),
             "verdict": self.verdict,
             "published": "" if published is None else published.text,
-            "measured": "" if self.mean is None else number_text(self.mean, half),
-            "difference": "" if difference is None else number_text(difference, half, sign=True),
-            "interval": range_text(self.interval) if self.interval else "",
+            "measured": "" if self.mean is None else rounded(self.mean, half),
+            "difference": "" if difference is None else difference_text(difference, self.interval),
+            "interval": interval_text(self.interval),
             "seeds": f"{len(self.results)} of {self.expected_seeds}",
             "profile": self.profile or "",
             "reason": self.reason,
@@ -179,8 +178,8 @@ class ClaimOutcome:
                 "effect": ""
                 if part.effect is None
                 else effect_text(part.effect, part.interval, ""),
-                "interval": range_text(part.interval) if part.interval else "",
-                "p": "" if part.p is None else f"{part.p:.2g}",
+                "interval": interval_text(part.interval),
+                "p": p_text(part.p).removeprefix("p = "),
                 "test": part.test,
                 "profile": part.profile or "",
                 "reason": part.reason,

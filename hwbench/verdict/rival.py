@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from hwbench.spec import Claim, Gap, Profile, Row, variants
+from hwbench.spec import Claim, Gap, Profile, Row, label, variants
 from hwbench.verdict.claim import Draft, make_draft, missing_part, settle_all
 from hwbench.verdict.contrast import Question, Sample, contrast
 from hwbench.verdict.evidence import (
@@ -17,7 +17,7 @@ from hwbench.verdict.evidence import (
     same_points,
     values_by_seed,
 )
-from hwbench.verdict.facts import Method, label
+from hwbench.verdict.facts import Method
 from hwbench.verdict.outcome import ClaimOutcome, Pair
 from hwbench.verdict.reasons import (
     Lead,
@@ -52,7 +52,7 @@ def versus(on_file: OnFile, mine: OnFile, profiles: Sequence[Profile]) -> list[C
             k: v for k, v in row.at.items() if any(str(r.at.get(k)) == str(v) for r in spec.rows)
         }
         rivals = [r for r in spec.rows if r.matches(pinned)]
-        text = f"{label(row)} ({mine.spec.id}) beats the rows of {spec.id}"
+        text = f"{label(row.at)} ({mine.spec.id}) beats the rows of {spec.id}"
         claim = Claim(id=f"against/{row.name}", text=text, gap=Gap(better=row.at, worse={}))
         if mine.spec.metric != spec.metric or mine.spec.better != spec.better:
             other = OtherMetric(mine.spec.id, mine.spec.metric, mine.spec.better, spec.metric)
@@ -84,7 +84,7 @@ def _against_measured(
             if not found:
                 continue
             _, rival, group = max(found, key=lambda item: item[0])
-            at = {"against": f"best measured: {label(rival)}"}
+            at = {"against": f"best measured: {label(rival.at)}"}
             question = Question(
                 Sample([own], all_deterministic(mine.spec, [row])),
                 Sample([group], all_deterministic(spec, [rival])),
@@ -96,9 +96,9 @@ def _against_measured(
                 return missing_part(at, pair)
             lost = lost_seeds(mine, [row], profile, spec.metric)
             lost = lost or lost_seeds(on_file, [rival], profile, spec.metric)
-            lead = Lead(pair.effect, pair.interval, spec.unit, label(rival))
-            changed = [label(row)] if mine.changed(own) else []
-            changed += [label(rival)] if on_file.changed(group) else []
+            lead = Lead(pair.effect, pair.interval, spec.unit, label(rival.at))
+            changed = [label(row.at)] if mine.changed(own) else []
+            changed += [label(rival.at)] if on_file.changed(group) else []
             return make_draft(at, pair, profile, [lead], [lost], changed)
     return missing_part({"against": "best measured"}, NoCommonProfile(same_data=True))
 
@@ -110,7 +110,7 @@ def _against_published(
     sign = 1.0 if spec.better == "higher" else -1.0
     own = measure(mine, row, profiles)
     if own.mean is None or own.profile is None:
-        return missing_part({"against": "best published"}, NoResults("", (label(row),)))
+        return missing_part({"against": "best published"}, NoResults("", (label(row.at),)))
     case = own.results[0].case
     rated = [
         (sign * published.value, rival, published)
@@ -137,8 +137,8 @@ def _against_published(
         estimate = replace(estimate, below=doubt(own.results, spec.metric))
         method = Method("prediction", (n,))
         pair = Pair(effect, estimate.interval(), estimate.p_above(), estimate.p_below(), method)
-    at = {"against": f"best published: {label(rival)}"}
+    at = {"against": f"best published: {label(rival.at)}"}
     lead = Lead(pair.effect, pair.interval, spec.unit, published.text)
     lost = lost_seeds(mine, [row], own.profile, spec.metric)
-    changed = [label(row)] if mine.changed(own.results) else []
+    changed = [label(row.at)] if mine.changed(own.results) else []
     return make_draft(at, pair, own.profile, [lead], [lost], changed)

@@ -7,12 +7,12 @@ import math
 from collections.abc import Iterator
 from dataclasses import replace
 
-from hwbench.spec import Profile, Spec, SpecError
+from hwbench.spec import Profile, Spec, SpecError, label
 from hwbench.store import Store
 from hwbench.verdict.calibration import calibrations
 from hwbench.verdict.claim import judge_claims, parts_of
 from hwbench.verdict.evidence import BEST_FIRST, Fingerprint, OnFile, measure
-from hwbench.verdict.facts import Flag, Notice, label
+from hwbench.verdict.facts import Flag, Notice
 from hwbench.verdict.outcome import Comparison, RowOutcome
 from hwbench.verdict.rival import versus
 from hwbench.verdict.row import row_outcomes
@@ -36,7 +36,7 @@ def _wide_margins(spec: Spec) -> Iterator[Notice]:
     for row in spec.rows:
         margin, (gap, claim_id) = spec.margin(row), smallest.get(row.name, (math.inf, ""))
         if margin is not None and margin > gap / 2 * (1 + 1e-9):
-            yield Notice("margin", (claim_id,), (margin, gap), spec.id, label(row))
+            yield Notice("margin", (claim_id,), (margin, gap), spec.id, label(row.at))
 
 
 def compare(
@@ -83,8 +83,8 @@ def compare(
                 for outcome in row_outcomes(mine, profiles, calibrations(mine, own), own)
                 if outcome.results
             ]
-    changed = [(label(r.row), spec.id) for r in rows if r.has("changed")]
-    changed += [(label(r.row), r.results[0].case.spec) for r in guests if r.has("changed")]
+    changed = [(label(r.row.at), spec.id) for r in rows if r.has("changed")]
+    changed += [(label(r.row.at), r.results[0].case.spec) for r in guests if r.has("changed")]
     notices += [Notice("changed", (), (), spec_id, name) for name, spec_id in sorted(changed)]
     shown = {name for name, _ in changed}
     for claim in claims:

@@ -2,30 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from functools import singledispatch
 
+from hwbench.numbers import difference_text, interval_text, p_text, percent, rounded, significant
 from hwbench.verdict import reasons
 from hwbench.verdict.facts import Flag, Method, Neighbours, Notice
 from hwbench.verdict.reasons import Reason, Sides, Untested
 from hwbench.verdict.statistics import Interval
 
-# --- numbers --------------------------------------------------------------------------------------
-
-
-def number_text(x: float, scale: float | None = None, *, sign: bool = False) -> str:
-    """Return a number with two significant digits of a `scale` below 1000, or four of its own."""
-    if scale is None or not 0 < scale < 1000:
-        return f"{x:+.4g}" if sign else f"{x:.4g}"
-    places = max(0, min(6, 1 - math.floor(math.log10(scale))))
-    return f"{x:+.{places}f}" if sign else f"{x:.{places}f}"
-
-
-def range_text(interval: Interval) -> str:
-    """Return an interval as text, with digits by its width."""
-    ends = (number_text(x, interval.half, sign=True) for x in (interval.low, interval.high))
-    return f"[{', '.join(ends)}]"
+# --- sizes ----------------------------------------------------------------------------------------
 
 
 def count_text(n: int | float, noun: str) -> str:
@@ -33,10 +19,14 @@ def count_text(n: int | float, noun: str) -> str:
     return f"{n:g} {noun}{'s' * (n != 1)}"
 
 
+def size_text(size: float, unit: str) -> str:
+    """Return a size with two significant digits and its unit."""
+    return f"{rounded(size, size)} {unit}".strip()
+
+
 def effect_text(value: float, interval: Interval | None, unit: str) -> str:
     """Return a difference with its sign and unit, with digits by its interval."""
-    half = interval.half if interval else None
-    return f"{number_text(value, half, sign=True)} {unit}".strip()
+    return f"{difference_text(value, interval)} {unit}".strip()
 
 
 # --- flags, tests, notices ------------------------------------------------------------------------
@@ -63,7 +53,7 @@ UNTESTED = {
 
 def doubt_text(nats: float) -> str:
     """Return by how much log Z is in doubt."""
-    return f"log Z uncertain by {number_text(nats, nats)} nats"
+    return f"log Z uncertain by {size_text(nats, 'nats')}"
 
 
 def flag_text(flag: Flag) -> str:
@@ -84,7 +74,7 @@ def equivalent_text(share: float, profile: str) -> str:
     'equivalent code: moved 0.021 of the tolerance at smoke'
     """
     place = "at smoke" if profile == "smoke" else f"at smoke and at the start of {profile}"
-    return f"equivalent code: moved {share:.2g} of the tolerance {place}"
+    return f"equivalent code: moved {significant(share, 2)} of the tolerance {place}"
 
 
 def sides_text(sides: Sides) -> str:
@@ -226,7 +216,7 @@ def _(reason: reasons.Distance) -> str:
     value = "the value in the source" if reason.source else "the published value"
     if reason.value == 0:
         return f"equal to {value}"
-    size = f"{number_text(abs(reason.value), reason.scale)} {reason.unit}".strip()
+    size = f"{rounded(abs(reason.value), reason.scale)} {reason.unit}".strip()
     return f"{size} {'above' if reason.value > 0 else 'below'} {value}"
 
 
@@ -260,10 +250,10 @@ def _(reason: reasons.NoMargin) -> str:
 
 @reason_text.register
 def _(reason: reasons.Position) -> str:
-    where = f"{100 * reason.interval.level:g} % interval {range_text(reason.interval)}"
+    where = f"{percent(reason.interval.level)} interval {interval_text(reason.interval)}"
     margin = f"±{reason.margin:g} {reason.unit}".strip()
     if reason.where == "across":
-        least = f"{number_text(reason.detectable, reason.detectable)} {reason.unit}".strip()
+        least = size_text(reason.detectable, reason.unit)
         return f"{where} overlaps the margin of {margin}; detectable difference {least}"
     if reason.where == "inside":
         return f"{where} lies inside {margin}"
@@ -282,7 +272,7 @@ def _(reason: reasons.DrawNotCounted) -> str:
 
 @reason_text.register
 def _(reason: reasons.SettingOpen) -> str:
-    rows, have = ", ".join(reason.rows), "has" if len(reason.rows) == 1 else "have"
+    rows, have = "; ".join(reason.rows), "has" if len(reason.rows) == 1 else "have"
     return f"{reason.coordinate} is still open: {rows} {have} no full results"
 
 
@@ -318,7 +308,7 @@ def _(reason: reasons.DifferentData) -> str:
 @reason_text.register
 def _(reason: reasons.NoResults) -> str:
     what = f"results with {reason.metric}" if reason.metric else "results"
-    return f"no {what} of {', '.join(reason.rows)}"
+    return f"no {what} of {'; '.join(reason.rows)}"
 
 
 @reason_text.register
@@ -363,7 +353,7 @@ def _(reason: reasons.UntestedSides) -> str:
 
 @reason_text.register
 def _(reason: reasons.LostSeeds) -> str:
-    seeds = ", ".join(f"{row} seed {seed}" for row, seed in reason.seeds)
+    seeds = "; ".join(f"seed {seed} of {row}" for row, seed in reason.seeds)
     return f"{seeds} failed, so the remaining seeds are a biased sample"
 
 
@@ -376,12 +366,12 @@ def _(reason: reasons.OtherSetting) -> str:
 def _(reason: reasons.PValue) -> str:
     reverse = " for the reverse" if reason.opposite else ""
     inconclusive = "; inconclusive" if reason.inconclusive else ""
-    return f"(p = {reason.p:.2g}{reverse}{inconclusive})"
+    return f"({p_text(reason.p)}{reverse}{inconclusive})"
 
 
 @reason_text.register
 def _(reason: reasons.CodeChanged) -> str:
-    return f"the code has changed since {', '.join(reason.rows)} ran"
+    return f"the code has changed since {'; '.join(reason.rows)} ran"
 
 
 @reason_text.register

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from hwbench.cli.progress import Display, describe, phases
-from hwbench.report.numbers import rough_duration
+from hwbench.numbers import rough_duration
 from hwbench.runner.cost import Cost
 from hwbench.runner.job import Job, Outcome
 from hwbench.spec import cases

@@ -31,9 +31,9 @@ def test_a_run_ends_with_the_warnings_of_its_results(folder, monkeypatch, capsys
     assert ["2 warnings (" in ticks[0], "1 warning (" in ticks[1]] == [True, True]
     warned = [line for line in lines if line.startswith("warning: ")]
     assert len(warned) == 3
-    assert warned[0].endswith("IWAE seed 0: the weights [all] have collapsed")
-    assert warned[1].endswith("IWAE seed 0: and more")
-    assert warned[2].endswith("IWAE seed 1: the weights [all] have collapsed")
+    assert warned[0].endswith("IWAE, seed 0: the weights [all] have collapsed")
+    assert warned[1].endswith("IWAE, seed 0: and more")
+    assert warned[2].endswith("IWAE, seed 1: the weights [all] have collapsed")
     assert lines[-1] == warned[-1]
 
 
@@ -191,7 +191,7 @@ def test_data_that_do_not_fit_a_machine_fail_before_pretraining(machine, capsys,
     assert run(*command, *INLINE) == 4
     said = [x for x in capsys.readouterr().err.splitlines() if x.startswith("failed: ")]
     for row, text in zip(("DBM", "autoencoder"), said, strict=True):
-        assert text.startswith(f"failed: tiny/net {row} seed 0: ValueError: ")
+        assert text.startswith(f"failed: tiny/net {row}, seed 0: ValueError: ")
         assert message in text
         assert "epoch" not in text
 
@@ -212,7 +212,7 @@ def test_a_failing_row_does_not_stop_the_others(folder, capsys):
         "rule: {use: bounds.ELBO, k: 1}, optimizer: {use: SGD, lr: 1e30}",
     )
     assert run("run", "tiny", "--profile", "smoke", "--seeds", 1, *INLINE) == 4
-    assert "failed: tiny/table VAE seed 0" in capsys.readouterr().err
+    assert "failed: tiny/table VAE, seed 0" in capsys.readouterr().err
     assert len(Store(folder / "results").results()[0]) == 1
     assert run("run", "tiny", "--profile", "smoke", "--seeds", 1, *INLINE) == 4
     assert "--retry-failed" in capsys.readouterr().err

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hwbench.report.alignment import FIGURE_SPACE, POINT_SPACE, aligned
-from hwbench.report.typography import NONE
+from hwbench.typography import NONE
 
 PAD = FIGURE_SPACE
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from hwbench.report.section import make_section
-from hwbench.report.typography import NONE
+from hwbench.typography import NONE
 
 from .conftest import Example
 

@@ -30,15 +30,15 @@ def test_warnings_of_a_kind_are_one_with_their_rows_seeds_and_range(example: Exa
     rows[1] = warn(rows[1], ["", text.format(9, "1e-3"), "", "", "another"])
     rows[3] = warn(rows[3], [""] * 5)
     notices = [
-        *(Notice("changed", (), (), "iwaer/table1", f"MNIST/fixed/{m}") for m in ("IWAE", "IWAER")),
-        *(Notice("stale", ("quick",), (n,), "iwaer/table1", "MNIST/fixed/IWAE") for n in (1, 4)),
-        Notice("stale", ("quick",), (2,), "mine/table", "MNIST/fixed/IWAE"),
+        *(Notice("changed", (), (), "iwaer/table1", f"MNIST, fixed, {m}") for m in ("IWAE", "IWAER")),
+        *(Notice("stale", ("quick",), (n,), "iwaer/table1", "MNIST, fixed, IWAE") for n in (1, 4)),
+        Notice("stale", ("quick",), (2,), "mine/table", "MNIST, fixed, IWAE"),
     ]
     comparison = replace(example.comparison, rows=tuple(rows), notices=tuple(notices))
     assert merged_warnings(comparison) == [
         "MNIST, fixed, IWAE; MNIST, fixed, IWAER: the code has changed since it ran",
         "MNIST, fixed, IWAE: 1 to 4 quick results are stale: the spec has changed since",
-        "MNIST/fixed/IWAE: 2 quick results are stale: the spec has changed since",
+        "MNIST, fixed, IWAE: 2 quick results are stale: the spec has changed since",
         "MNIST, fixed, IWAE; MNIST, fixed, IWAER (seed 1): "
         "k̂ > 0.7 for 9 to 94% of points, C-12, log Z -14.0 to 0.001",
         "MNIST, fixed, IWAER (seed 4): another",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from hwbench.report.numbers import interval_text, p_text, with_error
-from hwbench.report.typography import NONE
+from hwbench.numbers import interval_text, p_text, with_error
+from hwbench.typography import NONE
 from hwbench.verdict.statistics import Interval
 
 

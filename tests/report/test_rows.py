@@ -8,7 +8,7 @@ from pathlib import Path
 from hwbench.report.layout import grids
 from hwbench.report.rows import facts
 from hwbench.report.section import make_section
-from hwbench.report.typography import NARROW_SPACE, NONE
+from hwbench.typography import NARROW_SPACE, NONE
 from hwbench.verdict.facts import Flag
 
 from .conftest import Example, make_example

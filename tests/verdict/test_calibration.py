@@ -47,7 +47,7 @@ def test_none_is_near_enough(tmp_path):
 def test_nothing_is_chosen_before_all_have_run(tmp_path):
     bench = calibrated(tmp_path, -90.1, None)
     assert verdicts(bench) == ["undecided", "missing", "undecided", "undecided", "unpublished"]
-    assert "pixels is still open: M/grey/A has no full results" in bench.row("M-fixed-B").reason
+    assert "pixels is still open: M, grey, A has no full results" in bench.row("M-fixed-B").reason
     bench.put("M-grey-A", spread(-90.0, 0.05, 3), "quick")
     assert verdicts(bench)[:3] == ["undecided", "reduced", "undecided"]
     bench.fail("M-grey-A", 0)  # out of the race

@@ -175,7 +175,7 @@ def test_failed_seeds_leave_a_claim_undecided(tmp_path):
     (part,) = bench.claim().parts
     assert (part.verdict, part.p) == ("undecided", None)
     assert part.effect == pytest.approx(1.58)
-    assert "B seed 20 failed" in part.reason
+    assert "seed 20 of B failed" in part.reason
 
 
 def test_held_coordinates_and_absent_rows(tmp_path):

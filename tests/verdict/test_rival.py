@@ -32,10 +32,10 @@ def test_a_method_of_ones_own_is_set_against_the_best(tmp_path):
     on_x, on_y = found.claims
     assert on_x.claim.id == "against/X-Mine"
     measured, printed = on_x.parts
-    assert measured.at == {"against": "best measured: X/B"}
+    assert measured.at == {"against": "best measured: X, B"}
     assert measured.test == "paired t test over 5 seeds"
     assert measured.effect == pytest.approx(0.5)
-    assert printed.at == {"against": "best published: X/A"}
+    assert printed.at == {"against": "best published: X, A"}
     assert printed.effect == pytest.approx(1.5)
     estimate = prediction(1.5, float(ours.std(ddof=1)), 5, None, 0.005)
     assert printed.interval is not None
@@ -53,7 +53,7 @@ def test_failed_seeds_of_ones_own_leave_it_undecided(tmp_path):
     mine.fail("Mine", 4)
     found = bench.compare(against=mine.spec).claims[0]
     assert [part.verdict for part in found.parts] == ["undecided", "undecided"]
-    assert all("Mine seed 4 failed" in part.reason for part in found.parts)
+    assert all("seed 4 of Mine failed" in part.reason for part in found.parts)
 
 
 def test_ones_own_on_other_data_is_not_compared(tmp_path):

@@ -10,11 +10,12 @@ from hwbench import vocabulary
 from hwbench.report.figures.canvas import Picture
 from hwbench.report.figures.lines import Frame, Line, describe_lines, line_plot
 from hwbench.report.layout import group_key, panel_of
-from hwbench.report.numbers import published_value
-from hwbench.report.typography import clean
-from hwbench.report.words import coordinate, on_other_data, row_label, words
+from hwbench.report.measured import published_value
+from hwbench.report.words import on_other_data, row_label
 from hwbench.spec import Figure as Wanted
+from hwbench.spec import coordinate
 from hwbench.store import Result, StoredCurve
+from hwbench.typography import clean, words
 from hwbench.verdict.outcome import Comparison, RowOutcome
 from hwbench.verdict.statistics import mean_and_error
 

@@ -7,6 +7,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from hwbench.numbers import fixed, percent
 from hwbench.report.figures.canvas import (
     GRID,
     MEASURED,
@@ -23,18 +24,16 @@ from hwbench.report.figures.canvas import (
     wrap,
 )
 from hwbench.report.layout import group_key, panel_of
-from hwbench.report.numbers import (
+from hwbench.report.measured import (
     difference_of,
-    fixed,
     measured_text,
-    percent,
     published_value,
     seed_values,
     standard_error,
 )
-from hwbench.report.typography import MINUS, clean, minus
-from hwbench.report.words import ROW_VERDICTS, is_printed, on_other_data, row_label, words
+from hwbench.report.words import ROW_VERDICTS, is_printed, on_other_data, row_label
 from hwbench.spec import Spec
+from hwbench.typography import MINUS, clean, minus, words
 from hwbench.verdict.outcome import Comparison, RowOutcome
 
 if TYPE_CHECKING:

@@ -12,10 +12,10 @@ import numpy as np
 from hwbench import vocabulary
 from hwbench.report.appendix import IMAGE_SIZE
 from hwbench.report.figures.canvas import WIDTH, Picture, new_figure, svg_of, wrap
-from hwbench.report.typography import clean
-from hwbench.report.words import row_label, words
+from hwbench.report.words import row_label
 from hwbench.spec import Figure as Wanted
 from hwbench.store import Result, Store
+from hwbench.typography import clean, words
 from hwbench.verdict.outcome import Comparison, RowOutcome
 
 SAMPLES = 64  # images of a grid at most

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hwbench.numbers import axis_text, significant
 from hwbench.report.figures.canvas import (
     DASHES,
     MARKERS,
@@ -22,8 +23,7 @@ from hwbench.report.figures.canvas import (
     shorten,
     svg_of,
 )
-from hwbench.report.numbers import axis_text, significant
-from hwbench.report.typography import clean
+from hwbench.typography import clean
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

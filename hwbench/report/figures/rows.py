@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hwbench.numbers import count
 from hwbench.report.figures.canvas import Picture, shorten
 from hwbench.report.figures.lines import Frame, Line, describe_lines, line_plot
-from hwbench.report.numbers import count, published_value, seed_values
-from hwbench.report.typography import NO_BREAK, clean
-from hwbench.report.words import coordinate, words
+from hwbench.report.measured import published_value, seed_values
 from hwbench.spec import Figure as Wanted
+from hwbench.spec import coordinate
+from hwbench.typography import NO_BREAK, clean, words
 from hwbench.verdict.outcome import Comparison, RowOutcome
 from hwbench.verdict.statistics import mean_and_error
 

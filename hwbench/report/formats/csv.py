@@ -10,9 +10,9 @@ from typing import Any
 
 from hwbench.report.contents import Contents
 from hwbench.report.formats import put
-from hwbench.report.numbers import difference_of, published_value, standard_error
-from hwbench.report.typography import clean
+from hwbench.report.measured import difference_of, published_value, standard_error
 from hwbench.report.words import anchor, spec_of
+from hwbench.typography import clean
 from hwbench.verdict.outcome import Comparison, RowOutcome
 
 COLUMNS = (

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from hwbench.gate import Finding
-from hwbench.report.numbers import table_number
+from hwbench.numbers import table_number
 from hwbench.store import write_atomically
 
 HEAD = ("spec", "row", "metric", "baseline", "measured", "tolerance", "")

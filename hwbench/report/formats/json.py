@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from decimal import Decimal
 from typing import Any
 
-from hwbench.report.numbers import standard_error
+from hwbench.report.measured import standard_error
 from hwbench.report.rows import facts
 from hwbench.report.section import banner_text
 from hwbench.spec import Published

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from hwbench.report.contents import Contents
 from hwbench.report.formats import put
-from hwbench.report.typography import MINUS, NARROW_SPACE, NO_BREAK
 from hwbench.report.views import RowView, Section
 from hwbench.report.words import version
+from hwbench.typography import MINUS, NARROW_SPACE, NO_BREAK
 
 COMMANDS = {
     "\\": r"\textbackslash{}",

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from hwbench.report.alignment import lined_up
 from hwbench.report.section import make_section
-from hwbench.report.typography import NONE
 from hwbench.report.views import ClaimView, RowView, Section
 from hwbench.report.words import CLAIM_VERDICTS, ROW_VERDICTS
+from hwbench.typography import NONE
 from hwbench.verdict.outcome import Comparison
 
 if TYPE_CHECKING:

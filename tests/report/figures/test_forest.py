@@ -9,8 +9,9 @@ import pytest
 from hwbench.report.figures import forest as forest_
 from hwbench.report.figures.canvas import Picture, style
 from hwbench.report.figures.forest import JUDGED, exported, forest_figure
-from hwbench.report.numbers import difference_of
-from hwbench.report.words import ROW_VERDICTS, label
+from hwbench.report.measured import difference_of
+from hwbench.report.words import ROW_VERDICTS
+from hwbench.spec import label
 
 from ..conftest import Example
 

@@ -8,10 +8,10 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
+from hwbench.numbers import count
 from hwbench.report.figures.canvas import new_figure, style
 from hwbench.report.figures.curves import curve_lines
 from hwbench.report.figures.lines import Frame, Line, draw_lines, line_plot, looks
-from hwbench.report.numbers import count
 from hwbench.spec import Figure
 
 from ..conftest import Example

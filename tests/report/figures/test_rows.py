@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hwbench.report.figures.rows import row_lines, rows_picture
-from hwbench.report.typography import NO_BREAK
+from hwbench.typography import NO_BREAK
 
 from ..conftest import TABLE, Example, make_example
 
