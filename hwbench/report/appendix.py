@@ -11,7 +11,8 @@ from hwbench import vocabulary
 from hwbench.numbers import duration, fixed, significant
 from hwbench.report.measured import over_seeds
 from hwbench.report.views import Listing
-from hwbench.report.words import argument_text, row_label
+from hwbench.report.words import row_label
+from hwbench.spec import argument_text
 from hwbench.store import Result
 from hwbench.typography import NONE, clean, words
 from hwbench.verdict.outcome import Comparison

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from hwbench.report.views import Listing
-from hwbench.report.words import argument_text, block_text, row_label
-from hwbench.spec import Case, Spec, variants
+from hwbench.report.words import row_label
+from hwbench.spec import Case, Spec, argument_text, block_text, variants
 from hwbench.typography import NONE, words
 from hwbench.verdict.outcome import Comparison, RowOutcome
 

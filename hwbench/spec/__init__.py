@@ -46,8 +46,6 @@ from hwbench.spec.model import Stage as Stage
 from hwbench.spec.model import Stop as Stop
 from hwbench.spec.model import Strict as Strict
 from hwbench.spec.model import Within as Within
-from hwbench.spec.model import coordinate as coordinate
-from hwbench.spec.model import label as label
 from hwbench.spec.model import row_name as row_name
 from hwbench.spec.problems import Path_ as Path_
 from hwbench.spec.problems import Problem as Problem
@@ -56,3 +54,7 @@ from hwbench.spec.problems import UserError as UserError
 from hwbench.spec.problems import did_you_mean as did_you_mean
 from hwbench.spec.problems import display_path as display_path
 from hwbench.spec.problems import dotted as dotted
+from hwbench.spec.text import argument_text as argument_text
+from hwbench.spec.text import block_text as block_text
+from hwbench.spec.text import coordinate as coordinate
+from hwbench.spec.text import label as label

@@ -20,9 +20,9 @@ from hwbench.spec.model import (
     Spec,
     SpecId,
     Strict,
-    label,
     row_name,
 )
+from hwbench.spec.text import label
 
 
 class Case(Strict):

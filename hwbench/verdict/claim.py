@@ -25,9 +25,11 @@ from hwbench.verdict.reasons import (
     Reason,
     Sides,
     Tally,
+    UnequalTraining,
     Untested,
     UntestedSides,
 )
+from hwbench.verdict.reduction import published_case, trained_alike
 from hwbench.verdict.spread import all_deterministic
 from hwbench.verdict.statistics import ALPHA, adjust_known
 
@@ -140,6 +142,7 @@ def draft_part(
     spec, metric = on_file.spec, claim.metric or on_file.spec.metric
     pairs: list[tuple[Sides, Pair]] = []
     used: list[Profile] = []
+    unequal: list[UnequalTraining] = []
     lost: list[LostSeeds | None] = []
     changed: list[str] = []
     for a, b in itertools.pairwise(sides):
@@ -152,11 +155,21 @@ def draft_part(
             return missing_part(at, UntestedSides(names, pair))
         pairs.append((names, pair))
         used.append(found.profile)
+        if found.profile != "full" and not _trained_alike(spec, rows, found):
+            unequal.append(UnequalTraining(found.profile))
         lost.append(lost_seeds(on_file, rows, found.profile, metric))
         changed += [label(row.at) for row in rows if on_file.changed(found.results[row.name])]
     reasons = explain(spec, claim, sides, pairs)
     weakest = weakest_pair([pair for _, pair in pairs])
-    return make_draft(at, weakest, min(used, key=PROFILES.index), reasons, lost, changed)
+    draft = make_draft(at, weakest, min(used, key=PROFILES.index), reasons, lost, changed)
+    if not unequal:
+        return draft
+    return Draft(replace(draft.part, reasons=(*draft.part.reasons, *dict.fromkeys(unequal))))
+
+
+def _trained_alike(spec: Spec, rows: Sequence[Row], found: Common) -> bool:
+    cases = [(row, found.results[row.name][0].case) for row in rows if found.results[row.name]]
+    return trained_alike([(case, published_case(spec, row, case)) for row, case in cases])
 
 
 def explain(

@@ -12,6 +12,7 @@ from hwbench.store import Result
 from hwbench.verdict.display import section_html, table_html
 from hwbench.verdict.facts import Flag, FlagKind, Method, Neighbours, Notice, recorded
 from hwbench.verdict.reasons import Reason, Untested
+from hwbench.verdict.reduction import Departure
 from hwbench.verdict.statistics import Interval
 from hwbench.verdict.wording import (
     effect_text,
@@ -54,6 +55,7 @@ class RowOutcome:
         flags: marks that stand beside the number.
         expected_seeds: how many seeds the profile asks for.
         also: further metrics that were published: (measured mean, published value).
+        departures: where a profile below full runs something else than the published protocol.
     """
 
     row: Row
@@ -71,11 +73,17 @@ class RowOutcome:
     flags: tuple[Flag, ...] = ()
     expected_seeds: int = 0
     also: Mapping[str, tuple[float | None, float | None]] = field(default_factory=dict)
+    departures: tuple[Departure, ...] = ()
 
     @property
     def notices(self) -> tuple[Notice, ...]:
-        """Return the warnings that its runs recorded."""
-        return tuple(recorded(text, r.case) for r in self.results for text in r.warnings)
+        """Return what a reduced run departs in, and the warnings that the runs recorded."""
+        warned = (recorded(text, r.case) for r in self.results for text in r.warnings)
+        if not self.departures or self.profile is None:
+            return tuple(warned)
+        triples = [text for d in self.departures for text in (d.name, d.ran, d.published)]
+        spec_id, name = self.results[0].case.spec, label(self.row.at)
+        return Notice("departs", (self.profile, *triples), (), spec_id, name), *warned
 
     @property
     def reason(self) -> str:

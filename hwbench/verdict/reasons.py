@@ -97,10 +97,15 @@ class Distance(Reason):
 
 @dataclass(frozen=True)
 class Reduced(Reason):
-    """Results are of a profile below full; with a stand-in, (used, published), too."""
+    """Results are of a profile below full; with a stand-in, (used, published), too.
+
+    Attributes:
+        others: names of what departs from the published protocol besides the length of training.
+    """
 
     profile: Profile
     stand_in: tuple[str, str] | None
+    others: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -289,6 +294,13 @@ class LostSeeds(Reason):
     """Seeds that failed, as (row, seed)."""
 
     seeds: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True)
+class UnequalTraining(Reason):
+    """Below full, the sides of a claim ran different shares of their published training."""
+
+    profile: Profile
 
 
 @dataclass(frozen=True)

@@ -35,6 +35,7 @@ from hwbench.verdict.reasons import (
     Selection,
     Stated,
 )
+from hwbench.verdict.reduction import Departure, departures, published_case
 from hwbench.verdict.spread import (
     doubt,
     draw_variance,
@@ -111,6 +112,14 @@ def _flags(on_file: OnFile, measured: Measured) -> tuple[Flag, ...]:
     return tuple(flags)
 
 
+def departed(spec: Spec, measured: Measured) -> tuple[Departure, ...]:
+    """Return where results below full depart from the published protocol."""
+    if measured.profile in (None, "full"):
+        return ()
+    ran = measured.results[0].case
+    return departures(ran, published_case(spec, measured.row, ran))
+
+
 def differs_in_source(row: Row) -> bool:
     """Return whether the original source gives another number than the document."""
     return row.source is not None and (
@@ -139,7 +148,8 @@ def _verdict(
     scale = estimate.half_width() if estimate else None
     away = Distance(difference, scale, spec.unit, by_source)
     if profile != "full":
-        reduced = Reduced(profile, measured.stand_in)
+        others = (d.name for d in departed(spec, measured) if not d.length)
+        reduced = Reduced(profile, measured.stand_in, tuple(others))
         return "reduced", (reduced,) if measured.stand_in else (reduced, away)
     if measured.stand_in:
         return "incomparable", (OtherData(*measured.stand_in),)
@@ -216,6 +226,7 @@ def judge_row(
         flags=_flags(on_file, measured),
         expected_seeds=seeds_of(spec, row, measured.profile or profiles[0]),
         also=_also(row, results),
+        departures=departed(spec, measured),
     )
 
 

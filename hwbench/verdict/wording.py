@@ -136,11 +136,19 @@ def notice_text(alike: Sequence[Notice]) -> str:
     if kind == "margin":
         gap = f"half the gap {number(1, '.3g')} of claim {words[0]}"
         return f"the margin {number(0)} exceeds {gap}"
+    if kind == "departs":
+        triples = zip(words[1::3], words[2::3], words[3::3], strict=True)
+        return f"{words[0]} ran with {'; '.join(map(_departure_text, triples))}"
     if kind == "changed":
         return "the code has changed since it ran"
     if kind == "lower":
         return f"claim {words[0]}: the code has changed since {words[1]} ran at a lower profile"
     return words[0]
+
+
+def _departure_text(departure: tuple[str, str, str]) -> str:
+    name, ran, published = departure
+    return f"{name} {ran or 'none'} (published {published or 'none'})"
 
 
 def warning_text(notice: Notice) -> str:
@@ -225,7 +233,8 @@ def _(reason: reasons.Reduced) -> str:
     if reason.stand_in:
         data = " for ".join(reason.stand_in)
         return f"run at {reason.profile} on other data ({data}), so no distance is shown"
-    return f"run at {reason.profile}, not the published protocol"
+    others = f" (also other: {', '.join(reason.others)})" if reason.others else ""
+    return f"run at {reason.profile}, not the published protocol{others}"
 
 
 @reason_text.register
@@ -355,6 +364,11 @@ def _(reason: reasons.UntestedSides) -> str:
 def _(reason: reasons.LostSeeds) -> str:
     seeds = "; ".join(f"seed {seed} of {row}" for row, seed in reason.seeds)
     return f"{seeds} failed, so the remaining seeds are a biased sample"
+
+
+@reason_text.register
+def _(reason: reasons.UnequalTraining) -> str:
+    return f"at {reason.profile} the sides ran different shares of their published training"
 
 
 @reason_text.register

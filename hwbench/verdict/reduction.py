@@ -1,0 +1,120 @@
+"""What a case below full ran in place of the published protocol, derived from the two cases."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from hwbench.spec import Block, Case, Row, Spec, argument_text, block_text, variants
+from hwbench.typography import words
+
+LENGTHS = ("epochs", "steps")
+FIT_LENGTHS = ("epochs", "iterations")
+# Validation and early stopping go with the length; K and test points stand beside every number.
+ASIDE = {*LENGTHS, "validate", "validate_every", "stop", "use", "k", "points", "curve"}
+ALIKE = 2.0  # shares of the published training within this factor count as equal
+SIZES = (1e3, 1e4, 1e5)  # training points for which shares in steps and epochs are compared
+
+
+@dataclass(frozen=True)
+class Departure:
+    """A value of a reduced case that is not the published one.
+
+    Attributes:
+        name: what it is, as 'batch size' or 'stage 2: rule: k'.
+        ran, published: both values as text, '' where a side has none.
+        length: whether it says for how long a stage trains.
+    """
+
+    name: str
+    ran: str
+    published: str
+    length: bool = False
+
+
+def published_case(spec: Spec, row: Row, case: Case) -> Case:
+    """Return the case of the published protocol that a reduced one stands for."""
+    return variants(spec, row, "full", case.seed)[0]
+
+
+def departures(ran: Case, published: Case) -> tuple[Departure, ...]:
+    """Return where a case departs from the published one, stage by stage in reading order."""
+    found = list(_of_blocks("data", ran.data, published.data))
+    found += _of_blocks("model", ran.model, published.model)
+    several = max(len(ran.train), len(published.train)) > 1
+    none: Block = {}
+    stages = itertools.zip_longest(ran.train, published.train, fillvalue=none)
+    for i, (own, full) in enumerate(stages, start=1):
+        found += _of_stage(f"stage {i}: " if several else "", own, full)
+    for own, full in zip(ran.evaluate, published.evaluate, strict=False):
+        found += _of_blocks("evaluation", own, full)
+    return tuple(dict.fromkeys(found))
+
+
+def _of_stage(prefix: str, own: Mapping[str, Any], full: Mapping[str, Any]) -> Iterator[Departure]:
+    ran, published = _length(own), _length(full)
+    if ran != published:
+        yield Departure(f"{prefix}length", ran, published, length=True)
+    for key in dict.fromkeys([*full, *own]):
+        if key in ASIDE:
+            continue
+        a, b = own.get(key), full.get(key)
+        if isinstance(a, Mapping) and isinstance(b, Mapping) and "use" in b:
+            yield from _of_blocks(prefix + words(key), a, b)
+        elif a != b:
+            yield Departure(prefix + words(key), _text(a), _text(b))
+
+
+def _length(stage: Mapping[str, Any]) -> str:
+    return ", ".join(f"{stage[key]} {key}" for key in LENGTHS if stage.get(key))
+
+
+def _of_blocks(name: str, own: Mapping[str, Any], full: Mapping[str, Any]) -> Iterator[Departure]:
+    """Compare two blocks: of one class argument by argument, else as a whole."""
+    if own.get("use") != full.get("use"):
+        if name != "data":  # a stand-in has a flag of its own
+            yield Departure(name, block_text(own), block_text(full))
+        return
+    aside = ASIDE if name == "evaluation" else {"use"}
+    for key in dict.fromkeys([*full, *own]):
+        if key not in aside and own.get(key) != full.get(key):
+            a, b = _text(own.get(key)), _text(full.get(key))
+            yield Departure(f"{name}: {words(key)}", a, b, length=key in FIT_LENGTHS)
+
+
+def _text(value: Any) -> str:
+    return "" if value is None else argument_text(value)
+
+
+def _training(case: Case) -> tuple[float, float]:
+    """Return how long a case trains, as presented points and as epochs, which add up."""
+    points = epochs = 0.0
+    for stage in case.train:
+        fit = stage.get("fit") or {}
+        points += float(stage.get("steps") or 0) * float(stage.get("batch_size") or 1)
+        epochs += float(stage.get("epochs") or 0)
+        epochs += sum(float(fit.get(k) or 0) for k in FIT_LENGTHS)
+    return points, epochs
+
+
+def trained_alike(cases: Sequence[tuple[Case, Case]]) -> bool:
+    """Return whether reduced cases ran the same share of their published training.
+
+    That is to a factor of two, whatever the size of the training set may be; an `epochs` of early
+    stopping counts in full.
+
+    Args:
+        cases: each as it ran, with the published one.
+    """
+    for size in SIZES:
+        shares = []
+        for ran, published in cases:
+            points, epochs = _training(ran)
+            all_points, all_epochs = _training(published)
+            whole = all_points + all_epochs * size
+            shares.append((points + epochs * size) / whole if whole else 1.0)
+        if shares and max(shares) > ALIKE * min(shares):
+            return False
+    return True
