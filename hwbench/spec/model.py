@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -15,10 +15,9 @@ from pydantic import (
     model_validator,
 )
 
+from hwbench.spec.coordinates import Coordinates, Scalar, row_name
 from hwbench.spec.document import Located
-from hwbench.typography import clean, words
 
-Scalar = str | int | float | bool
 Profile = Literal["smoke", "quick", "full"]
 PROFILES: tuple[Profile, ...] = ("smoke", "quick", "full")
 
@@ -129,7 +128,6 @@ class FitStage(Strict):
 SpecId = Annotated[
     str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*/[a-z0-9]+(-[a-z0-9]+)*$")
 ]  # also a path of two parts
-Coordinates = dict[str, Scalar]
 Block = dict[str, Any]  # {use: NAME, argument: value, ...}
 
 
@@ -220,28 +218,6 @@ class Row(Blocks):
             in [str(v) for v in (value if isinstance(value, list) else [value])]
             for key, value in wanted.items()
         )
-
-
-def row_name(at: Mapping[str, Scalar]) -> str:
-    """Return coordinates as one file-safe word, which cannot lead out of a folder."""
-    return "-".join(
-        re.sub(r"[^A-Za-z0-9_+.=]+", "_", str(v)).strip(".") or "_" for v in at.values()
-    )
-
-
-def label(at: Mapping[str, object], without: Iterable[str] = ()) -> str:
-    """Return coordinates as text: words stand alone, numbers with their name.
-
-    >>> label({"data": "MNIST", "k": 5, "method": "IWAE"}, without=["data"])
-    'k = 5, IWAE'
-    """
-    skip = set(without)
-    return ", ".join(coordinate(k, v) for k, v in at.items() if k not in skip)
-
-
-def coordinate(name: str, value: object) -> str:
-    """Return one coordinate as text: a word alone, a number with its name."""
-    return clean(value) if isinstance(value, str) else f"{words(name)} = {clean(value)}"
 
 
 class Gap(Strict):
