@@ -14,6 +14,11 @@ from hwbench.spec.case import variant_of as variant_of
 from hwbench.spec.case import variants as variants
 from hwbench.spec.checks import UNKNOWN as UNKNOWN
 from hwbench.spec.checks import validation_problems as validation_problems
+from hwbench.spec.coordinates import Coordinates as Coordinates
+from hwbench.spec.coordinates import Scalar as Scalar
+from hwbench.spec.coordinates import coordinate as coordinate
+from hwbench.spec.coordinates import label as label
+from hwbench.spec.coordinates import row_name as row_name
 from hwbench.spec.document import Located as Located
 from hwbench.spec.document import merge as merge
 from hwbench.spec.document import plain as plain
@@ -28,7 +33,6 @@ from hwbench.spec.model import Block as Block
 from hwbench.spec.model import Blocks as Blocks
 from hwbench.spec.model import Calibrate as Calibrate
 from hwbench.spec.model import Claim as Claim
-from hwbench.spec.model import Coordinates as Coordinates
 from hwbench.spec.model import Defaults as Defaults
 from hwbench.spec.model import Figure as Figure
 from hwbench.spec.model import FitStage as FitStage
@@ -37,7 +41,6 @@ from hwbench.spec.model import Profile as Profile
 from hwbench.spec.model import ProfileBlocks as ProfileBlocks
 from hwbench.spec.model import Published as Published
 from hwbench.spec.model import Row as Row
-from hwbench.spec.model import Scalar as Scalar
 from hwbench.spec.model import Schedule as Schedule
 from hwbench.spec.model import Show as Show
 from hwbench.spec.model import Spec as Spec
@@ -46,7 +49,6 @@ from hwbench.spec.model import Stage as Stage
 from hwbench.spec.model import Stop as Stop
 from hwbench.spec.model import Strict as Strict
 from hwbench.spec.model import Within as Within
-from hwbench.spec.model import row_name as row_name
 from hwbench.spec.problems import Path_ as Path_
 from hwbench.spec.problems import Problem as Problem
 from hwbench.spec.problems import SpecError as SpecError
@@ -56,5 +58,3 @@ from hwbench.spec.problems import display_path as display_path
 from hwbench.spec.problems import dotted as dotted
 from hwbench.spec.text import argument_text as argument_text
 from hwbench.spec.text import block_text as block_text
-from hwbench.spec.text import coordinate as coordinate
-from hwbench.spec.text import label as label

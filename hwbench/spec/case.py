@@ -10,19 +10,9 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
+from hwbench.spec.coordinates import Coordinates, label, row_name
 from hwbench.spec.document import Located, merge, plain
-from hwbench.spec.model import (
-    Block,
-    Blocks,
-    Coordinates,
-    Profile,
-    Row,
-    Spec,
-    SpecId,
-    Strict,
-    row_name,
-)
-from hwbench.spec.text import label
+from hwbench.spec.model import Block, Blocks, Profile, Row, Spec, SpecId, Strict
 
 
 class Case(Strict):

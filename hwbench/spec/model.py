@@ -15,9 +15,9 @@ from pydantic import (
     model_validator,
 )
 
+from hwbench.spec.coordinates import Coordinates, Scalar, row_name
 from hwbench.spec.document import Located
 
-Scalar = str | int | float | bool
 Profile = Literal["smoke", "quick", "full"]
 PROFILES: tuple[Profile, ...] = ("smoke", "quick", "full")
 
@@ -128,7 +128,6 @@ class FitStage(Strict):
 SpecId = Annotated[
     str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*/[a-z0-9]+(-[a-z0-9]+)*$")
 ]  # also a path of two parts
-Coordinates = dict[str, Scalar]
 Block = dict[str, Any]  # {use: NAME, argument: value, ...}
 
 
@@ -219,13 +218,6 @@ class Row(Blocks):
             in [str(v) for v in (value if isinstance(value, list) else [value])]
             for key, value in wanted.items()
         )
-
-
-def row_name(at: Mapping[str, Scalar]) -> str:
-    """Return coordinates as one file-safe word, which cannot lead out of a folder."""
-    return "-".join(
-        re.sub(r"[^A-Za-z0-9_+.=]+", "_", str(v)).strip(".") or "_" for v in at.values()
-    )
 
 
 class Gap(Strict):

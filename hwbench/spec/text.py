@@ -1,26 +1,11 @@
-"""Coordinates and blocks as text."""
+"""Blocks as text."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from hwbench.typography import clean, minus, words
-
-
-def label(at: Mapping[str, object], without: Iterable[str] = ()) -> str:
-    """Return coordinates as text: words stand alone, numbers with their name.
-
-    >>> label({"data": "MNIST", "k": 5, "method": "IWAE"}, without=["data"])
-    'k = 5, IWAE'
-    """
-    skip = set(without)
-    return ", ".join(coordinate(k, v) for k, v in at.items() if k not in skip)
-
-
-def coordinate(name: str, value: object) -> str:
-    """Return one coordinate as text: a word alone, a number with its name."""
-    return clean(value) if isinstance(value, str) else f"{words(name)} = {clean(value)}"
+from hwbench.typography import clean, minus
 
 
 def argument_text(value: Any) -> str:
