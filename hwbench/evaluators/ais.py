@@ -288,8 +288,19 @@ class Annealing(Evaluator[M]):
         out.diagnostics["log_z_reverse"] = log_z
         out.diagnostics["log_z_reverse_low"] = base.log_z - high
         out.diagnostics["log_z_reverse_high"] = base.log_z - low
-        out.diagnostics["ess_reverse"] = effective_sample_size(log_w[:, None]).item()
+        ess = effective_sample_size(log_w[:, None]).item()
+        out.diagnostics["ess_reverse"] = ess
+        if not (ess >= max(2.0, self.chains / 10) and low > -math.inf):
+            out.warnings.append(
+                f"the weights of annealing downwards have collapsed: effective sample size {ess:.1f} "
+                f"of {self.chains} chains; its log Z is likely too high; use more temperatures"
+            )
         gap = log_z - out.diagnostics["log_z"]
+        if base.log_z - low < out.diagnostics["log_z_low"]:
+            out.warnings.append(
+                f"AIS downwards has a log Z {-gap:.1f} nats below that upwards, beyond their 3σ "
+                "intervals: its chains did not start from the model; use a longer burn-in"
+            )
         if abs(gap) > 1 and base.log_z - high > out.diagnostics["log_z_high"]:
             out.warnings.append(
                 f"AIS upwards and downwards disagree by {gap:.1f} nats in log Z, beyond their 3σ "

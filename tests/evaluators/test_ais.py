@@ -172,6 +172,35 @@ def test_collapsed_weights_warn():
     assert math.isnan(one.metrics["log_likelihood"].mc_se)
 
 
+EVEN = [0.0, 0.1] * 25  # log weights of 50 chains that agree
+BACK = [-w for w in EVEN]  # the same log Z, annealing downwards
+ONE = [0.0] + [-90.0] * 49  # and of which one outweighs all others
+
+
+@pytest.mark.parametrize(
+    ("upwards", "downwards", "shift", "words"),
+    [
+        (EVEN, BACK, 0.0, []),
+        (EVEN, BACK, -4.0, ["upwards and downwards disagree by 4.0 nats"]),
+        (EVEN, BACK, 1.0, ["a log Z 1.0 nats below that upwards"]),
+        (EVEN, ONE, 0.0, ["downwards have collapsed", "disagree by 3.9 nats"]),
+        (ONE, BACK, 0.0, ["the AIS weights have collapsed", "disagree by 4.0 nats"]),
+    ],
+)
+def test_what_annealing_both_ways_warns_of(monkeypatch, upwards, downwards, shift, words):
+    """The weights are given, so that each warning is known to be due."""
+
+    def weights(couplings, base, betas, *rest):
+        rises = bool(betas[0] < betas[-1])
+        return torch.tensor(upwards if rises else downwards).double() + (0.0 if rises else shift)
+
+    monkeypatch.setattr("hwbench.evaluators.ais.anneal", weights)
+    evaluator = AIS(chains=50, schedule=[[0, 1, 2]], reverse=True, burn_in=0)
+    found = evaluator(rbm(0), TestSplit(binary(100, 12)), seed=0)
+    assert len(found.warnings) == len(words)
+    assert all(w in text for w, text in zip(words, found.warnings, strict=True))
+
+
 def test_an_interval_that_is_open_below_warns():
     model, points = rbm(0, visible=30, hidden=20, scale=0.3), TestSplit(binary(100, 30))
     found = AIS(chains=20, schedule=[[0, 1, 1]])(model, points, seed=0)
