@@ -292,8 +292,9 @@ class Annealing(Evaluator[M]):
         out.diagnostics["ess_reverse"] = ess
         if not (ess >= max(2.0, self.chains / 10) and low > -math.inf):
             out.warnings.append(
-                f"the weights of annealing downwards have collapsed: effective sample size {ess:.1f} "
-                f"of {self.chains} chains; its log Z is likely too high; use more temperatures"
+                "the weights of annealing downwards have collapsed: effective sample size "
+                f"{ess:.1f} of {self.chains} chains; its log Z is likely too high; use more "
+                "temperatures"
             )
         gap = log_z - out.diagnostics["log_z"]
         if base.log_z - low < out.diagnostics["log_z_low"]:

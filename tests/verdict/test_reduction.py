@@ -11,8 +11,8 @@ BASE = {"use": "vae.VAE", "latent": 5}
 
 def case(*stages, model=BASE, evaluate=({"use": "importance.LogLikelihood", "k": 50},), **data):
     return Case(
-        spec="demo/table", at={"m": "A"}, profile="quick", seed=0, data={"use": "mnist.MNIST"} | data,
-        model=model, train=list(stages), evaluate=list(evaluate),
+        spec="demo/table", at={"m": "A"}, profile="quick", seed=0, model=model,
+        data={"use": "mnist.MNIST"} | data, train=list(stages), evaluate=list(evaluate),
     )  # fmt: skip
 
 
