@@ -11,7 +11,7 @@ import pytest
 import torch
 from sklearn.datasets import load_digits
 
-from hwbench.datasets import files, mnist, ocr, omniglot, uci
+from hwbench.datasets import files, mnist, ocr, omniglot, silhouettes, uci
 from hwbench.datasets.digits import Digits
 from hwbench.datasets.synthetic import Bars
 from hwbench.protocols import DataMissing
@@ -308,6 +308,49 @@ def test_a_published_set_that_cannot_be_had_says_where_it_is(alone, cls):
     with pytest.raises(DataMissing, match="larocheh") as caught:
         cls().load(0)
     assert cls.published[0] in str(caught.value)
+
+
+# --- silhouettes ----------------------------------------------------------------------------------
+
+
+def silhouette_file(**changed: np.ndarray) -> bytes:
+    """Return a file of the right sizes; image i is one shape pixel in row 1, column i % 28."""
+    content = {}
+    for part, size in silhouettes.SIZES.items():
+        x = np.ones((size, 28, 28), np.uint8)
+        x[np.arange(size), np.arange(size) % 28, 1] = 0  # column by column
+        content[f"{part}_data"] = x.reshape(size, 784)
+        content[f"{part}_labels"] = (np.arange(size)[:, None] % 101 + 1).astype(np.uint8)
+    from scipy.io import savemat
+
+    raw = io.BytesIO()
+    savemat(raw, content | changed)
+    return raw.getvalue()
+
+
+def test_silhouettes_are_upright_ones_on_zeros(place):
+    place(silhouettes.CalTech101.files[0], silhouette_file())
+    splits = silhouettes.CalTech101().load(0)
+    assert [len(part) for part in splits] == [4100, 2264, 2307]
+    images = splits.test.values.reshape(-1, 28, 28)
+    assert torch.equal(images.sum((1, 2)), torch.ones(2307, dtype=torch.int64))
+    assert images[5, 1, 5] == 1
+    assert splits.test.labels[:3].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"val_data": np.ones((9, 784), np.uint8)},
+        {"test_labels": np.ones((3, 1), np.uint8)},
+        {"train_data": np.full((4100, 784), 2, np.uint8)},
+        {"test_labels": np.zeros((2307, 1), np.uint8)},
+    ],
+)
+def test_wrong_silhouettes(place, changed):
+    place(silhouettes.CalTech101.files[0], silhouette_file(**changed))
+    with pytest.raises(files.DataCorrupt, match=r"split1\.mat"):
+        silhouettes.CalTech101().load(0)
 
 
 # --- digits and bars ------------------------------------------------------------------------------

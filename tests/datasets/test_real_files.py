@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from hwbench.datasets import files, mnist, ocr, omniglot, uci
+from hwbench.datasets import files, mnist, ocr, omniglot, silhouettes, uci
 
 pytestmark = pytest.mark.data
 
@@ -72,6 +72,16 @@ def test_omniglot(needs):
     dataset = omniglot.Omniglot("grey")
     needs(*dataset.files)
     assert [len(p) for p in dataset.load(0)] == [23000, 1345, 8070]
+
+
+def test_silhouettes(needs):
+    dataset = silhouettes.CalTech101()
+    needs(*dataset.files)
+    splits = dataset.load(0)
+    assert [len(p) for p in splits] == [4100, 2264, 2307]
+    assert splits.train.means().mean().item() == pytest.approx(0.4489, abs=5e-4)
+    edges = splits.train.values.reshape(-1, 28, 28)[:, 0].float().mean()
+    assert edges < 0.25  # background lies around the shapes
 
 
 def test_letters(needs):
