@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from hwbench import build
-from hwbench.numerics import stream
+from hwbench.numerics import set_arithmetic, stream
 from hwbench.protocols import (
     Dataset,
     Diverged,
@@ -88,7 +88,7 @@ class Built:
 
 def construct(case: Case, device: torch.device) -> Built:
     """Load the data and build the model of a case; the seed determines the initial parameters."""
-    torch.set_float32_matmul_precision("highest")
+    set_arithmetic()
     dataset = dataset_of(case.data)
     train, validation, test = dataset.load(case.seed)
     on_device = validation if validation is None else validation.to(device)
