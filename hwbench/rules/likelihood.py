@@ -14,6 +14,8 @@ from hwbench.protocols import Density, Rule
 class MaximumLikelihood(Rule[Density]):
     """Gradient ascent on the mean of log p(x)."""
 
+    rounds = False
+
     def forward(self, model: Density, x: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
         """Return −log p(x), averaged over the batch, in nats."""
         return -model.log_prob(x).mean()
