@@ -16,6 +16,10 @@ class MaximumLikelihood(Rule[Density]):
 
     rounds = False
 
+    def __init__(self) -> None:
+        """Take no arguments; without a constructor of its own a class seems to accept any."""
+        super().__init__()
+
     def forward(self, model: Density, x: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
         """Return −log p(x), averaged over the batch, in nats."""
         return -model.log_prob(x).mean()
