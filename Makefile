@@ -16,6 +16,7 @@ BASELINES := build/baselines
 # Gates and baselines train everything themselves: no stage from the user's cache, where other kernels may have made it.
 # Plain kernels in place of vectorised ones: what they change is what another processor's rounding may change.
 KERNELS := ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE ONEDNN_MAX_CPU_ISA=SSE41
+# `make speed` has the memory settings of `hwbench`'s workers, and no checks of shapes.
 # BLAS threads that spin slow each other down; `hwbench` sets its own workers' threads.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
 # A process per core; ARGS="-n 0" for one, as a debugger wants it.
@@ -73,8 +74,8 @@ baselines: $(STAMP) ## take tests/baselines anew: 5 seeds of every spec, and 2 o
 	$(BIN)/hwbench gate $(SPECS) --update --baseline tests/baselines \
 		--results $(BASELINES)/here --elsewhere $(BASELINES)/elsewhere
 
-speed: $(STAMP) ## time the hot paths, without the checks of shapes that tests have
-	JAXTYPING_DISABLE=1 $(PYTEST) tests/speed --benchmark-only $(ARGS)
+speed: $(STAMP) ## time the hot paths; writes a table and a figure to build/speed
+	MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=8589934592 JAXTYPING_DISABLE=1 $(PYTEST) tests/speed --benchmark-only $(ARGS)
 
 check: $(STAMP) ## ruff, mypy, import rules, and every spec
 	$(BIN)/ruff check .

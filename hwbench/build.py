@@ -13,7 +13,7 @@ from typing import Annotated, Any
 from pydantic import Field, PydanticSchemaGenerationError, TypeAdapter, ValidationError
 from torch import optim
 
-from hwbench.protocols import Dataset, Evaluator, Fit, Model, Rule
+from hwbench.protocols import Dataset, Evaluator, Fit, Model, Precision, Rule
 from hwbench.sources import PACKAGE, SHELVES
 from hwbench.spec import Block, Path_, UserError, did_you_mean
 
@@ -167,6 +167,9 @@ def _parameters(cls: Any) -> dict[str, tuple[inspect.Parameter, Any]]:
         hints = {}
     signature = inspect.signature(cls.__init__)
     found = {n: (p, hints.get(n, Any)) for n, p in list(signature.parameters.items())[1:]}
+    if issubclass(cls, Rule) and cls.rounds and "precision" not in found:
+        keyword = inspect.Parameter.KEYWORD_ONLY
+        found["precision"] = (inspect.Parameter("precision", keyword, default=""), Precision)
     if issubclass(cls, optim.Optimizer):
         del found["params"]
         for name in RATES:
@@ -285,7 +288,13 @@ def make(kind: str, block: Block, **context: Any) -> Any:
     cls = find_class(kind, use)
     own = arguments(cls, block)
     wanted = {k: v for k, v in context.items() if k in _parameters(cls)}
+    later = {}
+    if issubclass(cls, Rule) and "precision" not in inspect.signature(cls).parameters:
+        later = {name: own.pop(name) for name in ("precision",) if name in own}
     try:
-        return cls(**wanted, **own)
+        made = cls(**wanted, **own)
     except Exception as error:  # of any type: the block has caused it
         raise BuildError(construction_error(use, error)) from error
+    for name, value in later.items():
+        setattr(made, name, value)
+    return made

@@ -262,8 +262,7 @@ class Learner(pl.LightningModule):
         """Take the steps of one block; at its end check, report, save and stop as necessary."""
         epoch, first, steps = block
         self.set_rates(epoch, first)
-        if hasattr(self.rule, "advance"):
-            self.rule.advance(first / self.steps)
+        self.rule.advance(first / self.steps)
         purpose = (self.progress.stage, first)
         order = self.order(epoch)
         start = (first % self.steps_per_epoch) * self.batch_size

@@ -13,6 +13,16 @@ from jaxtyping import Float
 from torch import Tensor
 
 
+def set_arithmetic() -> None:
+    """Let torch compute in float32 throughout, and take subnormal numbers for zero.
+
+    Weights of a softmax that differ by hundreds of nats are subnormal, and a processor takes many
+    times as long for such numbers. The setting is that of the calling thread.
+    """
+    torch.set_float32_matmul_precision("highest")
+    torch.set_flush_denormal(True)
+
+
 def log_mean_exp(x: Float[Tensor, "*s"], dim: int = 0) -> Tensor:
     """Return log (1/K) Σ_k exp x_k along `dim`.
 

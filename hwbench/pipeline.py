@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 import torch
 
-from hwbench import build
-from hwbench.numerics import stream
+from hwbench import build, products
+from hwbench.numerics import set_arithmetic, stream
 from hwbench.protocols import (
     Dataset,
     Diverged,
@@ -88,7 +88,7 @@ class Built:
 
 def construct(case: Case, device: torch.device) -> Built:
     """Load the data and build the model of a case; the seed determines the initial parameters."""
-    torch.set_float32_matmul_precision("highest")
+    set_arithmetic()
     dataset = dataset_of(case.data)
     train, validation, test = dataset.load(case.seed)
     on_device = validation if validation is None else validation.to(device)
@@ -136,12 +136,22 @@ def learner_of(
     )
 
 
+def wants_bfloat16(case: Case) -> bool:
+    """Return whether a rule of the case asks for products in bfloat16."""
+    return any(stage.get("rule", {}).get("precision") == "bfloat16" for stage in case.train)
+
+
 def train(case: Case, built: Built, folder: Path | None, hooks: Hooks) -> Progress:
     """Train all stages, starting from the last checkpoint if there is one.
 
     Raises:
         Interrupted, Diverged: see `learner.fit`.
     """
+    with products.fast(built.device, wants_bfloat16(case)):
+        return _train(case, built, folder, hooks)
+
+
+def _train(case: Case, built: Built, folder: Path | None, hooks: Hooks) -> Progress:
     from hwbench.learner import Checkpoint, Progress, fit
 
     checkpoint = Checkpoint(folder / "state.safetensors" if folder else None)

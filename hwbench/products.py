@@ -46,8 +46,25 @@ def fast(
     return RoundedProducts() if low and not native(device) else contextlib.nullcontext()
 
 
+def low_precision(device: torch.device, low: bool) -> contextlib.AbstractContextManager[Any]:
+    """Return the context in which products round float32 factors to bfloat16, if `low` is set.
+
+    It is torch's autocast. Where the device has no such products, `fast` must be entered outside.
+    """
+    return torch.autocast(device.type, torch.bfloat16) if low else contextlib.nullcontext()
+
+
+def full_precision(device: torch.device) -> contextlib.AbstractContextManager[Any]:
+    """Return the context in which float32 factors are not rounded, whatever is around it."""
+    if not torch.is_autocast_enabled(device.type):
+        return contextlib.nullcontext()
+    return torch.autocast(device.type, enabled=False)
+
+
 class RoundedProducts(TorchFunctionMode):
     """Convert bfloat16 factors to float32, multiply and add them, and round the result.
+
+    Under autocast, float32 factors are rounded first.
 
     Hardware does the same: it multiplies rounded factors, adds in float32 and rounds once. The
     float32 copy of a factor is kept until the factor changes or is deleted, since mean field and
@@ -71,6 +88,14 @@ class RoundedProducts(TorchFunctionMode):
         if func not in _PRODUCTS or "out" in kwargs:
             return func(*args, **kwargs)
         given = [value for value in (*args, *kwargs.values()) if isinstance(value, Tensor)]
+        device = given[0].device.type
+        if torch.is_autocast_enabled(device):
+            if any(value.dtype not in (torch.float32, torch.bfloat16) for value in given):
+                return func(*args, **kwargs)
+            args = tuple(_rounded(value) for value in args)
+            kwargs = {k: _rounded(value) for k, value in kwargs.items()}
+            with torch.autocast(device, enabled=False):
+                return func(*args, **kwargs).bfloat16()
         if any(value.dtype != torch.bfloat16 for value in given):
             return func(*args, **kwargs)
         wide = func(*map(self._wide, args), **{k: self._wide(v) for k, v in kwargs.items()})
@@ -89,3 +114,8 @@ class RoundedProducts(TorchFunctionMode):
         if wide.stride() != owner.stride():
             return value.float()
         return wide.as_strided(value.size(), value.stride(), value.storage_offset())
+
+
+def _rounded(value: Any) -> Any:
+    """Return a tensor as float32 numbers that bfloat16 can hold; its gradient is rounded alike."""
+    return value.bfloat16().float() if isinstance(value, Tensor) else value

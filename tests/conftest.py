@@ -8,6 +8,9 @@ import pytest
 import torch
 
 from hwbench.datasets import files
+from hwbench.numerics import set_arithmetic
+
+set_arithmetic()  # as every run does
 
 TINY = """
 id: tiny/table

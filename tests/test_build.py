@@ -122,3 +122,16 @@ def test_every_optimizer_is_driven_or_refused(name):
         module(torch.ones(3, 2)).square().sum().backward()
         optimizer.step()
     assert all((a != b).any() for a, b in zip(before, module.parameters(), strict=True))
+
+
+def test_every_rule_that_rounds_takes_a_precision():
+    """By the constructor or beside it; float32 where the block says nothing."""
+    iwae = make("rule", {"use": "bounds.IWAE", "k": 2, "precision": "bfloat16"})
+    assert iwae.precision == "bfloat16"
+    assert make("rule", {"use": "bounds.IWAE", "k": 2}).precision == "float32"
+    pcd = make("rule", {"use": "boltzmann.MeanFieldPCD", "precision": "bfloat16"})
+    assert pcd.precision == "bfloat16"
+    with pytest.raises(BuildError, match="found 'float16'"):
+        make("rule", {"use": "bounds.IWAE", "precision": "float16"})
+    with pytest.raises(BuildError, match="no argument 'precision'"):
+        make("rule", {"use": "likelihood.MaximumLikelihood", "precision": "bfloat16"})

@@ -136,3 +136,37 @@ def test_nothing_is_kept_of_what_is_gone(factors):
         assert len(mode._kept) == 2
         del w
         assert len(mode._kept) == 1
+
+
+def test_under_autocast_float32_factors_are_rounded_as_torch_rounds_them():
+    """Values and gradients, of a product and of one on top; sums may differ in their last bit."""
+    torch.manual_seed(0)
+    x, w, v, c = torch.rand(20, 30), torch.randn(10, 30), torch.randn(10, 4), torch.randn(10)
+    found = []
+    for context in (contextlib.nullcontext(), products.RoundedProducts()):
+        leaves = [t.clone().requires_grad_() for t in (w, v, c)]
+        with context, products.low_precision(torch.device("cpu"), low=True):
+            out = F.linear(x, leaves[0], leaves[2]).tanh() @ leaves[1]
+        assert out.dtype == torch.bfloat16
+        found.append([out.float(), *torch.autograd.grad(out.float().square().sum(), leaves)])
+    exact = [w.double(), v.double(), c.double()]
+    for leaf in exact:
+        leaf.requires_grad_()
+    out = F.linear(x.double(), exact[0], exact[2]).tanh() @ exact[1]
+    whole = [out, *torch.autograd.grad(out.square().sum(), exact)]
+    for own, torchs, true in zip(found[1], found[0], whole, strict=True):
+        assert own.dtype == torch.float32
+        assert (own - torchs).abs().max() <= 4 * HALF * true.abs().max()
+        moved = (own - true).abs().max()
+        assert 0.1 * HALF * true.abs().mean() < moved < 20 * HALF * true.abs().max()
+
+
+def test_full_precision_is_full_inside_a_low_one(factors):
+    _, x, w = factors
+    exact = x @ w
+    for low in (True, False):
+        with products.fast(torch.device("cpu"), low), products.low_precision(x.device, low):
+            with products.full_precision(x.device):
+                assert torch.equal(x @ w, exact)
+            assert (x @ w).dtype == (torch.bfloat16 if low else torch.float32)
+    assert torch.equal(x @ w, exact)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 Init = Literal["small", "glorot"]
+PART = 2**16  # numbers scored together, so that they fit into a core's cache
 CLAMP_SCALE, CLAMP_FLOOR = 0.9999, 0.000005  # constants of the authors' code
 
 
@@ -58,8 +59,49 @@ def log_bernoulli(x: Float[Tensor, "*s d"], logits: Float[Tensor, "*t d"]) -> Fl
     """
     if x.ndim == 2 and logits.ndim == 3 and logits.shape[1] == 1 < len(x):
         return logits[:, 0] @ x.t() - F.softplus(logits).sum(-1)
-    x, logits = torch.broadcast_tensors(x, logits)
+    x, logits = torch.broadcast_tensors(x, logits.to(x.dtype))
+    if logits.requires_grad and torch.is_grad_enabled():
+        return _LogBernoulli.apply(x, logits)  # type: ignore[no-any-return]
     return -F.binary_cross_entropy_with_logits(logits, x, reduction="none").sum(-1)
+
+
+class _LogBernoulli(torch.autograd.Function):
+    """`log_bernoulli` with its gradient x − σ(a), part by part in a core's cache."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, a: Tensor) -> Tensor:
+        value, residual = a.new_empty(a.shape[:-1]), a.new_empty(a.shape)
+        parts = [(x, a, value, residual)]
+        if a.ndim > 2 and a.numel() > PART:
+            rows = max(1, PART // a[0].numel())
+            parts = list(zip(*(t.split(rows) for t in parts[0]), strict=True))
+        for x_p, a_p, value_p, residual_p in parts:
+            value_p.copy_(_score(x_p, a_p, residual_p))
+        ctx.save_for_backward(x, a, residual)
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, Tensor]:
+        x, a, residual = ctx.saved_tensors
+        if torch.is_grad_enabled():  # The gradient is differentiated again.
+            residual = x - a.sigmoid()
+        return None, residual * gradient[..., None]
+
+
+def _score(x: Tensor, a: Tensor, residual: Tensor) -> Tensor:
+    """Return Σ_d (x_d a_d − softplus(a_d)), and write x − σ(a) to `residual`.
+
+    With u = max(σ(a), σ(−a)) ≥ ½, softplus(a) = max(a, 0) − log u. One logarithm is taken of the
+    product of up to eight of them, which cannot underflow: logarithms are the slowest part.
+    """
+    p = a.sigmoid()
+    linear = (x * a).sub_(a.clamp_min(0)).sum(-1)
+    torch.sub(x, p, out=residual)
+    u = p.sub_(0.5).abs_().add_(0.5)
+    for _ in range(3):
+        if u.shape[-1] % 2 == 0:
+            u = torch.mul(*u.chunk(2, -1))
+    return linear + u.log_().sum(-1)
 
 
 class BinaryUnits(ABC):
@@ -124,7 +166,18 @@ class SigmoidUnits(BinaryUnits):
         """Draw `shape` samples; return x and the logits, which are not repeated per sample."""
         a = self.fixed.detach()
         uniform = torch.rand((*shape, *a.shape), dtype=a.dtype, device=a.device)
-        return (uniform < a.sigmoid()).to(a.dtype), a
+        return torch.lt(uniform, a.sigmoid(), out=uniform), a
+
+
+class Linear(nn.Linear):
+    """A linear layer whose outputs have the precision of its parameters, also under autocast.
+
+    Random numbers are drawn in the precision of what they are compared with or added to.
+    """
+
+    def forward(self, a: Float[Tensor, "*s i"]) -> Float[Tensor, "*s o"]:
+        """Return W a + b."""
+        return super().forward(a).to(self.weight.dtype)
 
 
 class Affine(nn.Module):
@@ -140,7 +193,7 @@ class Affine(nn.Module):
         if self.weight is None:
             return self.bias
         assert h is not None, "a layer below others is called with what is above"
-        return F.linear(h, self.weight, self.bias)
+        return F.linear(h, self.weight, self.bias).to(self.bias.dtype)
 
 
 class Layer(nn.Module):

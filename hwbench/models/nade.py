@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
 from hwbench.models.layers import Affine, BinaryUnits, Init, Layer, weights
+from hwbench.products import full_precision
 from hwbench.protocols import Density, TrainSplit
 
 Count = Annotated[int, Field(ge=1)]
@@ -125,10 +126,11 @@ def logits_by_blocks(
     """Return the same as `logits_by_loop`, in a fraction of its time; x gets no gradient.
 
     The time is proportional to the number of units that are on. Until backward, each block keeps
-    an array of [N, H].
+    an array of [N, H]. Its products are always in full precision.
     """
     keep = torch.is_grad_enabled()  # It has to be asked here, because it is off within `forward`.
-    return _Blocks.apply(x, a, encode, decode, keep)  # type: ignore[no-any-return]
+    with full_precision(x.device):
+        return _Blocks.apply(x, a, encode, decode, keep)  # type: ignore[no-any-return]
 
 
 class NADEUnits(BinaryUnits):

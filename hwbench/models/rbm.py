@@ -86,11 +86,11 @@ class RBM(EnergyModel):
 
     def hidden_logits(self, x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b h"]:
         """Return the log odds of p(h_j = 1 | x)."""
-        return F.linear(x, self.weight.t(), self.hidden_bias)
+        return F.linear(x, self.weight.t(), self.hidden_bias).to(self.weight.dtype)
 
     def visible_logits(self, h: Float[Tensor, "*b h"]) -> Float[Tensor, "*b d"]:
         """Return the log odds of p(x_i = 1 | h)."""
-        return F.linear(h, self.weight, self.visible_bias)
+        return F.linear(h, self.weight, self.visible_bias).to(self.weight.dtype)
 
     @torch.no_grad()
     def gibbs(self, x: Float[Tensor, "b d"], k: int) -> Float[Tensor, "b d"]:

@@ -14,6 +14,7 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hwbench.models.layers import Linear
 from hwbench.protocols import Gaussian, GaussianHelmholtzMachine, Inferred, Latents, TrainSplit
 
 Count = Annotated[int, Field(ge=1)]
@@ -102,14 +103,14 @@ class GaussianLayer(nn.Module):
     ) -> None:
         super().__init__()
         self.rank_one = rank_one
-        self.mean = nn.Linear(inputs, units)
+        self.mean = Linear(inputs, units)
         self.covariance: nn.Linear | None = None
         columns = 2 if rank_one else 1
         start = torch.zeros(columns, units)
         start[0] = log_var
         start[1:] = 0.1 * torch.randn(columns - 1, units)  # At u = 0 its gradient would vanish.
         if network:
-            self.covariance = nn.Linear(inputs, columns * units)
+            self.covariance = Linear(inputs, columns * units)
             with torch.no_grad():
                 self.covariance.weight.mul_(0.1)
                 self.covariance.bias.copy_(start.flatten())
@@ -178,7 +179,7 @@ class SmoothHelmholtzMachine(GaussianHelmholtzMachine):
         sizes = [visible, *layers]
         self.generative = nn.ModuleList(
             [
-                nn.Linear(layers[0], visible),
+                Linear(layers[0], visible),
                 *(GaussianLayer(above, below, log_var) for below, above in pairwise(layers)),
             ]
         )

@@ -15,7 +15,9 @@ from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from hwbench.models.layers import Linear
 from hwbench.models.smooth import LOG_2PI, GaussianLayer
+from hwbench.products import full_precision
 from hwbench.protocols import (
     Density,
     Gaussian,
@@ -42,14 +44,16 @@ class History(nn.Module):
         """Return z_t for every frame."""
         flat = x.reshape(-1, *x.shape[-2:])
         before = torch.cat([torch.zeros_like(flat[:, :1]), flat[:, :-1]], 1)
-        z, _ = self.lstm(before)
+        with full_precision(x.device):  # Not every CPU has LSTMs in bfloat16.
+            z, _ = self.lstm(before)
         return z.view(*x.shape[:-1], self.units)
 
     def step(
         self, frame: Float[Tensor, "n f"], state: tuple[Tensor, Tensor] | None
     ) -> tuple[Float[Tensor, "n c"], tuple[Tensor, Tensor]]:
         """Return z of the frame after this one, and the LSTM's state."""
-        z, state = self.lstm(frame[:, None], state)
+        with full_precision(frame.device):
+            z, state = self.lstm(frame[:, None], state)
         return z[:, 0], state
 
 
@@ -88,7 +92,7 @@ class LSTMBernoulli(Density, SequenceModel):
         self.visible, self.frames = visible, frames_of(visible, shape)
         frame = visible // self.frames
         self.history = History(frame, recurrent)
-        self.logits = nn.Linear(recurrent, frame)
+        self.logits = Linear(recurrent, frame)
 
     @classmethod
     def tiny(cls) -> LSTMBernoulli:
@@ -164,7 +168,7 @@ class TemporalHelmholtzMachine(HelmholtzMachine, SequenceModel):
         self.layers_per_frame = list(layers)
         frame = visible // self.frames
         self.history = History(frame, recurrent) if recurrent else None
-        pixels = nn.Linear(layers[0] + recurrent, frame)
+        pixels = Linear(layers[0] + recurrent, frame)
         inner = [GaussianLayer(a + recurrent, b, log_var) for b, a in pairwise(layers)]
         top = [GaussianLayer(recurrent, layers[-1], log_var)] if recurrent else []
         self.generative = nn.ModuleList([pixels, *inner, *top])

@@ -9,7 +9,7 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
-from typing import Annotated, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
 import torch
 import torch.nn.functional as F
@@ -17,13 +17,35 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor, nn
 
-from hwbench.models.layers import log_bernoulli
+from hwbench.models.layers import Linear, log_bernoulli
 from hwbench.protocols import HelmholtzMachine, Inferred, Latents, TrainSplit
 
 Size = Annotated[int, Field(ge=1)]
 Net = Literal["generative", "recognition"]
+
+
+class _Tanh(torch.autograd.Function):
+    """tanh a = 2 σ(2a) − 1; torch's sigmoid takes a third of the time of its tanh."""
+
+    @staticmethod
+    def forward(ctx: Any, a: Tensor) -> Tensor:
+        y = (2 * a).sigmoid_().mul_(2).sub_(1)
+        ctx.save_for_backward(y)
+        return y
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:
+        (y,) = ctx.saved_tensors
+        return torch.ops.aten.tanh_backward(gradient, y)  # type: ignore[no-any-return]
+
+
+def tanh(a: Tensor) -> Tensor:
+    """Return tanh a; the error is at most 2e-7 in single precision."""
+    return _Tanh.apply(a)  # type: ignore[no-any-return, no-untyped-call]
+
+
 ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "tanh": torch.tanh,
+    "tanh": tanh,
     "relu": F.relu,
     "softplus": F.softplus,
 }
@@ -43,7 +65,7 @@ class RandomLinear(nn.Module):
 
     def __init__(self, inputs: int, outputs: int, log_var: float) -> None:
         super().__init__()
-        self.mean = nn.Linear(inputs, outputs)
+        self.mean = Linear(inputs, outputs)
         self.weight_log_var = nn.Parameter(torch.full((outputs, inputs), log_var))
         self.bias_log_var = nn.Parameter(torch.full((outputs,), log_var))
         self.at_means = False
@@ -52,9 +74,8 @@ class RandomLinear(nn.Module):
         self, a: Float[Tensor, "*s i"]
     ) -> tuple[Float[Tensor, "*s o"], Float[Tensor, "*s o"]]:
         """Return mean and variance of the pre-activations."""
-        return self.mean(a), F.linear(
-            a.square(), self.weight_log_var.exp(), self.bias_log_var.exp()
-        )
+        squares = F.linear(a.square(), self.weight_log_var.exp(), self.bias_log_var.exp())
+        return self.mean(a), squares.to(self.bias_log_var.dtype)
 
     def forward(self, a: Float[Tensor, "*s i"], k: int) -> Float[Tensor, "*t o"]:
         """Return pre-activations with a separate weight draw for each of k samples and each point.
@@ -94,7 +115,7 @@ class MLP(nn.Module):
         sizes = [inputs, *hidden, outputs]
         self.activation = ACTIVATIONS[activation]
         self.layers = nn.ModuleList(
-            nn.Linear(i, o) if log_var is None else RandomLinear(i, o, log_var)
+            Linear(i, o) if log_var is None else RandomLinear(i, o, log_var)
             for i, o in pairwise(sizes)
         )
         for layer in self.layers:

@@ -61,7 +61,9 @@ from hwbench.protocols.models import Mixture as Mixture
 from hwbench.protocols.models import Model as Model
 from hwbench.protocols.models import SequenceModel as SequenceModel
 from hwbench.protocols.rules import Fit as Fit
+from hwbench.protocols.rules import ForModels as ForModels
 from hwbench.protocols.rules import M as M
+from hwbench.protocols.rules import Precision as Precision
 from hwbench.protocols.rules import Rule as Rule
 from hwbench.protocols.runs import Diverged as Diverged
 from hwbench.protocols.runs import Hooks as Hooks

@@ -5,13 +5,12 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Generic, Literal
+from typing import Literal
 
 import numpy as np
 
-from hwbench.protocols.data import HeldOut, T
-from hwbench.protocols.models import Model
-from hwbench.protocols.rules import M, _named_protocol
+from hwbench.protocols.data import HeldOut
+from hwbench.protocols.rules import ForModels, M
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ class Evaluation:
     warnings: list[str] = field(default_factory=list)
 
 
-class Evaluator(ABC, Generic[M]):
+class Evaluator(ABC, ForModels[M]):
     """Measures a trained model on held-out points, in bounded memory.
 
     An evaluator that sets `resumable` is also given `scratch`, where it saves its state.
@@ -81,16 +80,6 @@ class Evaluator(ABC, Generic[M]):
     metrics: tuple[str, ...] = ()
     curves: tuple[str, ...] = ()
     better: Literal["higher", "lower"] = "higher"
-
-    @classmethod
-    def trains(cls) -> type[Model]:
-        """Return the protocol a model must satisfy."""
-        return _named_protocol(cls)
-
-    @classmethod
-    def tiny(cls: type[T]) -> T:
-        """Return an instance for the law tests."""
-        return cls()
 
     @abstractmethod
     def __call__(

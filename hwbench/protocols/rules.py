@@ -4,43 +4,53 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Generic, TypeVar, get_args
+from typing import Any, Generic, Literal, TypeVar, get_args
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from hwbench.products import low_precision
 from hwbench.protocols.data import T, TrainSplit, ValidationSplit
 from hwbench.protocols.models import Model
 
 M = TypeVar("M", bound=Model)
+Precision = Literal["float32", "bfloat16"]
 
 
-def _named_protocol(cls: type) -> type[Model]:
-    """Return the M in the `Rule[M]`, `Fit[M]` or `Evaluator[M]` of a class or of its base."""
-    for base in cls.__mro__:
-        for generic in getattr(base, "__orig_bases__", ()):
-            for argument in get_args(generic):
-                if isinstance(argument, type) and issubclass(argument, Model):
-                    return argument
-    return Model
-
-
-class Rule(nn.Module, ABC, Generic[M]):
-    """A learning rule: a surrogate loss whose gradient is the paper's update.
-
-    State that must survive a checkpoint (chains, baselines) is a buffer or a parameter. `Rule[...]`
-    gives the protocol of the models that it can train.
-    """
+class ForModels(Generic[M]):
+    """Base of what works on the models of a protocol: the M of a `Rule[M]` or `Evaluator[M]`."""
 
     @classmethod
     def trains(cls) -> type[Model]:
         """Return the protocol a model must satisfy."""
-        return _named_protocol(cls)
+        for base in cls.__mro__:
+            for generic in getattr(base, "__orig_bases__", ()):
+                for argument in get_args(generic):
+                    if isinstance(argument, type) and issubclass(argument, Model):
+                        return argument
+        return Model
 
     @classmethod
     def tiny(cls: type[T]) -> T:
         """Return an instance for the law tests."""
         return cls()
+
+
+class Rule(nn.Module, ABC, ForModels[M]):
+    """A learning rule: a surrogate loss whose gradient is the paper's update.
+
+    State that must survive a checkpoint (chains, baselines) is a buffer or a parameter. `Rule[...]`
+    gives the protocol of the models that it can train.
+
+    Attributes:
+        precision: of the factors of matrix products in a step. Parameters, sums, losses and the
+            optimizer stay in float32. A rule's block may set it, whatever the constructor takes.
+        rounds: whether a rule has products that may be rounded. It has not where products add up
+            log densities, or where most models would ignore it.
+    """
+
+    rounds = True
+    precision: Precision = "float32"
 
     def check(self, model: M) -> None:
         """Reject a model of the right protocol that this rule cannot train; by default none.
@@ -66,12 +76,13 @@ class Rule(nn.Module, ABC, Generic[M]):
 
         A rule may compute the gradient by hand.
         """
-        loss: Tensor = self(model, x)
+        with low_precision(x.device, self.precision == "bfloat16"):
+            loss: Tensor = self(model, x)
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.detach()
 
 
-class Fit(ABC, Generic[M]):
+class Fit(ABC, ForModels[M]):
     """A fit of a whole model at once (EM, k-NN, SVM), instead of gradient steps.
 
     Attributes:
@@ -79,16 +90,6 @@ class Fit(ABC, Generic[M]):
     """
 
     curves: tuple[str, ...] = ()
-
-    @classmethod
-    def trains(cls) -> type[Model]:
-        """Return the protocol a model must satisfy."""
-        return _named_protocol(cls)
-
-    @classmethod
-    def tiny(cls: type[T]) -> T:
-        """Return an instance for the law tests."""
-        return cls()
 
     @abstractmethod
     def __call__(

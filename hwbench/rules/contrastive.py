@@ -12,6 +12,7 @@ from jaxtyping import Float
 from pydantic import Field
 from torch import Tensor
 
+from hwbench.products import low_precision
 from hwbench.protocols import EnergyModel, Rule, TrainSplit
 
 
@@ -25,6 +26,7 @@ class ContrastiveDivergence(Rule[EnergyModel]):
 
     with x⁻ held fixed. The rule applies weight decay itself, since it is only for weights
     (parameters with two or more dimensions) and not for biases; leave the optimizer's at zero.
+    A low `precision` is that of the sweeps.
 
     Args:
         k: sweeps per step.
@@ -91,16 +93,18 @@ class ContrastiveDivergence(Rule[EnergyModel]):
     def _decay(self, model: EnergyModel) -> Tensor:
         if not self.weight_decay:
             return torch.zeros((), device=model.data_means.device)
-        squares = torch.stack([p.square().sum() for p in _weights(model)])
-        return 0.5 * self.weight_decay * squares.sum()
+        norms = torch.stack([torch.linalg.vector_norm(p) for p in _weights(model)])
+        return 0.5 * self.weight_decay * norms.square().sum()
 
     def _negative(self, model: EnergyModel, x: Tensor) -> Tensor:
-        if not self.persistent:
-            return model.gibbs(x, self.k)
-        if len(self.chains) == 0:
+        if self.persistent and len(self.chains) == 0:
             raise ValueError("ContrastiveDivergence: no persistent chains yet; call begin first")
-        self.chains = model.gibbs(self.chains, self.k)
-        return self.chains
+        start = self.chains if self.persistent else x
+        with low_precision(x.device, self.precision == "bfloat16"):
+            negative = model.gibbs(start, self.k).to(start.dtype)
+        if self.persistent:
+            self.chains = negative
+        return negative
 
 
 def _weights(model: EnergyModel) -> list[Tensor]:

@@ -81,6 +81,8 @@ class AmortisedLearning(LogJointRule[Dreamer]):
         ValueError: an argument is out of range or contradicts another.
     """
 
+    rounds = False
+
     steps: Tensor
     weight: Tensor | None  # [D, units]
     gain: Tensor | None  # [units]

@@ -65,6 +65,8 @@ class GaussianPosterior(LogJointRule[GaussianDreamer]):
         ValueError: there are fewer than two nodes.
     """
 
+    rounds = False
+
     deterministic = True
 
     def __init__(

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from hwbench import pipeline, products
 from hwbench.build import allow_plugins, make
+from hwbench.pipeline import wants_bfloat16
 from hwbench.protocols import Evaluator, HeldOut, Hooks, Interrupted, Model
 from hwbench.runner.job import Job, Report
 from hwbench.runner.machine import pick_device, quiet_lightning
-from hwbench.runner.result import wants_bfloat16
 from hwbench.runner.stages import stage_files
 from hwbench.spec import Case
 

@@ -48,11 +48,17 @@ def machine(device: torch.device) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU ({name})",
         "threads": torch.get_num_threads(),
         "precision": f"float32, matmul {torch.get_float32_matmul_precision()}",
+        "subnormals": "kept" if keeps_subnormals() else "flushed to zero",
         "python": platform.python_version(),
         "torch": torch.__version__,
         "hwbench": metadata.version("hwbench"),
         "system": f"{platform.system()} {platform.machine()}",
     }
+
+
+def keeps_subnormals() -> bool:
+    """Return whether this thread computes with subnormal numbers instead of zeros."""
+    return bool(torch.full((), torch.finfo(torch.float32).tiny) / 2 != 0)
 
 
 def commit() -> str | None:

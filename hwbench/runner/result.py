@@ -45,24 +45,23 @@ def run_case(
     built = pipeline.construct(job.case, device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    progress, rounded = _train(job.case, built, folder, hooks)
+    progress = _train(job.case, built, folder, hooks)
     share_stage(job, state)
     _save_weights(built, folder)
     found, seconds = _evaluate(job.case, built, folder, hooks)
-    return _record(job, built, progress, found, seconds, rounded, started)
+    return _record(job, built, progress, found, seconds, started)
 
 
-def _train(case: Case, built: pipeline.Built, folder: Path, hooks: Hooks) -> tuple[Progress, bool]:
-    """Train all stages; returns the progress, and whether bfloat16 products used float32.
+def _train(case: Case, built: pipeline.Built, folder: Path, hooks: Hooks) -> Progress:
+    """Train all stages; returns the progress.
 
     Raises:
         Diverged: a curve of a fit left all bounds.
     """
-    with products.fast(built.device, wants_bfloat16(case)) as rounded:
-        progress = pipeline.train(case, built, folder, hooks)
+    progress = pipeline.train(case, built, folder, hooks)
     if any("fit" in stage for stage in case.train):
         refuse_diverged(progress.curves)
-    return progress, rounded is not None
+    return progress
 
 
 def _save_weights(built: pipeline.Built, folder: Path) -> None:
@@ -78,7 +77,6 @@ def _record(
     progress: Progress,
     found: Evaluation,
     evaluating: float,
-    rounded: bool,
     started: str,
 ) -> tuple[Result, dict[str, np.ndarray]]:
     """Return the result of a case and its arrays, with all that a number may depend on.
@@ -89,7 +87,6 @@ def _record(
         progress: of the training.
         found: by the evaluators.
         evaluating: seconds of the evaluation.
-        rounded: whether bfloat16 products used float32.
         started: when the run began.
     """
     per_point = {
@@ -105,6 +102,7 @@ def _record(
             vocabulary.IMAGE_HEIGHT: float(shape[0]),
             vocabulary.IMAGE_WIDTH: float(shape[1]),
         }
+    rounded = pipeline.wants_bfloat16(job.case) and not products.native(built.device)
     steps, seconds = progress.steps_total, progress.seconds
     result = Result(
         case=job.case,
@@ -169,11 +167,6 @@ def refuse_diverged(curves: Mapping[str, Sequence[Sequence[float]]]) -> None:
                 raise Diverged(
                     f"{name} became {y:.4g} at {x:g}; beyond ±{ABSURD:.0g} it has diverged"
                 )
-
-
-def wants_bfloat16(case: Case) -> bool:
-    """Return whether a rule of the case asks for products in bfloat16."""
-    return any(stage.get("rule", {}).get("precision") == "bfloat16" for stage in case.train)
 
 
 def _evaluate(

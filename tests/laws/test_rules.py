@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
-from hwbench import build
+from hwbench import build, products
 from hwbench.protocols import (
     Autoencoder,
     BeliefNetwork,
@@ -220,6 +220,29 @@ def test_a_step_changes_parameters(trial):
     torch.optim.SGD(trial.parameters(), lr=0.1).step()
     after = list(trial.model.parameters())
     assert any(not torch.equal(a, b) for a, b in zip(before, after, strict=True))
+
+
+@pairs
+def test_steps_in_low_precision(trial, monkeypatch):
+    """They move the numbers; parameters, gradients and the loss stay in float32."""
+    if not trial.rule.rounds:
+        pytest.skip("no products to round")
+    other = copy.deepcopy(trial)
+    trial.rule.precision = "bfloat16"
+    try:
+        trial.rule.check(trial.model)
+    except ValueError as error:
+        pytest.skip(str(error))
+    monkeypatch.setattr(products, "native", lambda device: False)
+    for seed in range(20):  # A few units may all be drawn alike.
+        with products.fast(torch.device("cpu"), low=True):
+            loss, gradients = trial.step(seed)
+        assert loss.dtype == torch.float32
+        assert all(g.dtype == torch.float32 for g in gradients if g is not None)
+        assert all(g.isfinite().all() for g in gradients if g is not None)
+        if not alike(gradients, other.step(seed)[1]):
+            return
+    pytest.fail("nothing was rounded")
 
 
 @pairs

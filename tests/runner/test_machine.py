@@ -4,10 +4,13 @@ import mmap
 from pathlib import Path
 
 import pytest
+import torch
 
 from hwbench.build import BuildError
 from hwbench.cache import cache_folder
-from hwbench.runner.machine import peak_memory, pick_device, reset_peak_memory
+from hwbench.numerics import set_arithmetic
+from hwbench.runner.machine import machine, peak_memory, pick_device, reset_peak_memory
+from hwbench.runner.result import run_case
 from hwbench.runner.work import work
 from tests.runner.jobs import never, quiet
 
@@ -39,6 +42,17 @@ def test_the_cache_folder_is_the_same_from_everywhere(monkeypatch, tmp_path):
     for named in ("~/there", "there"):
         monkeypatch.setenv("HWBENCH_CACHE", named)
         assert cache_folder() == tmp_path / "there"
+
+
+def test_a_run_flushes_subnormals_and_says_so(job):
+    torch.set_flush_denormal(False)
+    try:
+        assert machine(torch.device("cpu"))["subnormals"] == "kept"
+        result, _ = run_case(job, quiet, never)
+    finally:
+        set_arithmetic()
+    assert result.machine["subnormals"] == "flushed to zero"
+    assert torch.tensor([-100.0, 0.0]).softmax(0)[0] == 0  # e^−100 is subnormal
 
 
 def test_an_unknown_device_is_one_message():

@@ -1,65 +1,16 @@
-"""Reweighted wake-sleep and NADE beside plain forms of the same algorithms."""
+"""NADE beside plain forms of the same algorithms."""
 
 import time
-from itertools import pairwise
 
 import pytest
 import torch
 import torch.nn.functional as F
-from torch import nn
-from torch.distributions import Bernoulli
 
 from hwbench.models.helmholtz import BinaryHelmholtzMachine
 from hwbench.models.nade import NADE, logits_by_loop
 from hwbench.rules.reweighted import ReweightedWakeSleep
 
-SIZES = [784, 200, 200, 10]
 DENSITY = 0.13  # of ink in binarised MNIST
-
-
-class PlainRWS:
-    """The algorithm as one would first write it: all tensors expanded over K, torch's Bernoulli."""
-
-    def __init__(self):
-        pairs = list(pairwise(SIZES))
-        self.q = nn.ModuleList(nn.Linear(below, above) for below, above in pairs)
-        self.p = nn.ModuleList(nn.Linear(above, below) for below, above in pairs)
-        self.top = nn.Parameter(torch.zeros(SIZES[-1]))
-        self.optimizer = torch.optim.Adam([*self.q.parameters(), *self.p.parameters(), self.top])
-
-    def log_p(self, x, h):
-        below = [x, *h]
-        log_p = Bernoulli(logits=self.top, validate_args=False).log_prob(h[-1]).sum(-1)
-        for layer, b, a in zip(self.p, below, h, strict=False):
-            log_p = log_p + Bernoulli(logits=layer(a), validate_args=False).log_prob(b).sum(-1)
-        return log_p
-
-    def log_q(self, x, h):
-        log_q = 0
-        for layer, b, a in zip(self.q, [x, *h], h, strict=False):
-            log_q = log_q + Bernoulli(logits=layer(b), validate_args=False).log_prob(a).sum(-1)
-        return log_q
-
-    def step(self, x, k=5):
-        x_k = x.expand(k, *x.shape)
-        with torch.no_grad():
-            h, a = [], x_k
-            for layer in self.q:
-                a = Bernoulli(logits=layer(a), validate_args=False).sample()
-                h.append(a)
-        log_p, log_q = self.log_p(x_k, h), self.log_q(x_k, h)
-        w = (log_p - log_q).detach().softmax(0)
-        loss = -(w * (log_p + log_q)).sum(0).mean()
-        with torch.no_grad():
-            a = Bernoulli(logits=self.top, validate_args=False).sample((len(x),))
-            dream = [a]
-            for layer in reversed(self.p):
-                a = Bernoulli(logits=layer(a), validate_args=False).sample()
-                dream.insert(0, a)
-        loss = loss - self.log_q(dream[0], dream[1:]).mean()
-        self.optimizer.zero_grad()
-        loss.backward()
-        self.optimizer.step()
 
 
 @pytest.fixture
@@ -72,19 +23,6 @@ def cumulative_sum_logits(x, a, encode, decode):
     """NADE's hidden states of every unit at once, by a cumulative sum over [N, D, H]."""
     seen = x[:, :, None] * encode
     return ((a[:, None] + seen.cumsum(1) - seen).sigmoid() * decode).sum(-1)
-
-
-def test_rws_step_is_no_slower_than_plain_torch(at_most, x):
-    """SBN 200-200-10, K = 5, batch 100."""
-    model, rule = BinaryHelmholtzMachine(784, SIZES[1:]), ReweightedWakeSleep(k=5)
-    optimizer, plain = torch.optim.Adam(model.parameters()), PlainRWS()
-
-    def step():
-        optimizer.zero_grad()
-        rule.backward(model, x)
-        optimizer.step()
-
-    at_most(1.0, step, lambda: plain.step(x))
 
 
 def test_rws_step_nade(benchmark, x):
