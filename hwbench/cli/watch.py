@@ -20,7 +20,7 @@ from hwbench.runner.plan import Settings
 from hwbench.sources import fingerprint
 from hwbench.spec import Case, Spec
 from hwbench.store import Store
-from hwbench.verdict.evidence import OnFile
+from hwbench.verdict.evidence import StoredResults
 from hwbench.verdict.spread import detectable_difference
 
 TIMING = "timing a few steps and looking for finished stages"
@@ -102,7 +102,7 @@ class Watcher(Observer):
         table = Table(*heads, box=None, header_style="bold")
         store = Store(self.settings.results)
         for spec in self.specs:
-            on_file = OnFile(spec, store, fingerprint)
+            stored = StoredResults(spec, store, fingerprint)
             for row in spec.rows:
                 here = [
                     (job.case, cost)
@@ -112,7 +112,7 @@ class Watcher(Observer):
                 if not here:
                     continue
                 timed = [cost for _, cost in here if cost is not None]
-                least = detectable_difference(on_file, row, [case for case, _ in here])
+                least = detectable_difference(stored, row, [case for case, _ in here])
                 detectable = "unknown" if least is None else f"{least:.2g} {spec.unit}"
                 parts = ["?", "?"]
                 if timed:  # the total of its cases on one worker

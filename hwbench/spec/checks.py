@@ -249,6 +249,6 @@ def salvage(document: Located, error: ValidationError, file: str) -> tuple[Spec,
             case (str(key), *_) if key != "rows":
                 out.pop(key, None)
     try:
-        return Spec.of_document(out, file), out
+        return Spec.from_document(out, file), out
     except ValidationError:
         return None

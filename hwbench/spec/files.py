@@ -135,7 +135,7 @@ def parse(path: Path) -> tuple[Spec | None, Located, list[Problem]]:
             message = f"should be {expected!r}, the name of the file (found {document['id']!r})"
             problems.append(Problem(file, document.line_at(("id",)), "id", message))
     try:
-        spec = Spec.of_document(merged, file)
+        spec = Spec.from_document(merged, file)
     except ValidationError as error:
         problems += validation_problems(error, file, merged, Spec)
         rest = salvage(merged, error, file)

@@ -350,7 +350,7 @@ class Spec(Strict):
     _document: Located = PrivateAttr(default_factory=Located)
 
     @classmethod
-    def of_document(cls, document: Located, file: str) -> Spec:
+    def from_document(cls, document: Located, file: str) -> Spec:
         """Return the spec of a document as read; it and its rows keep what they come from.
 
         Raises:

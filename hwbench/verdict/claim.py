@@ -10,7 +10,7 @@ from hwbench.spec import PROFILES, Claim, Profile, Row, Scalar, Spec, label
 from hwbench.store import Result
 from hwbench.verdict.calibration import Setting, is_elsewhere
 from hwbench.verdict.contrast import Question, Sample, contrast, weakest_pair
-from hwbench.verdict.evidence import Common, OnFile, common_evidence, lost_seeds
+from hwbench.verdict.evidence import Common, StoredResults, common_evidence, lost_seeds
 from hwbench.verdict.outcome import ClaimOutcome, ClaimPart, ClaimVerdict, Pair, counting_parts
 from hwbench.verdict.reasons import (
     CodeChanged,
@@ -130,30 +130,30 @@ def ask(
 
 
 def draft_part(
-    on_file: OnFile,
+    stored: StoredResults,
     claim: Claim,
     at: Mapping[str, Scalar],
     sides: Sequence[Side],
     profiles: Sequence[Profile],
 ) -> Draft:
     """Test one part of a claim; an order needs every neighbours' gap (intersection-union)."""
-    spec, metric = on_file.spec, claim.metric or on_file.spec.metric
+    spec, metric = stored.spec, claim.metric or stored.spec.metric
     pairs: list[tuple[Sides, Pair]] = []
     used: list[Profile] = []
     lost: list[LostSeeds | None] = []
     changed: list[str] = []
     for a, b in itertools.pairwise(sides):
         rows, names = [*a.rows, *b.rows], Sides(a.name, b.name, claim.within is not None)
-        found = common_evidence(on_file, rows, metric, profiles)
+        found = common_evidence(stored, rows, metric, profiles)
         if not isinstance(found, Common):
             return missing_part(at, found)
-        pair = contrast(ask(spec, claim, (a, b), found.results), on_file.store)
+        pair = contrast(ask(spec, claim, (a, b), found.results), stored.store)
         if isinstance(pair, Untested):
             return missing_part(at, UntestedSides(names, pair))
         pairs.append((names, pair))
         used.append(found.profile)
-        lost.append(lost_seeds(on_file, rows, found.profile, metric))
-        changed += [label(row.at) for row in rows if on_file.changed(found.results[row.name])]
+        lost.append(lost_seeds(stored, rows, found.profile, metric))
+        changed += [label(row.at) for row in rows if stored.changed(found.results[row.name])]
     reasons = explain(spec, claim, sides, pairs)
     weakest = weakest_pair([pair for _, pair in pairs])
     return make_draft(at, weakest, min(used, key=PROFILES.index), reasons, lost, changed)
@@ -224,15 +224,15 @@ def conclude(claim: Claim, parts: Sequence[ClaimPart]) -> ClaimOutcome:
 
 
 def judge_claims(
-    on_file: OnFile, profiles: Sequence[Profile], settings: Mapping[tuple[str, ...], Setting]
+    stored: StoredResults, profiles: Sequence[Profile], settings: Mapping[tuple[str, ...], Setting]
 ) -> list[ClaimOutcome]:
     """Return the verdict on every claim of the spec."""
-    spec = on_file.spec
+    spec = stored.spec
     plan: list[tuple[Claim, list[Draft]]] = []
     for claim in spec.claims:
         drafts = []
         for at, sides in parts_of(spec, claim):
-            draft = draft_part(on_file, claim, at, sides, profiles)
+            draft = draft_part(stored, claim, at, sides, profiles)
             rows = [row for side in sides for row in side.rows]
             if any(is_elsewhere(spec, row, settings) for row in rows):
                 reasons = (*draft.part.reasons, OtherSetting())

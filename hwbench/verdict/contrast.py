@@ -139,7 +139,7 @@ def _unpaired(effect: float, a: _Seeds, b: _Seeds) -> tuple[Estimate, Method] | 
         return Untested("few" if any(side.sd is None for side in moved) else "equal")
     kind: Literal["welch", "fixed"] = "welch" if len(moved) == 2 else "fixed"
     method = Method(kind, tuple(len(side.values) for side in moved))
-    return Estimate.of(effect, [side.part for side in moved]), method
+    return Estimate.combined(effect, [side.part for side in moved]), method
 
 
 def _judge(question: Question, estimate: Estimate, method: Method) -> Pair:

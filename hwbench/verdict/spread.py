@@ -12,30 +12,30 @@ import numpy as np
 from hwbench import vocabulary
 from hwbench.spec import Case, Published, Row, Spec
 from hwbench.store import Result, Store
-from hwbench.verdict.evidence import BEST_FIRST, Measured, OnFile, values_by_seed
+from hwbench.verdict.evidence import BEST_FIRST, Measured, StoredResults, values_by_seed
 from hwbench.verdict.reasons import Untested
 from hwbench.verdict.statistics import Estimate, mean_and_sd, smallest_difference
 
 NEGLIGIBLE = 0.1  # nats of doubt in log Z that are not worth a word
 
 
-def detectable_difference(on_file: OnFile, row: Row, planned: Sequence[Case]) -> float | None:
+def detectable_difference(stored: StoredResults, row: Row, planned: Sequence[Case]) -> float | None:
     """Return the detectable difference of a row once the planned cases have run.
 
     Stored seeds at their profile count with them. The spread is that of the fullest profile with
     at least two results of today's spec and code on the same data set. None without such a spread,
     without a published value, or with one seed.
     """
-    spec, published = on_file.spec, on_file.spec.judged(row)
+    spec, published = stored.spec, stored.spec.judged(row)
     use, at = planned[0].data.get("use"), planned[0].profile
     found = []
     seeds = {case.seed for case in planned}
     for profile in BEST_FIRST:
-        groups = on_file.at(row, profile).measured(spec.metric)
+        groups = stored.evidence(row, profile).measured(spec.metric)
         same = [
             result
             for result in itertools.chain(*groups)
-            if result.case.data.get("use") == use and not on_file.changed([result])
+            if result.case.data.get("use") == use and not stored.changed([result])
         ]
         found.append(same)
         if profile == at:
@@ -45,7 +45,7 @@ def detectable_difference(on_file: OnFile, row: Row, planned: Sequence[Case]) ->
         return None
     sd = mean_and_sd(list(values_by_seed(several, spec.metric).values()))[1]
     assert sd is not None
-    draw = draw_variance(several, spec.metric, published, on_file.store) or 0.0
+    draw = draw_variance(several, spec.metric, published, stored.store) or 0.0
     return smallest_difference(
         sd,
         len(seeds),
@@ -137,10 +137,10 @@ def is_fixed(
     return declared
 
 
-def spread_over_seeds(on_file: OnFile, measured: Measured) -> float | None:
+def spread_over_seeds(stored: StoredResults, measured: Measured) -> float | None:
     """Return a row's standard deviation over seeds, 0 where no seed moves it; None if not known."""
-    declared = on_file.spec.deterministic(measured.row)
-    fixed = is_fixed([measured.results], measured.sd, declared, on_file.store)
+    declared = stored.spec.deterministic(measured.row)
+    fixed = is_fixed([measured.results], measured.sd, declared, stored.store)
     return 0.0 if fixed else measured.sd or None
 
 
