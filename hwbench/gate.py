@@ -27,8 +27,10 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hwbench.attested import kind_of_device
-from hwbench.spec import Profile, Spec, SpecError, display_path, variant_of
+from hwbench.numbers import short
+from hwbench.spec import Profile, Spec, SpecError, display_path, label
 from hwbench.store import Result, Store, write_atomically
+from hwbench.verdict.evidence import StoredResults
 from hwbench.verdict.statistics import mean_and_sd, prediction
 
 LEVEL = 0.999
@@ -111,9 +113,9 @@ class Cause:
 
 REASONS = {
     "within": "within tolerance",
-    "returned": "{far}, beyond the {size:.2g} that rounding explains; the others did not move",
-    "moved": "{direction}: {far}, beyond the {size:.2g} that rounding explains; {anew}",
-    "beyond": "{direction} than the baseline by {size:.3g}, beyond the spread of its seeds; {anew}",
+    "returned": "{far}, beyond the {size} that rounding explains; the others did not move",
+    "moved": "{direction}: {far}, beyond the {size} that rounding explains; {anew}",
+    "beyond": "{direction} than the baseline by {size}, beyond the spread of its seeds; {anew}",
     "many": "{counts[0]} of {counts[1]} seeds moved beyond what {counts[2]} did under other "
     "kernels; {anew}",
     "no baseline": "the baseline has no such row; --update adds it",
@@ -147,9 +149,11 @@ class Finding:
         """Return the cause in words."""
         cause = self.cause
         return REASONS[cause.kind].format(
-            far=", ".join(f"seed {seed} moved by {d:+.3g}" for seed, d in cause.seeds),
+            far=", ".join(
+                f"seed {seed} moved by {short(d, 3, sign=True)}" for seed, d in cause.seeds
+            ),
             direction="better" if cause.better else "worse",
-            size=cause.size,
+            size=short(cause.size, 3 if cause.kind == "beyond" else 2),
             counts=cause.counts,
             anew=ANEW,
         )
@@ -179,13 +183,12 @@ def read_baseline(folder: Path, spec: Spec, profile: Profile) -> Baseline | None
 
 def current(spec: Spec, store: Store, profile: Profile) -> dict[str, dict[int, Result]]:
     """Return the stored results that fit today's spec, by row and seed."""
-    found: dict[str, dict[int, Result]] = {}
-    rows = {row.name: row for row in spec.rows}
-    for result in store.results(spec.id)[0]:
-        case = result.case
-        row = rows.get(case.row) if case.profile == profile else None
-        if row is not None and variant_of(spec, row, case) is not None:
-            found.setdefault(case.row, {})[case.seed] = result
+    stored = StoredResults(spec, store)
+    found = {}
+    for row in spec.rows:
+        groups = reversed(stored.evidence(row, profile).runs)  # the preferred data set last
+        if by_seed := {r.case.seed: r for group in groups for r in group}:
+            found[row.name] = by_seed
     return found
 
 
@@ -403,11 +406,11 @@ def _values(spec: Spec, results: Mapping[int, Result]) -> dict[str, float]:
 def _again(here: Mapping[int, Result], there: Mapping[int, Result]) -> dict[int, Result]:
     """Return what ran under other kernels, checked to be the same cases and code."""
     case = next(iter(here.values())).case
-    where = f"--elsewhere: {case.spec} {'/'.join(map(str, case.at.values()))}"
+    where = f"--elsewhere: {case.spec} {label(case.at)}"
     again = {seed: r for seed, r in there.items() if seed in here}
     if not again:
         raise SpecError(f"{where}: no result of any of its seeds")
     for seed, r in again.items():
         if (r.key, r.fingerprint) != (here[seed].key, here[seed].fingerprint):
-            raise SpecError(f"{where} seed {seed}: not the code or data of the other results")
+            raise SpecError(f"{where}, seed {seed}: not the code or data of the other results")
     return again

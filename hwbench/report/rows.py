@@ -6,7 +6,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from hwbench import vocabulary
-from hwbench.numbers import count, decimals, difference_text, fixed, interval_text, percent
+from hwbench.numbers import (
+    count,
+    counted,
+    decimals,
+    difference_text,
+    fixed,
+    interval_text,
+    percent,
+    short,
+)
 from hwbench.report.layout import placed
 from hwbench.report.measured import measured_note, number_texts, over_seeds
 from hwbench.report.views import RowView
@@ -25,10 +34,8 @@ def facts(outcome: RowOutcome, metric: str) -> dict[str, str]:
         return out
     n = len(outcome.results)
     out["profile"] = f"{outcome.profile} profile"
-    short = outcome.expected_seeds > n
-    out["seeds"] = (
-        f"{n} of {outcome.expected_seeds} seeds" if short else f"{n} seed{'s' if n > 1 else ''}"
-    )
+    incomplete = outcome.expected_seeds > n
+    out["seeds"] = f"{n} of {outcome.expected_seeds} seeds" if incomplete else counted(n, "seed")
     stored = [r.metrics[metric] for r in outcome.results if metric in r.metrics]
     if stored:
         kinds = sorted({m.kind for m in stored})
@@ -57,15 +64,15 @@ def facts(outcome: RowOutcome, metric: str) -> dict[str, str]:
     return out
 
 
-def _origin(spec: Spec, outcome: RowOutcome) -> str:
-    if outcome.row.published is None and outcome.row.source is None:
-        return ""
-    known = spec.known(outcome.row)
-    return (
-        f"from memory, confidence {spec.confidence(outcome.row)}"
-        if known == "memory"
-        else f"from {known}"
-    )
+def _origin(spec: Spec, row: Row) -> tuple[str, str]:
+    """Return where the published number comes from, in full and in short."""
+    if row.published is None and row.source is None:
+        return "", ""
+    known = spec.known(row)
+    text = f"from {known}"
+    if known == "memory":
+        return f"{text}, confidence {spec.confidence(row)}", text
+    return text, "" if known == "document" else text
 
 
 def _source(spec: Spec, row: Row) -> tuple[str, str]:
@@ -80,8 +87,7 @@ def _source(spec: Spec, row: Row) -> tuple[str, str]:
 
 def _also(outcome: RowOutcome) -> list[str]:
     return [
-        f"{words(name)}: {over_seeds(outcome, name) or 'not measured'}"
-        f" (published {minus(f'{printed:g}')})"
+        f"{words(name)}: {over_seeds(outcome, name) or 'not measured'} (published {short(printed)})"
         for name, printed in (outcome.row.also or {}).items()
     ]
 
@@ -102,6 +108,7 @@ def row_views(comparison: Comparison) -> tuple[list[RowView], list[str]]:
         margin = spec.margin(outcome.row)
         half = None if interval is None else (interval.high - interval.low) / 2
         flags = [clean(flag_text(f)) for f in outcome.flags if f.kind != "memory"]  # `origin` says
+        origin, origin_mark = _origin(spec, outcome.row)
         source, judged = _source(spec, outcome.row)
         views.append(
             RowView(
@@ -111,7 +118,8 @@ def row_views(comparison: Comparison) -> tuple[list[RowView], list[str]]:
                 label=row_label(outcome),
                 rest=label(outcome.row.at, without=places),
                 published=printed,
-                origin=_origin(spec, outcome),
+                origin=origin,
+                origin_mark=origin_mark,
                 source=source,
                 judged=judged,
                 measured=number,
@@ -125,7 +133,7 @@ def row_views(comparison: Comparison) -> tuple[list[RowView], list[str]]:
                 ),
                 interval=interval_text(interval),
                 level=percent(interval.level) if interval else "",
-                margin="" if margin is None or outcome.published is None else f"± {margin:g}",
+                margin="" if margin is None or outcome.published is None else f"± {short(margin)}",
                 smallest=""
                 if away or outcome.smallest is None
                 else fixed(outcome.smallest, decimals(half)),

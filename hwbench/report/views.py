@@ -20,6 +20,7 @@ class RowView:
     Attributes:
         rest: the coordinates that are neither a line nor a column of the layout; often ''.
         origin: where the published number comes from.
+        origin_mark: the same in short; '' for the document itself, which goes without saying.
         source: the value of the original source, where it differs from the document's.
         judged: that number, where the row is judged against it.
         facts: what a reader needs to interpret the number: profile, seeds, K, pixels.
@@ -31,6 +32,7 @@ class RowView:
     rest: str
     published: str
     origin: str
+    origin_mark: str
     source: str
     judged: str
     measured: str

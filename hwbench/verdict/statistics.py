@@ -186,6 +186,11 @@ def mean_and_sd(values: Sequence[float]) -> tuple[float, float | None]:
     return float(np.mean(values)), sd
 
 
+def error_of_mean(sd: float | None, n: int) -> float | None:
+    """Return the standard error sd/√n of a mean; None without a standard deviation."""
+    return None if sd is None else sd / math.sqrt(n)
+
+
 def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
     """Return the mean and its standard error sd/√n, which one value does not have.
 
@@ -193,7 +198,7 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
     (0.0, None)
     """
     mean, sd = mean_and_sd(values)
-    return mean, None if sd is None else sd / math.sqrt(len(values))
+    return mean, error_of_mean(sd, len(values))
 
 
 def near(x: float, y: float) -> bool:
