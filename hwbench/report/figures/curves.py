@@ -19,6 +19,8 @@ from hwbench.typography import clean, words
 from hwbench.verdict.outcome import Comparison, RowOutcome
 from hwbench.verdict.statistics import mean_and_error
 
+HEADINGS = {vocabulary.TRAIN: "Training", vocabulary.VALIDATION: "Validation"}
+
 
 def average_curve(
     curves: Sequence[StoredCurve],
@@ -43,13 +45,13 @@ def _printed_on_curve(
     None where other data were used, as it would mean nothing, or of a table of something else.
     """
     metric, row = comparison.spec.metric, outcome.row
-    if metric not in ("log_likelihood", "nll") or on_other_data(outcome):
+    if metric not in (vocabulary.LOG_LIKELIHOOD, vocabulary.NLL) or on_other_data(outcome):
         return []
     printed = published_value(outcome)
     up = -1 if wanted.negate else 1  # the curve is one of log-likelihoods
     points: list[tuple[float, float, float | None]] = []
     if printed is not None:
-        sign = up if metric == "log_likelihood" else -up
+        sign = up if metric == vocabulary.LOG_LIKELIHOOD else -up
         points.append((last, sign * printed.value, printed.error))
     if row.also and vocabulary.ELBO in row.also:
         points.append((1.0, up * row.also[vocabulary.ELBO], None))
@@ -80,14 +82,15 @@ def curve_lines(comparison: Comparison, curve: str, wanted: Wanted | None) -> li
         if not len(x):
             continue
         y = -y if wanted and wanted.negate else y
-        lead = coordinate(series, o.row.at[series]) if series in o.row.at and series else ""
-        rest = row_label(o, [k for k in (group, series) if k])
-        name = ", ".join(part for part in (lead, rest) if part)
+        hue = coordinate(series, o.row.at[series]) if series in o.row.at and series else ""
+        dash = row_label(o, [k for k in (group, series) if k])
+        name = ", ".join(part for part in (hue, dash) if part)
         panel = panel_of(group, o.row.at.get(group) if group else None)
         printed = []
         if wanted and curve == vocabulary.K_CURVE:
             printed = _printed_on_curve(comparison, o, wanted, float(x[-1]))
-        lines.append(Line(name, panel, lead or name, x, y, se, len(curves), printed))
+        dash = dash if hue else ""  # without a hue, the whole name is one
+        lines.append(Line(name, panel, hue or name, dash, x, y, se, len(curves), printed))
     return lines
 
 
@@ -125,6 +128,7 @@ def curve_picture(
 def _curve_title(curve: str) -> str:
     if curve == vocabulary.K_CURVE:
         return "Estimate against the number of samples K"
-    part, _, what = curve.partition("/")
-    heading = {"train": "Training", "validation": "Validation"}.get(part, part)
-    return f"{heading} {words(what)}".strip()
+    for prefix, heading in HEADINGS.items():
+        if curve.startswith(prefix):
+            return f"{heading} {words(curve.removeprefix(prefix))}"
+    return words(curve)
