@@ -52,8 +52,8 @@ class Draft:
 def parts_of(spec: Spec, claim: Claim) -> list[tuple[dict[str, Scalar], list[Side]]]:
     """Return the combinations of coordinates that a claim holds equal, each with its sides.
 
-    Sides stand best first. Values of an order that have no row at a combination are left out
-    there; what is left with one side is no part.
+    The best side comes first. Values of an order without a row at a combination are left out
+    there; a combination with a single side is no part.
     """
     wanted: list[tuple[str, Mapping[str, Scalar]]]
     if claim.order is not None:
@@ -94,7 +94,7 @@ def make_draft(
     lost: Iterable[LostSeeds | None],
     changed: Iterable[str],
 ) -> Draft:
-    """Return a part as its test left it; with lost seeds it stays undecided."""
+    """Return a part after its test; with lost seeds it stays undecided."""
     failed = tuple(dict.fromkeys(seeds for seeds in lost if seeds is not None))
     untested = (pair.method,) if isinstance(pair.method, Untested) else ()
     part = ClaimPart(
@@ -114,7 +114,7 @@ def make_draft(
 def ask(
     spec: Spec, claim: Claim, sides: tuple[Side, Side], results: Mapping[str, list[Result]]
 ) -> Question:
-    """Return what a claim asks of two sides that stand next to each other."""
+    """Return the question that a claim asks about two neighbouring sides."""
     a, b = (
         Sample([results[row.name] for row in side.rows], all_deterministic(spec, side.rows))
         for side in sides
@@ -162,7 +162,7 @@ def draft_part(
 def explain(
     spec: Spec, claim: Claim, sides: Sequence[Side], pairs: Sequence[tuple[Sides, Pair]]
 ) -> list[Reason]:
-    """Return the smallest effect between neighbours, and what else there is to say of them."""
+    """Return the smallest effect between neighbours, and what qualifies it."""
     names, smallest = min(pairs, key=lambda found: found[1].effect)
     unit = spec.unit if claim.metric in (None, spec.metric) else ""
     published = claim.gap.published.text if claim.gap and claim.gap.published else ""

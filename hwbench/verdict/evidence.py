@@ -145,7 +145,7 @@ class Measured:
 
 
 def measure(stored: StoredResults, row: Row, profiles: Sequence[Profile]) -> Measured:
-    """Return what counts of a row: its fullest profile with numbers, on its preferred data."""
+    """Return the results of a row that count: those of its fullest profile with numbers."""
     metric = stored.spec.metric
     for profile in profiles:
         groups = stored.evidence(row, profile).measured(metric)
@@ -158,17 +158,17 @@ def measure(stored: StoredResults, row: Row, profiles: Sequence[Profile]) -> Mea
 def _one_data(results: Iterable[Result]) -> bool:
     """Return whether results are comparable: all on the real data, or all on the same stand-ins."""
     uses: dict[str, set[str]] = defaultdict(set)
-    standing = set()
+    stand_in = set()
     for result in results:
         use = str(result.case.data.get("use"))
         uses[result.case.stands_in_for or use].add(use)
-        standing.add(result.case.stands_in_for is not None)
-    return len(standing) <= 1 and all(len(found) == 1 for found in uses.values())
+        stand_in.add(result.case.stands_in_for is not None)
+    return len(stand_in) <= 1 and all(len(found) == 1 for found in uses.values())
 
 
 @dataclass(frozen=True)
 class Common:
-    """Results of several rows at one profile, on data that go together."""
+    """Results of several rows at one profile, on comparable data."""
 
     profile: Profile
     results: Mapping[str, list[Result]]
@@ -177,8 +177,8 @@ class Common:
 def common_evidence(
     stored: StoredResults, rows: Sequence[Row], metric: str, profiles: Sequence[Profile]
 ) -> Common | Reason:
-    """Return results at the fullest profile at which all rows have the metric on like data."""
-    apart: Reason | None = None
+    """Return comparable results at the fullest profile at which all rows have the metric."""
+    different: Reason | None = None
     for profile in profiles:
         options = [stored.evidence(row, profile).measured(metric) for row in rows]
         if not all(options):
@@ -187,9 +187,9 @@ def common_evidence(
             if _one_data(group[0] for group in choice):
                 found = {row.name: group for row, group in zip(rows, choice, strict=True)}
                 return Common(profile, found)
-        apart = DifferentData(profile)
-    if apart is not None:
-        return apart
+        different = DifferentData(profile)
+    if different is not None:
+        return different
     never = [r for r in rows if not any(stored.evidence(r, p).measured(metric) for p in profiles)]
     if never:
         return NoResults(metric, tuple(label(row.at) for row in never))

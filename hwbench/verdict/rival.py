@@ -41,11 +41,11 @@ from hwbench.verdict.statistics import prediction
 def versus(
     stored: StoredResults, mine: StoredResults, profiles: Sequence[Profile]
 ) -> list[ClaimOutcome]:
-    """Set each row of the user's spec against the table's best measured and best published row.
+    """Compare each row of the user's spec with the table's best measured and best published row.
 
-    Rivals have the row's own value of every coordinate that the table knows it by; a value that
-    the table does not have (the new method's name) leaves its coordinate free. They count only on
-    the same data and pixels.
+    Rivals share every coordinate value of the row that occurs in the table; a value that does not
+    occur there (the new method's name) leaves its coordinate free. They count only on the same data
+    and pixels.
     """
     spec = stored.spec
     plan: list[tuple[Claim, list[Draft]]] = []
