@@ -19,13 +19,13 @@ def claim_kind(claim: ClaimOutcome) -> str:
         ((name, ranking),) = asked.order.items()
         return f"order of {words(name)}, best first: " + " > ".join(clean(v) for v in ranking)
     if asked.gap:
-        printed = (
+        published = (
             f"; published gap {minus(clean(asked.gap.published.text))}"
             if asked.gap.published
             else ""
         )
         least = f" by at least {short(asked.gap.at_least)}" if asked.gap.at_least else ""
-        return f"{label(asked.gap.better)} better than {label(asked.gap.worse)}{least}{printed}"
+        return f"{label(asked.gap.better)} better than {label(asked.gap.worse)}{least}{published}"
     assert asked.within is not None
     within = asked.within
     return f"{label(within.a)} and {label(within.b)} within {short(within.tolerance)}"

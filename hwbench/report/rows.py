@@ -28,7 +28,7 @@ from hwbench.verdict.wording import flag_text
 
 
 def facts(outcome: RowOutcome, metric: str) -> dict[str, str]:
-    """Return what must stand beside a number: profile, seeds, estimator, K, points, pixels."""
+    """Return what belongs beside a number: profile, seeds, estimator, K, points, pixels."""
     out: dict[str, str] = {}
     if not outcome.results:
         return out
@@ -76,7 +76,7 @@ def _origin(spec: Spec, row: Row) -> tuple[str, str]:
 
 
 def _source(spec: Spec, row: Row) -> tuple[str, str]:
-    """Return what the original source says, and its number where the row is judged against it."""
+    """Return the value of the original source, and its number if the row is judged against it."""
     if row.source is None or not differs_in_source(row):
         return "", ""
     number, by_source = minus(clean(row.source.text)), spec.judged(row) is row.source
@@ -87,8 +87,8 @@ def _source(spec: Spec, row: Row) -> tuple[str, str]:
 
 def _also(outcome: RowOutcome) -> list[str]:
     return [
-        f"{words(name)}: {over_seeds(outcome, name) or 'not measured'} (published {short(printed)})"
-        for name, printed in (outcome.row.also or {}).items()
+        f"{words(name)}: {over_seeds(outcome, name) or 'not measured'} (published {short(value)})"
+        for name, value in (outcome.row.also or {}).items()
     ]
 
 
@@ -100,14 +100,16 @@ def row_views(comparison: Comparison) -> tuple[list[RowView], list[str]]:
     published, measured = number_texts(comparison)
     places = placed(spec)
     views = []
-    for outcome, fact, printed, number in zip(
+    for outcome, fact, published_text, number in zip(
         comparison.rows, all_facts, published, measured, strict=True
     ):
-        away = on_other_data(outcome)  # no distance from the published value is meaningful
+        away = on_other_data(outcome)  # a difference from the published value would be meaningless
         interval = None if away else outcome.interval
         margin = spec.margin(outcome.row)
         half = None if interval is None else (interval.high - interval.low) / 2
-        flags = [clean(flag_text(f)) for f in outcome.flags if f.kind != "memory"]  # `origin` says
+        flags = [
+            clean(flag_text(f)) for f in outcome.flags if f.kind != "memory"
+        ]  # `origin` has it
         origin, origin_mark = _origin(spec, outcome.row)
         source, judged = _source(spec, outcome.row)
         views.append(
@@ -117,14 +119,14 @@ def row_views(comparison: Comparison) -> tuple[list[RowView], list[str]]:
                 ),
                 label=row_label(outcome),
                 rest=label(outcome.row.at, without=places),
-                published=printed,
+                published=published_text,
                 origin=origin,
                 origin_mark=origin_mark,
                 source=source,
                 judged=judged,
                 measured=number,
                 measured_note=measured_note(outcome),
-                facts=[v for k, v in fact.items() if k != "stand-in"],  # a flag says it
+                facts=[v for k, v in fact.items() if k != "stand-in"],  # there is a flag for it
                 own=[
                     v for k, v in fact.items() if usual.get(k) != v and str(k) not in outcome.row.at
                 ],
@@ -148,7 +150,7 @@ def row_views(comparison: Comparison) -> tuple[list[RowView], list[str]]:
 
 
 def _usual(all_facts: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """Return the facts that most measured rows share: said once, then only the exceptions."""
+    """Return the facts that most measured rows share; beside a row, only exceptions are shown."""
     run = [f for f in all_facts if f]
     out = {}
     for name in dict.fromkeys(n for f in run for n in f):

@@ -122,7 +122,7 @@ def block_text(block: Mapping[str, Any], without: Iterable[str] = ()) -> str:
     return clean(block.get("use", "")) + (f"({arguments})" if arguments else "")
 
 
-def is_printed(spec: Spec) -> bool:
+def has_published(spec: Spec) -> bool:
     """Return whether the document, or its source, has a value for any row."""
     return any(row.published or row.source for row in spec.rows)
 

@@ -85,12 +85,12 @@ def load_files(
 
 
 def shared_profiles(path: Path) -> Path:
-    """Return where the profiles stand that a spec file shares with the others of its folder."""
+    """Return the file of the profiles that a spec shares with the others below its folder."""
     return path.parent.resolve().parent / "profiles.yaml"
 
 
 def id_of(path: Path) -> str:
-    """Return the id of a spec that is named as its file, from whatever working folder."""
+    """Return the id that a spec file should have: its folder and its name."""
     return f"{path.parent.resolve().name}/{path.stem}"
 
 

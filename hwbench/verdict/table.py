@@ -26,10 +26,15 @@ def _wide_margins(spec: Spec) -> Iterator[Notice]:
             continue
         for _, sides in parts_of(spec, claim):
             for a, b in itertools.pairwise(sides):
-                printed = [spec.judged(side.rows[0]) for side in (a, b)]
-                if printed[0] is None or printed[1] is None or len(a.rows) > 1 or len(b.rows) > 1:
+                published = [spec.judged(side.rows[0]) for side in (a, b)]
+                if (
+                    published[0] is None
+                    or published[1] is None
+                    or len(a.rows) > 1
+                    or len(b.rows) > 1
+                ):
                     continue
-                gap = abs(printed[0].value - printed[1].value)
+                gap = abs(published[0].value - published[1].value)
                 for row in (a.rows[0], b.rows[0]):
                     if gap < smallest.get(row.name, (math.inf, ""))[0]:
                         smallest[row.name] = (gap, claim.id)
