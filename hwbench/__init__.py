@@ -47,7 +47,7 @@ def run(
     results: str | Path = "results",
     observer: Observer | None = None,
 ) -> list[Result]:
-    """Run what is not on file of a spec, and return the results of all its cases.
+    """Run the cases of a spec that have no result yet, and return the results of all its cases.
 
     Args:
         name: id, alias, table name or path of a spec.
@@ -57,7 +57,7 @@ def run(
         device: auto, cpu, cuda, …
         jobs: cases at a time.
         results: folder of results.
-        observer: told what happens meanwhile; by default nobody is.
+        observer: its methods are called as the run proceeds; by default they do nothing.
 
     Raises:
         hwbench.spec.UserError: an argument is wrong, or a folder cannot be written.
@@ -100,7 +100,7 @@ def run(
 
 
 def results(name: str | None = None, folder: str | Path = "results") -> pd.DataFrame:
-    """Return what is on file as a DataFrame: a line per case and metric, coordinates as columns."""
+    """Return the stored results as a DataFrame: one line per case and metric."""
     from hwbench.frame import frame
     from hwbench.store import Store
 
@@ -114,7 +114,7 @@ def compare(
     against: str | Spec | None = None,
     results: str | Path = "results",
 ) -> Comparison:
-    """Judge the rows and claims of a spec by the results on file; a notebook shows the tables.
+    """Judge the rows and claims of a spec by the stored results; a notebook shows the tables.
 
     Args:
         spec: a spec, or its id, alias, table name or path.

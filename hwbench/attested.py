@@ -1,7 +1,7 @@
-"""Which code computes the same numbers as other code: attestations beside the results.
+"""Which versions of the code compute the same numbers: attestations beside the results.
 
 `hwbench gate --attest` measures how far numbers move between two commits and writes a file into
-`attested/` of the results folder: whoever has the results has what they rest on. Files are never
+`attested/` of the results folder, so that a copy of the results includes it. Files are never
 overwritten, and the name of each ends in a hash of its content.
 """
 

@@ -1,7 +1,7 @@
-"""The user's cache folder, and values kept there under the digest of all that they are made from.
+"""The user's cache folder, and values kept there under a digest of everything that they depend on.
 
-Such a value cannot be stale: what it is made from is read and hashed again before it is used. Where
-the folder is damaged or cannot be written, the value is made again; that is never an error.
+Such a value cannot be stale: its inputs are read and hashed again before it is used. If the folder
+is damaged or cannot be written, the value is computed again; that is never an error.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ def cache_folder() -> Path:
 
 
 def digest(*texts: str) -> str:
-    """Return the sha256 of texts, which tells ("ab", "c") from ("a", "bc")."""
+    """Return the sha256 of texts, which differs for ("ab", "c") and ("a", "bc")."""
     return hashlib.sha256(json.dumps(texts).encode()).hexdigest()
 
 
@@ -54,16 +54,16 @@ def digest_of_code() -> str:
 
 
 def recall(name: str, key: str) -> Any:
-    """Return the value that was kept under a name and a key; None where there is none."""
+    """Return the value that was kept under a name and a key; None if there is none."""
     try:
         seal, _, text = _file(name).read_text(encoding="utf-8").partition("\n")
         return json.loads(text) if seal == digest(key, text) else None
-    except (OSError, ValueError, RuntimeError):  # RuntimeError: there is no home folder
+    except (OSError, ValueError, RuntimeError):  # RuntimeError: no home folder
         return None
 
 
 def remember(name: str, key: str, value: Any) -> None:
-    """Keep a value of plain JSON in place of the one that had the name, if that can be done."""
+    """Keep a value of plain JSON, replacing the one with that name; do nothing if that fails."""
     from hwbench.store import StoreError, write_atomically
 
     text = json.dumps(value)

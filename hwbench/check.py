@@ -26,6 +26,7 @@ from hwbench.spec import (
     Stage,
     did_you_mean,
     dotted,
+    label,
     resolve,
     runs_at,
     validation_problems,
@@ -251,7 +252,7 @@ def check(spec: Spec) -> list[Problem]:
                 continue
             blocks = resolve(spec, row, profile)
             rows.append(_check_row(row, number, blocks))
-            where = f"row {'/'.join(map(str, row.at.values()))}, "
+            where = f"row {label(row.at)}, "
             for path, message in rows[-1].mistakes:
                 note(blocks.line_at(path), ".".join(map(str, path)), message, where)
             for name in {n for names in (blocks.get("stand_ins") or {}).values() for n in names}:

@@ -1,4 +1,4 @@
-"""Results as a table of pandas, for analyses of the user's own."""
+"""Results as a pandas DataFrame, for the user's own analyses."""
 
 from __future__ import annotations
 

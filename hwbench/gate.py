@@ -1,17 +1,16 @@
-"""The regression gate: has a metric left its tolerance against a committed baseline?
+"""The regression gate: does a metric differ from a committed baseline by more than its tolerance?
 
-A likelihood that is suddenly better is most often a bug, so both directions fail. No tolerance is
-a number that somebody chose:
+A likelihood that suddenly improves usually means a bug, so both directions fail. Tolerances are
+measured, not chosen:
 
-- A seed that the baseline holds must come back as it was, but for rounding. What another
-  processor's rounding does is measured: the baseline also holds values of the same seeds under
-  other kernels (`elsewhere`). Rounding moves most runs by 1e-8 of their value, but it can flip a
-  draw, and from there on a run goes its own way. So a row fails where all its seeds moved beyond
-  `rounding_of`, as a bug moves them, or one of them beyond the seed interval, or where more runs
-  of the spec moved than rounding explains (`chance`).
-- Seeds that it does not hold, those of another kind of device, and baselines without `elsewhere`
-  are judged by a prediction interval: the mean of the new seeds must lie where the mean of so many
-  seeds would lie if nothing had changed, at the level 99.9 %.
+- A seed of the baseline must give the same value, up to rounding. The effect of rounding on
+  another processor is measured: the baseline also has values of the same seeds under other kernels
+  (`elsewhere`). Rounding moves most runs by 1e-8 of their value, but it can flip a draw, and the
+  run then takes a different course. So a row fails if all its seeds moved beyond `rounding_of`, as
+  after a bug, if one of them moved beyond the seed interval, or if more runs of the spec moved than
+  rounding explains (`chance`).
+- Other seeds, seeds on another kind of device, and baselines without `elsewhere` are judged by a
+  prediction interval: it holds the mean of the new seeds at the level 99.9 % if nothing changed.
 """
 
 from __future__ import annotations
@@ -27,12 +26,14 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from hwbench.attested import kind_of_device
-from hwbench.spec import Profile, Spec, SpecError, display_path, variant_of
+from hwbench.numbers import short
+from hwbench.spec import Profile, Spec, SpecError, display_path, label
 from hwbench.store import Result, Store, write_atomically
+from hwbench.verdict.evidence import StoredResults
 from hwbench.verdict.statistics import mean_and_sd, prediction
 
 LEVEL = 0.999
-ROUNDING = 1e-5  # relative: what rounding may always explain
+ROUNDING = 1e-5  # relative to the value: rounding always explains this much
 KEY = 16  # characters kept of a hash
 BEYOND = 10.0  # times the largest difference measured between kernels
 
@@ -54,7 +55,7 @@ class BaselineRow(BaseModel):
     @model_validator(mode="after")
     def _known_seeds(self) -> BaselineRow:
         if not self.elsewhere.keys() <= self.values.keys():
-            raise ValueError("elsewhere has a seed that values has not")
+            raise ValueError("elsewhere has a seed that values lacks")
         return self
 
     @property
@@ -68,7 +69,7 @@ class BaselineRow(BaseModel):
 
 
 class Baseline(BaseModel):
-    """What a spec's rows gave when the baseline was taken: one small file per spec and profile."""
+    """The values of a spec's rows when the baseline was taken: one file per spec and profile."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -92,7 +93,7 @@ class Cause:
     Attributes:
         kind: `within` tolerance; `returned` (some seeds moved, others did not); `moved` (seeds, by
             more than rounding); `beyond` the spread of the seeds; `many` (too many runs of a spec
-            moved); or what there is no baseline or result of.
+            moved); or why it could not be judged.
         better: the direction in which the number moved.
         seeds: differences beyond rounding, by seed.
         size: what rounding explains, or how far the mean moved.
@@ -111,9 +112,9 @@ class Cause:
 
 REASONS = {
     "within": "within tolerance",
-    "returned": "{far}, beyond the {size:.2g} that rounding explains; the others did not move",
-    "moved": "{direction}: {far}, beyond the {size:.2g} that rounding explains; {anew}",
-    "beyond": "{direction} than the baseline by {size:.3g}, beyond the spread of its seeds; {anew}",
+    "returned": "{far}, beyond the {size} that rounding explains; the others did not move",
+    "moved": "{direction}: {far}, beyond the {size} that rounding explains; {anew}",
+    "beyond": "{direction} than the baseline by {size}, beyond the spread of its seeds; {anew}",
     "many": "{counts[0]} of {counts[1]} seeds moved beyond what {counts[2]} did under other "
     "kernels; {anew}",
     "no baseline": "the baseline has no such row; --update adds it",
@@ -127,7 +128,7 @@ ANEW = "if the code was meant to change the draws, retake the baseline: make bas
 
 @dataclass(frozen=True)
 class Finding:
-    """One row's judgement, with the numbers where there are any."""
+    """The judgement of one row, with its numbers if there are any."""
 
     spec: str
     row: str
@@ -147,9 +148,11 @@ class Finding:
         """Return the cause in words."""
         cause = self.cause
         return REASONS[cause.kind].format(
-            far=", ".join(f"seed {seed} moved by {d:+.3g}" for seed, d in cause.seeds),
+            far=", ".join(
+                f"seed {seed} moved by {short(d, 3, sign=True)}" for seed, d in cause.seeds
+            ),
             direction="better" if cause.better else "worse",
-            size=cause.size,
+            size=short(cause.size, 3 if cause.kind == "beyond" else 2),
             counts=cause.counts,
             anew=ANEW,
         )
@@ -179,13 +182,12 @@ def read_baseline(folder: Path, spec: Spec, profile: Profile) -> Baseline | None
 
 def current(spec: Spec, store: Store, profile: Profile) -> dict[str, dict[int, Result]]:
     """Return the stored results that fit today's spec, by row and seed."""
-    found: dict[str, dict[int, Result]] = {}
-    rows = {row.name: row for row in spec.rows}
-    for result in store.results(spec.id)[0]:
-        case = result.case
-        row = rows.get(case.row) if case.profile == profile else None
-        if row is not None and variant_of(spec, row, case) is not None:
-            found.setdefault(case.row, {})[case.seed] = result
+    stored = StoredResults(spec, store)
+    found = {}
+    for row in spec.rows:
+        groups = reversed(stored.evidence(row, profile).runs)  # the preferred data set last
+        if by_seed := {r.case.seed: r for group in groups for r in group}:
+            found[row.name] = by_seed
     return found
 
 
@@ -205,9 +207,10 @@ def rounding_of(row: BaselineRow, rows: Iterable[BaselineRow]) -> float | None:
     """Return how far rounding may move a seed of `row`; None where it has not been measured.
 
     That is `BEYOND` times the largest difference between kernels among the spec's `rows`, each in
-    units of its row's standard deviation over seeds (a run that has parted moves on that scale);
-    at least `ROUNDING` of the value, and at most the interval of one new seed. By exchangeability,
-    a run exceeds the largest of N differences with probability 1/(N + 1), without the factor.
+    units of its row's standard deviation over seeds (the scale of a run that took a different
+    course); at least `ROUNDING` of the value, and at most the interval of one new seed. By
+    exchangeability, a run exceeds the largest of N differences with probability 1/(N + 1), without
+    the factor.
     """
     found = [(d, other.sd) for other in rows for d in other.differences()]
     if not found:
@@ -243,7 +246,7 @@ class Seeds:
         return {seed: d for seed, d in self.moved.items() if not abs(d) <= self.rounding}
 
     def passed(self) -> bool:
-        """Return whether some seed did not move, and none left the interval of the seeds."""
+        """Return whether some seed did not move, and none moved beyond the seed interval."""
         limit = max(self.rounding, self.interval)
         return len(self.beyond) < len(self.moved) and all(
             abs(d) <= limit for d in self.moved.values()
@@ -310,9 +313,9 @@ def judge_row(spec: Spec, name: str, base: Baseline | None, now: Mapping[int, Re
 def judge_spec(
     spec: Spec, base: Baseline, now: Mapping[str, Mapping[int, Result]]
 ) -> Finding | None:
-    """Return a failure where too many runs of a spec moved, though no row lost all its seeds.
+    """Return a failure if too many runs of a spec moved, even if no row fails; else None.
 
-    Too many is what rounding alone would do in less than 1 of 1000 gates on other processors.
+    Too many means: on another processor, rounding alone would do this in less than 1 of 1000 gates.
     """
     rows = [
         seeds_of_row(base, row, spec.metric, now[name])
@@ -393,7 +396,7 @@ def update(
 
 
 def _values(spec: Spec, results: Mapping[int, Result]) -> dict[str, float]:
-    """Return the metric by seed, to 10 digits: far below what rounding does."""
+    """Return the metric by seed, to 10 digits: far below the effect of rounding."""
     return {
         str(seed): float(f"{r.metrics[spec.metric].value:.10g}")
         for seed, r in sorted(results.items())
@@ -401,13 +404,13 @@ def _values(spec: Spec, results: Mapping[int, Result]) -> dict[str, float]:
 
 
 def _again(here: Mapping[int, Result], there: Mapping[int, Result]) -> dict[int, Result]:
-    """Return what ran under other kernels, checked to be the same cases and code."""
+    """Return the results under other kernels, after checking that cases and code are the same."""
     case = next(iter(here.values())).case
-    where = f"--elsewhere: {case.spec} {'/'.join(map(str, case.at.values()))}"
+    where = f"--elsewhere: {case.spec} {label(case.at)}"
     again = {seed: r for seed, r in there.items() if seed in here}
     if not again:
         raise SpecError(f"{where}: no result of any of its seeds")
     for seed, r in again.items():
         if (r.key, r.fingerprint) != (here[seed].key, here[seed].fingerprint):
-            raise SpecError(f"{where} seed {seed}: not the code or data of the other results")
+            raise SpecError(f"{where}, seed {seed}: not the code or data of the other results")
     return again

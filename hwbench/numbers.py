@@ -74,6 +74,24 @@ def count(n: int) -> str:
     return f"{n:,}".replace(",", NARROW_SPACE) if n >= 10_000 else str(n)
 
 
+def counted(n: int, noun: str) -> str:
+    """Return a count with its noun.
+
+    >>> counted(1, "case"), counted(3, "case")
+    ('1 case', '3 cases')
+    """
+    return f"{n} {noun}{'' if n == 1 else 's'}"
+
+
+def short(value: float, digits: int = 6, *, sign: bool = False) -> str:
+    """Return a number with at most so many significant digits, and no zeros at its end.
+
+    >>> short(0.18), short(0.25), short(-0.06, sign=True), short(5e-5)
+    ('0.18', '0.25', '−0.06', '5e−05')
+    """
+    return f"{value:{'+' if sign else ''}.{digits}g}".replace("-", MINUS)
+
+
 def quick_number(value: float) -> str:
     """Return a number for a progress line: nats to two decimals, shares to four."""
     return f"{value:.4f}" if abs(value) < 1 else f"{value:.2f}"
@@ -150,6 +168,11 @@ def percent(level: float) -> str:
     return f"{100 * level:g}{NARROW_SPACE}%"
 
 
+def progress_percent(fraction: float) -> str:
+    """Return how much is done, as '37%'."""
+    return f"{fraction:.0%}"
+
+
 def rough_duration(seconds: float) -> str:
     """Return a duration in one unit, for progress and estimates.
 
@@ -181,10 +204,17 @@ def duration(seconds: float | None) -> str:
     return f"{minutes // 60} h {minutes % 60} min"
 
 
-def p_text(p: float | None) -> str:
-    """Return a p value as 'p = 0.012' or 'p < 0.001', with one more digit near 0.05; or ''."""
+def p_value(p: float | None) -> str:
+    """Return a p value as '0.012' or '< 0.001', with one more digit near 0.05; or ''."""
     if p is None or not math.isfinite(p):
         return ""
     if 0.045 < p < 0.055:
-        return f"p = {p:.3g}"
-    return "p < 0.001" if p < 0.001 else f"p = {p:.2g}" if p < 0.0995 else f"p = {p:.2f}"
+        return f"{p:.3g}"
+    return "< 0.001" if p < 0.001 else f"{p:.2g}" if p < 0.0995 else f"{p:.2f}"
+
+
+def p_text(p: float | None) -> str:
+    """Return a p value as 'p = 0.012' or 'p < 0.001'; or ''."""
+    if p is None or not math.isfinite(p):
+        return ""
+    return f"p {p_value(p)}" if p < 0.001 else f"p = {p_value(p)}"

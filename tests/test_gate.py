@@ -139,12 +139,12 @@ def test_rounding_is_a_multiple_of_the_largest_difference_between_its_bounds(spe
         (
             {0: 4e-5, 1: -6e-2},
             True,
-            ["seed 1 moved by -0.06", "5e-05 that rounding explains", "did not move"],
+            ["seed 1 moved by −0.06", "5e−05 that rounding explains", "did not move"],
         ),
         (
             {0: 6e-5, 1: 7e-5},
             False,
-            ["better: seed 0 moved by +6e-05, seed 1 moved by +7e-05", "5e-05"],
+            ["better: seed 0 moved by +6e−05, seed 1 moved by +7e−05", "5e−05"],
         ),
         ({0: -6e-2, 1: -7e-2}, False, ["worse", "retake the baseline: make baselines"]),
         ({0: 0.0, 1: 2.0}, False, ["better: seed 1 moved by +2"]),

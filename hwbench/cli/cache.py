@@ -18,7 +18,7 @@ from hwbench.cli.options import (
 )
 
 app = typer.Typer(
-    help="Checkpoints of half-trained cases, which may travel to another machine.",
+    help="Move the checkpoints of unfinished cases to another machine.",
     no_args_is_help=True,
 )
 
@@ -32,7 +32,7 @@ def cache_export(
     seeds: SeedsOption = None,
     benchmarks: BenchmarksOption = None,
 ) -> None:
-    """Pack the checkpoints of half-trained cases into one file.
+    """Pack the checkpoints of unfinished cases into one file.
 
     Example: [bold]hwbench cache export rws/mnist --profile full --to rws.tar[/]
     """
@@ -51,11 +51,13 @@ def cache_export(
 
 
 @app.command("import")
-def cache_import(file: Annotated[Path, typer.Argument(help="An archive of cache export.")]) -> None:
-    """Place the checkpoints of an archive in the cache; the same run resumes from them."""
+def cache_import(
+    file: Annotated[Path, typer.Argument(help="An archive made by cache export.")],
+) -> None:
+    """Unpack checkpoints into the cache; a run of the same cases resumes from them."""
     from hwbench.cache import cache_folder
     from hwbench.runner.travel import unpack
 
     for label, placed in unpack(file, cache_folder()):
-        state = "placed" if placed else "kept the checkpoints that are here already:"
+        state = "placed" if placed else "kept the existing checkpoints of"
         console.err.print(f"{state} {label}", markup=False)

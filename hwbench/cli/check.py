@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from hwbench.cli import console
-from hwbench.cli.console import count
 from hwbench.cli.options import BenchmarksOption, Names, PluginOption
+from hwbench.numbers import counted
 
 
 def check(
@@ -37,5 +37,5 @@ def check(
     specs = load_specs(files, benchmarks_folder(benchmarks), check_blocks)
     for s in specs:
         console.out.print(
-            f"{s.id}: {count(len(s.rows), 'row')}, {count(len(s.claims), 'claim')}: fine"
+            f"{s.id}: {counted(len(s.rows), 'row')}, {counted(len(s.claims), 'claim')}: OK"
         )

@@ -92,11 +92,13 @@ def comparisons(
 
 
 def judge(found: Sequence[Any], wanted: set[str], strict: bool = False) -> int:
-    """Return 1 where a required verdict or an unchanged code is not met, printing which."""
+    """Print each row that lacks a required verdict or whose code changed; return 1 if any does."""
+    from hwbench.spec import label
+
     code = DONE
     for c in found:
         for row in c.rows:
-            name = f"{c.spec.id} {'/'.join(map(str, row.row.at.values()))}"
+            name = f"{c.spec.id} {label(row.row.at)}"
             if wanted and row.verdict not in wanted:
                 console.err.print(
                     f"{name}: {row.verdict}, required {' or '.join(sorted(wanted))}", style="red"

@@ -16,8 +16,3 @@ class Messages(Console):
 
 
 out, err = Console(highlight=False), Messages()
-
-
-def count(number: int, noun: str) -> str:
-    """Return "1 case" or "3 cases"."""
-    return f"{number} {noun}{'s' * (number != 1)}"

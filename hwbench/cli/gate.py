@@ -45,24 +45,25 @@ AttestOption = Annotated[
     str | None,
     typer.Option(
         metavar="COMMIT",
-        help="Instead, show by runs of both that today's code computes the same numbers as that of "
-        "COMMIT, and record it beside the results.",
+        help="Instead, run today's code and the code of COMMIT, show that both compute the same "
+        "numbers, and record this beside the results.",
     ),
 ]
 NewCodeOption = Annotated[
     str | None,
     typer.Option(
-        metavar="COMMIT", help="With --attest: the new code; by default the one checked out."
+        metavar="COMMIT", help="With --attest: the new code; by default the checked-out commit."
     ),
 ]
 OnFileOption = Annotated[
     bool,
     typer.Option(
-        "--on-file", help="With --attest: only cases of which a result rests on the old code."
+        "--on-file", help="With --attest: only cases that have a stored result of the old code."
     ),
 ]
 LimitOption = Annotated[
-    float, typer.Option(min=1, help="With --attest: seconds that one run may take.")
+    float,
+    typer.Option(min=1, help="With --attest: the longest time that one run may take, in seconds."),
 ]
 
 
@@ -83,8 +84,8 @@ def gate(
 ) -> None:
     """Exit 1 if a metric differs from its baseline by more than the tolerance, up or down.
 
-    With --attest, exit 1 when a number moved beyond what rounding explains, and 4 when something
-    could not be run.
+    With --attest, exit 1 if a number moved by more than rounding explains, and 4 if something could
+    not be run.
 
     Examples: [bold]hwbench gate --baseline tests/baselines --junit gate.xml[/],
     [bold]hwbench gate table1 --attest HEAD~1[/]
@@ -99,12 +100,12 @@ def gate(
     store = Store(results)
     if attest is not None:
         if update or junit or elsewhere:
-            raise SpecError("--attest goes with none of --update, --junit and --elsewhere")
+            raise SpecError("--attest cannot be combined with --update, --junit or --elsewhere")
         raise typer.Exit(_attest(specs, store, attest, against, on_file, limit, as_json))
     if against is not None:
-        raise SpecError("--against: only --attest takes it")
+        raise SpecError("--against needs --attest")
     if elsewhere is not None and not (update and elsewhere.is_dir()):
-        why = "no such folder" if update else "only --update takes it"
+        why = "no such folder" if update else "needs --update"
         raise SpecError(f"--elsewhere {elsewhere}: {why}")
     if update:
         other = Store(elsewhere) if elsewhere else None
@@ -151,7 +152,7 @@ def _attest(
     limit: float,
     as_json: bool,
 ) -> int:
-    """Compare two commits, print the outcome, and return the exit code."""
+    """Compare two commits, print the outcome and return the exit code."""
     from hwbench.attest.campaign import attest
     from hwbench.report.formats.attest import print_comparison, to_json
 

@@ -80,7 +80,7 @@ DryOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 FormatOption = Annotated[
-    str, typer.Option("--format", "-f", help="One or more formats, as html,pdf or csv.")
+    str, typer.Option("--format", "-f", help="One or more formats, e.g. html,pdf or csv.")
 ]
 RequireOption = Annotated[
     str | None,
@@ -96,12 +96,14 @@ AgainstOption = Annotated[
 ]
 QueueOption = Annotated[
     Path | None,
-    typer.Option("--queue", help="A file of cases to run in its order, in place of SPEC."),
+    typer.Option("--queue", help="Run the cases of this file in its order, instead of SPEC."),
 ]
 BudgetOption = Annotated[
     str | None,
     typer.Option(
-        "--budget", metavar="TIME", help="Stop after this long, as 3h, 90m or 2h30m; resumable."
+        "--budget",
+        metavar="TIME",
+        help="Stop after this time, e.g. 3h, 90m or 2h30m; the same command resumes.",
     ),
 ]
 RESULTS, REPORTS = Path("results"), Path("reports")
@@ -147,10 +149,10 @@ def rows_named(texts: Sequence[str] | None) -> list[dict[str, list[str]]] | None
 
 
 def budget_named(text: str | None) -> float | None:
-    """Return the seconds of --budget: a number with h, m or s, or several of them; None for None.
+    """Return --budget in seconds: one or more numbers, each with h, m or s; None for None.
 
     Raises:
-        SpecError: it is not of that form, or zero.
+        SpecError: the text does not have that form, or the time is zero.
 
     >>> budget_named("2h30m"), budget_named("90m"), budget_named(None)
     (9000.0, 5400.0, None)
@@ -164,7 +166,7 @@ def budget_named(text: str | None) -> float | None:
     hours, minutes, seconds = (float(g or 0) for g in match.groups()) if match else (0, 0, 0)
     total = 3600 * hours + 60 * minutes + seconds
     if not total:
-        raise SpecError(f"--budget {text!r}: expected a time, as 3h, 90m or 2h30m")
+        raise SpecError(f"--budget {text!r}: expected a time like 3h, 90m or 2h30m")
     return total
 
 

@@ -11,7 +11,7 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from hwbench.numbers import quick_number, rough_duration
+from hwbench.numbers import counted, progress_percent, quick_number, rough_duration
 
 if TYPE_CHECKING:
     from hwbench.runner.cost import Cost
@@ -118,7 +118,7 @@ class Display:
         values = ", ".join(f"{k} {quick_number(v)}" for k, v in list(outcome.metrics.items())[:1])
         detail = values or outcome.message or outcome.status
         if outcome.warnings:
-            detail = f"{detail}, {len(outcome.warnings)} warning{'s'[: len(outcome.warnings) > 1]}"
+            detail = f"{detail}, {counted(len(outcome.warnings), 'warning')}"
         line = f"{mark} {outcome.case.label}: {detail}"
         self.console.print(
             f"{line} ({rough_duration(outcome.seconds)})" if outcome.seconds else line,
@@ -161,9 +161,9 @@ def describe(state: dict[str, Any]) -> str:
     if "waiting" in state:
         return str(state["waiting"])
     if "evaluate" in state:
-        return f"evaluating ({state['evaluator']}), {state['evaluate']:.0%}"
+        return f"evaluating ({state['evaluator']}), {progress_percent(state['evaluate'])}"
     if "fit" in state:
-        return f"fitting, {state['fit']:.0%} {state.get('note', '')}".rstrip()
+        return f"fitting, {progress_percent(state['fit'])} {state.get('note', '')}".rstrip()
     if "step" not in state:
         return "starting"
     text = f"step {state['step']}/{state['steps']}, epoch {state['epoch']:.1f}"

@@ -80,9 +80,9 @@ def run(
         budget=budget_named(budget),
     )
     if queue is not None and (names or rows or seeds or profile != "auto"):
-        raise SpecError("--queue names specs, rows, seeds and profiles itself; leave them out")
+        raise SpecError("--queue cannot be combined with SPEC, --rows, --seeds or --profile")
     if queue is None and not names:
-        raise SpecError("name a spec, or a queue by --queue FILE")
+        raise SpecError("name a spec, or a queue with --queue FILE")
     settings.check()
     folder = benchmarks_folder(benchmarks)
     if queue is None:

@@ -1,4 +1,4 @@
-"""What `list` and `compare` show of each spec, kept until something that it rests on changes."""
+"""What `list` and `compare` show of each spec, cached until one of its inputs changes."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Views:
         self.paths, self.store, self.profile = paths, Store(results), profile
 
     def get(self, kind: str, make: Callable[[Comparison], Any]) -> list[Any]:
-        """Return a view of each spec: the one kept, or what `make` returns.
+        """Return a view of each spec: the cached one, or what `make` returns.
 
         Args:
-            kind: names all that a view depends on besides the comparison.
+            kind: a name for the kind of view, with all that it depends on besides the comparison.
             make: returns plain JSON.
 
         Raises:
@@ -45,8 +45,8 @@ class Views:
         missing = [path for path, view in views.items() if view is None]
         for path, (comparison, own) in zip(missing, self._compare(missing), strict=True):
             views[path] = make(comparison)
-            steady = self._key(path) == keys[path]  # no result came in meanwhile
-            if own and steady and comparison.spec.id == id_of(path):
+            unchanged = self._key(path) == keys[path]  # no result was added meanwhile
+            if own and unchanged and comparison.spec.id == id_of(path):
                 remember(names[path], keys[path], views[path])
         return list(views.values())
 
@@ -55,28 +55,30 @@ class Views:
         return digest(kind, *map(str, places), str(self.profile))
 
     def _key(self, path: Path) -> str:
-        """Return the digest of all that the comparison of a spec rests on, and its texts name."""
+        """Return the digest of all that the comparison of a spec, or its text, depends on."""
         own = self.store.files(id_of(path))
         files = [path, shared_profiles(path), *attestations(self.store.folder), *own]
         return digest(digest_of_code(), str(Path.cwd()), digest_of_files(files))
 
     def _compare(self, paths: list[Path]) -> list[tuple[Comparison, bool]]:
-        """Return the comparison of each spec, and whether it rests on no code from outside."""
+        """Return the comparison of each spec, and whether it depends on no external code."""
         if not paths:
             return []
         from hwbench.sources import fingerprint, is_own
         from hwbench.verdict.table import compare
 
-        outside: set[str] = set()
+        external: set[str] = set()
 
-        def today(case: Case) -> str:
+        def fingerprint_of(case: Case) -> str:
             if not is_own(case):
-                outside.add(case.spec)
+                external.add(case.spec)
             return fingerprint(case)
 
         specs = load_files(paths)
-        found = [compare(s, self.store, profile=self.profile, fingerprint=today) for s in specs]
-        return [(c, c.spec.id not in outside) for c in found]
+        found = [
+            compare(s, self.store, profile=self.profile, fingerprint=fingerprint_of) for s in specs
+        ]
+        return [(c, c.spec.id not in external) for c in found]
 
 
 def json_view(comparison: Comparison) -> Any:

@@ -10,18 +10,18 @@ from rich.status import Status
 from rich.table import Table
 
 from hwbench.cli import console
-from hwbench.cli.console import count
 from hwbench.cli.progress import Display
-from hwbench.numbers import rough_duration
+from hwbench.numbers import counted, rough_duration
 from hwbench.runner.campaign import Campaign, Observer
 from hwbench.runner.cost import Cost
 from hwbench.runner.job import Job, Outcome
 from hwbench.runner.plan import Settings
 from hwbench.sources import fingerprint
-from hwbench.spec import Case, Spec
+from hwbench.spec import Case, Spec, label
 from hwbench.store import Store
-from hwbench.verdict.evidence import OnFile
+from hwbench.verdict.evidence import StoredResults
 from hwbench.verdict.spread import detectable_difference
+from hwbench.verdict.wording import size_text
 
 TIMING = "timing a few steps and looking for finished stages"
 
@@ -40,9 +40,10 @@ class Watcher(Observer):
         if plan.banner:
             err.print(f"\n[bold white on red] {plan.banner} [/]\n")
         names = ", ".join(s.id for s in self.specs)
+        profile = f"profile [bold]{plan.profile}[/]" if plan.profile else "the queue's profiles"
         err.print(
-            f"[bold]{names}[/] at profile [bold]{plan.profile or 'of the queue'}[/]: "
-            f"{count(len(plan.cases), 'case')}, {campaign.reused} on file, "
+            f"[bold]{names}[/] at {profile}: "
+            f"{counted(len(plan.cases), 'case')}, {campaign.reused} on file, "
             f"{len(campaign.jobs)} to run"
         )
         if campaign.reused and not self.settings.dry_run:
@@ -52,7 +53,7 @@ class Watcher(Observer):
         if campaign.skipped:
             several = len(campaign.skipped) > 1
             err.print(
-                f"{count(len(campaign.skipped), 'case')} failed earlier and "
+                f"{counted(len(campaign.skipped), 'case')} failed earlier and "
                 f"{'are' if several else 'is'} skipped. "
                 f"Use --retry-failed to run {'them' if several else 'it'} again.",
                 style="yellow",
@@ -88,8 +89,8 @@ class Watcher(Observer):
             if any(seconds is None for cost in costs if cost for seconds in cost.stages):
                 notes.append("excludes fits")
             if untimed := jobs - len(known):
-                notes.append(f"{count(untimed, 'case')} could not be timed (assumed average)")
-            workers = count(at_once, "worker")
+                notes.append(f"{counted(untimed, 'case')} could not be timed (assumed average)")
+            workers = counted(at_once, "worker")
             console.err.print(
                 f"about [bold]{rough_duration(total)}[/] on {workers}, {'; '.join(notes)}"
             )
@@ -102,7 +103,7 @@ class Watcher(Observer):
         table = Table(*heads, box=None, header_style="bold")
         store = Store(self.settings.results)
         for spec in self.specs:
-            on_file = OnFile(spec, store, fingerprint)
+            stored = StoredResults(spec, store, fingerprint)
             for row in spec.rows:
                 here = [
                     (job.case, cost)
@@ -112,13 +113,13 @@ class Watcher(Observer):
                 if not here:
                     continue
                 timed = [cost for _, cost in here if cost is not None]
-                least = detectable_difference(on_file, row, [case for case, _ in here])
-                detectable = "unknown" if least is None else f"{least:.2g} {spec.unit}"
+                least = detectable_difference(stored, row, [case for case, _ in here])
+                detectable = "unknown" if least is None else size_text(least, spec.unit)
                 parts = ["?", "?"]
                 if timed:  # the total of its cases on one worker
                     seconds = sum(c.train for c in timed), sum(c.evaluate for c in timed)
                     parts = [rough_duration(s) for s in seconds]
-                name = f"{spec.id} {'/'.join(map(str, row.at.values()))}"
+                name = f"{spec.id} {label(row.at)}"
                 table.add_row(name, str(len(here)), *parts, detectable)
         console.out.print(table)
 
@@ -140,8 +141,10 @@ class Watcher(Observer):
             self._display.done(outcome)
 
     def spent(self) -> None:
-        """Print that the budget has ended."""
-        console.err.print("\nThe budget is spent: running cases save their state.", style="yellow")
+        """Print that the time budget is used up."""
+        console.err.print(
+            "\nThe time budget is used up: running cases save their state.", style="yellow"
+        )
 
     def stopping(self) -> None:
         """Print that the run is stopping."""

@@ -17,10 +17,11 @@ from hwbench.cli.options import (
     SeedsOption,
     rows_named,
 )
+from hwbench.numbers import significant
 
 WORDS = {  # the state of a case, and what a run would do
     "done": ("on file", "do nothing"),
-    "equivalent": ("on file, of equivalent code: moved {} of the tolerance", "do nothing"),
+    "equivalent": ("on file, of equivalent code: moved {share} of the tolerance", "do nothing"),
     "changed": ("on file, but its code has changed", "do nothing"),
     "failed": ("failed: {}", "do nothing without --retry-failed"),
     "missing": ("missing: {}", "try again"),
@@ -60,8 +61,8 @@ def why(
     lines = []
     for case, state in zip(plan.cases, states(plan.cases, Store(results)), strict=True):
         text, action = WORDS[state.kind]
-        said = text.format(state.detail)
-        line = {"case": case.label, "profile": case.profile, "state": said, "run would": action}
+        text = text.format(state.detail, share=significant(state.share, 2))
+        line = {"case": case.label, "profile": case.profile, "state": text, "run would": action}
         lines.append(line)
     if as_json:
         console.out.print_json(json.dumps(lines))

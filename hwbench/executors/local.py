@@ -69,17 +69,17 @@ def call(
 
 def _work(name: str, pipe: Connection, stop: Any) -> None:
     """Process items from the parent, which also sends stop requests; signals stay blocked."""
-    gone = False
+    parent_died = False
 
     def report(news: Any) -> None:
-        nonlocal gone
+        nonlocal parent_died
         try:
             pipe.send(("news", news))
         except OSError:  # The parent was killed, so the item is asked to stop.
-            gone = True
+            parent_died = True
 
     def should_stop() -> bool:
-        return gone or bool(stop.is_set())
+        return parent_died or bool(stop.is_set())
 
     try:
         while (message := pipe.recv()) is not None:
@@ -162,12 +162,12 @@ class LocalExecutor:
         self.threads = threads
         self._context = mp.get_context("spawn")
         self._stop = self._context.Event()
-        self._asked = False
+        self._stop_requested = False
         self._workers: list[_Worker] = []
 
     def stop(self) -> None:
         """Ask the running items to save their state and end."""
-        self._asked = True
+        self._stop_requested = True
         self._stop.set()
 
     def kill(self) -> None:
@@ -179,7 +179,7 @@ class LocalExecutor:
     @property
     def stopping(self) -> bool:
         """Return whether `stop` was ever called."""
-        return self._asked
+        return self._stop_requested
 
     def map(
         self,
@@ -195,7 +195,7 @@ class LocalExecutor:
             on_news: called with each report of a running item.
         """
         own = environment(self.threads)
-        before = {k: os.environ.get(k) for k in own}
+        previous = {k: os.environ.get(k) for k in own}
         os.environ.update(own)
         waiting = list(enumerate(items))[::-1]
         workers = self._workers
@@ -231,7 +231,7 @@ class LocalExecutor:
             _end(workers, GRACE)
             workers.clear()
             self._stop.clear()
-            for key, value in before.items():
+            for key, value in previous.items():
                 if value is None:
                     os.environ.pop(key, None)
                 else:

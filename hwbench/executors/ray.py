@@ -14,16 +14,16 @@ class _Board:
     """Messages between tasks and driver, as an actor of the cluster."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[int, Any]] = []
+        self.messages: list[tuple[int, Any]] = []
         self.stop = False
 
     def tell(self, index: int, news: Any) -> bool:
-        self.told.append((index, news))
+        self.messages.append((index, news))
         return self.stop
 
     def take(self) -> list[tuple[int, Any]]:
-        told, self.told = self.told, []
-        return told
+        messages, self.messages = self.messages, []
+        return messages
 
     def end(self) -> None:
         self.stop = True
@@ -32,13 +32,13 @@ class _Board:
 def _task(name: str, index: int, item: Any, board: Any) -> Done:
     import ray
 
-    asked = False
+    stop_requested = False
 
     def report(news: Any) -> None:
-        nonlocal asked
-        asked = ray.get(board.tell.remote(index, news))
+        nonlocal stop_requested
+        stop_requested = ray.get(board.tell.remote(index, news))
 
-    return call(name, index, item, report, lambda: asked)
+    return call(name, index, item, report, lambda: stop_requested)
 
 
 class RayExecutor:
@@ -94,13 +94,13 @@ class RayExecutor:
         board = ray.remote(_Board).remote()
         waiting = list(enumerate(items))[::-1]
         running = self._running
-        told = False
+        stop_sent = False
         while waiting or running:
             if self.stopping:
                 waiting.clear()
-                if not told:
+                if not stop_sent:
                     ray.get(board.end.remote())
-                    told = True
+                    stop_sent = True
             while waiting and len(running) < self.jobs:
                 index, item = waiting.pop()
                 running[task.remote(function, index, item, board)] = index

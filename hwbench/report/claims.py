@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hwbench.numbers import decimals, difference_text, interval_text, p_text, percent
+from hwbench.numbers import decimals, difference_text, interval_text, p_text, percent, short
 from hwbench.report.views import ClaimPartView, Tally
 from hwbench.report.words import CLAIM_VERDICTS, ROW_VERDICTS, below_full, sentence
 from hwbench.spec import label
@@ -19,15 +19,16 @@ def claim_kind(claim: ClaimOutcome) -> str:
         ((name, ranking),) = asked.order.items()
         return f"order of {words(name)}, best first: " + " > ".join(clean(v) for v in ranking)
     if asked.gap:
-        printed = (
+        published = (
             f"; published gap {minus(clean(asked.gap.published.text))}"
             if asked.gap.published
             else ""
         )
-        least = f" by at least {asked.gap.at_least:g}" if asked.gap.at_least else ""
-        return f"{label(asked.gap.better)} better than {label(asked.gap.worse)}{least}{printed}"
+        least = f" by at least {short(asked.gap.at_least)}" if asked.gap.at_least else ""
+        return f"{label(asked.gap.better)} better than {label(asked.gap.worse)}{least}{published}"
     assert asked.within is not None
-    return f"{label(asked.within.a)} and {label(asked.within.b)} within {asked.within.tolerance:g}"
+    within = asked.within
+    return f"{label(within.a)} and {label(within.b)} within {short(within.tolerance)}"
 
 
 def claim_part(part: ClaimPart) -> ClaimPartView:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Contents:
-    """The input of every format. A format that needs no pictures does not cause any to be drawn.
+    """The input of every format. Pictures are drawn only for formats that use them.
 
     Attributes:
         comparisons: one for each spec, in the order of the report.

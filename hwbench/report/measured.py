@@ -9,13 +9,12 @@ from hwbench.report.words import on_other_data
 from hwbench.spec import Published
 from hwbench.typography import NONE, clean, minus
 from hwbench.verdict.outcome import Comparison, RowOutcome
-from hwbench.verdict.statistics import mean_and_error
+from hwbench.verdict.statistics import error_of_mean, mean_and_error
 
 
 def standard_error(outcome: RowOutcome) -> float | None:
-    """Return the standard error of the mean over seeds, sd/√n; None below two seeds."""
-    n = len(outcome.results)
-    return None if outcome.sd is None or n < 2 else outcome.sd / math.sqrt(n)
+    """Return the standard error of the mean over seeds; None below two seeds."""
+    return error_of_mean(outcome.sd, len(outcome.results))
 
 
 def difference_of(outcome: RowOutcome) -> float | None:

@@ -1,4 +1,4 @@
-"""Warnings, those alike in one line."""
+"""Warnings, with similar ones merged into one line."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ Place = tuple[str, str]  # id of a spec, and coordinates of one of its rows
 
 
 def merged_warnings(comparison: Comparison) -> list[str]:
-    """Return the warnings of the comparison and of the runs, a line for each kind.
+    """Return the warnings of the comparison and of the runs.
 
-    Of one kind are those that differ in their numbers, rows and seeds only; the line names the
-    rows, and their seeds where not all of them warn.
+    Warnings that differ only in numbers, rows or seeds become one line, which names the rows (and
+    the seeds, if not all are affected).
     """
     shown = {_place(comparison, outcome): outcome for outcome in comparison.rows}
     kinds: dict[tuple[str, tuple[str, ...], Place | None], list[Notice]] = {}
@@ -29,7 +29,7 @@ def merged_warnings(comparison: Comparison) -> list[str]:
     lines = []
     for (_, _, apart), alike in kinds.items():
         if apart is None:
-            lines.append(f"{_where(alike, shown)}: {notice_text(alike)}")
+            lines.append(f"{_affected_rows(alike, shown)}: {notice_text(alike)}")
         else:
             lines += dict.fromkeys(warning_text(notice) for notice in alike)
     return [clean(line) for line in lines]
@@ -41,8 +41,8 @@ def _place(comparison: Comparison, outcome: RowOutcome) -> Place:
     return spec_id, label(outcome.row.at)
 
 
-def _where(alike: Sequence[Notice], shown: Mapping[Place, RowOutcome]) -> str:
-    """Return which rows a warning is about, and which seeds where not all of a row."""
+def _affected_rows(alike: Sequence[Notice], shown: Mapping[Place, RowOutcome]) -> str:
+    """Return the rows that a warning concerns, and the seeds, if not all of a row are affected."""
     seeds: dict[Place, set[int]] = {}
     for notice in alike:
         own = seeds.setdefault((notice.spec, notice.row), set())

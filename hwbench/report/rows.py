@@ -6,7 +6,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from hwbench import vocabulary
-from hwbench.numbers import count, decimals, difference_text, fixed, interval_text, percent
+from hwbench.numbers import (
+    count,
+    counted,
+    decimals,
+    difference_text,
+    fixed,
+    interval_text,
+    percent,
+    short,
+)
 from hwbench.report.layout import placed
 from hwbench.report.measured import measured_note, number_texts, over_seeds
 from hwbench.report.views import RowView
@@ -19,16 +28,14 @@ from hwbench.verdict.wording import flag_text
 
 
 def facts(outcome: RowOutcome, metric: str) -> dict[str, str]:
-    """Return what must stand beside a number: profile, seeds, estimator, K, points, pixels."""
+    """Return what belongs beside a number: profile, seeds, estimator, K, points, pixels."""
     out: dict[str, str] = {}
     if not outcome.results:
         return out
     n = len(outcome.results)
     out["profile"] = f"{outcome.profile} profile"
-    short = outcome.expected_seeds > n
-    out["seeds"] = (
-        f"{n} of {outcome.expected_seeds} seeds" if short else f"{n} seed{'s' if n > 1 else ''}"
-    )
+    incomplete = outcome.expected_seeds > n
+    out["seeds"] = f"{n} of {outcome.expected_seeds} seeds" if incomplete else counted(n, "seed")
     stored = [r.metrics[metric] for r in outcome.results if metric in r.metrics]
     if stored:
         kinds = sorted({m.kind for m in stored})
@@ -57,19 +64,19 @@ def facts(outcome: RowOutcome, metric: str) -> dict[str, str]:
     return out
 
 
-def _origin(spec: Spec, outcome: RowOutcome) -> str:
-    if outcome.row.published is None and outcome.row.source is None:
-        return ""
-    known = spec.known(outcome.row)
-    return (
-        f"from memory, confidence {spec.confidence(outcome.row)}"
-        if known == "memory"
-        else f"from {known}"
-    )
+def _origin(spec: Spec, row: Row) -> tuple[str, str]:
+    """Return where the published number comes from, in full and in short."""
+    if row.published is None and row.source is None:
+        return "", ""
+    known = spec.known(row)
+    text = f"from {known}"
+    if known == "memory":
+        return f"{text}, confidence {spec.confidence(row)}", text
+    return text, "" if known == "document" else text
 
 
 def _source(spec: Spec, row: Row) -> tuple[str, str]:
-    """Return what the original source says, and its number where the row is judged against it."""
+    """Return the value of the original source, and its number if the row is judged against it."""
     if row.source is None or not differs_in_source(row):
         return "", ""
     number, by_source = minus(clean(row.source.text)), spec.judged(row) is row.source
@@ -80,9 +87,8 @@ def _source(spec: Spec, row: Row) -> tuple[str, str]:
 
 def _also(outcome: RowOutcome) -> list[str]:
     return [
-        f"{words(name)}: {over_seeds(outcome, name) or 'not measured'}"
-        f" (published {minus(f'{printed:g}')})"
-        for name, printed in (outcome.row.also or {}).items()
+        f"{words(name)}: {over_seeds(outcome, name) or 'not measured'} (published {short(value)})"
+        for name, value in (outcome.row.also or {}).items()
     ]
 
 
@@ -94,14 +100,17 @@ def row_views(comparison: Comparison) -> tuple[list[RowView], list[str]]:
     published, measured = number_texts(comparison)
     places = placed(spec)
     views = []
-    for outcome, fact, printed, number in zip(
+    for outcome, fact, published_text, number in zip(
         comparison.rows, all_facts, published, measured, strict=True
     ):
-        away = on_other_data(outcome)  # no distance from the published value is meaningful
+        away = on_other_data(outcome)  # a difference from the published value would be meaningless
         interval = None if away else outcome.interval
         margin = spec.margin(outcome.row)
         half = None if interval is None else (interval.high - interval.low) / 2
-        flags = [clean(flag_text(f)) for f in outcome.flags if f.kind != "memory"]  # `origin` says
+        flags = [
+            clean(flag_text(f)) for f in outcome.flags if f.kind != "memory"
+        ]  # `origin` has it
+        origin, origin_mark = _origin(spec, outcome.row)
         source, judged = _source(spec, outcome.row)
         views.append(
             RowView(
@@ -110,13 +119,14 @@ def row_views(comparison: Comparison) -> tuple[list[RowView], list[str]]:
                 ),
                 label=row_label(outcome),
                 rest=label(outcome.row.at, without=places),
-                published=printed,
-                origin=_origin(spec, outcome),
+                published=published_text,
+                origin=origin,
+                origin_mark=origin_mark,
                 source=source,
                 judged=judged,
                 measured=number,
                 measured_note=measured_note(outcome),
-                facts=[v for k, v in fact.items() if k != "stand-in"],  # a flag says it
+                facts=[v for k, v in fact.items() if k != "stand-in"],  # there is a flag for it
                 own=[
                     v for k, v in fact.items() if usual.get(k) != v and str(k) not in outcome.row.at
                 ],
@@ -125,7 +135,7 @@ def row_views(comparison: Comparison) -> tuple[list[RowView], list[str]]:
                 ),
                 interval=interval_text(interval),
                 level=percent(interval.level) if interval else "",
-                margin="" if margin is None or outcome.published is None else f"± {margin:g}",
+                margin="" if margin is None or outcome.published is None else f"± {short(margin)}",
                 smallest=""
                 if away or outcome.smallest is None
                 else fixed(outcome.smallest, decimals(half)),
@@ -140,7 +150,7 @@ def row_views(comparison: Comparison) -> tuple[list[RowView], list[str]]:
 
 
 def _usual(all_facts: Sequence[Mapping[str, str]]) -> dict[str, str]:
-    """Return the facts that most measured rows share: said once, then only the exceptions."""
+    """Return the facts that most measured rows share; beside a row, only exceptions are shown."""
     run = [f for f in all_facts if f]
     out = {}
     for name in dict.fromkeys(n for f in run for n in f):

@@ -19,13 +19,13 @@ from hwbench.report.protocol import protocol_listing
 from hwbench.report.references import reference
 from hwbench.report.rows import row_views
 from hwbench.report.views import ClaimView, Section
-from hwbench.report.words import anchor, below_full, is_printed, sentence
+from hwbench.report.words import anchor, below_full, has_published, sentence
 from hwbench.typography import clean, words
 from hwbench.verdict.outcome import Comparison
 
 
 def banner_text(comparison: Comparison) -> tuple[str, bool]:
-    """Return the banner, made here where smoke results carry none, and whether there is smoke."""
+    """Return the banner, made here if smoke results lack one, and whether any are smoke results."""
     smoke = [o for o in comparison.rows if o.profile == "smoke" and o.results]
     if comparison.banner:
         return clean(comparison.banner), bool(smoke)
@@ -104,5 +104,5 @@ def make_section(comparison: Comparison, papers: Mapping[str, Any] | None = None
         warnings=merged_warnings(comparison),
         dates="" if not days else days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}",
         other_curves=sorted(clean(n) for n in curves if n not in asked and not shown_by_default(n)),
-        printed=is_printed(comparison.spec),
+        has_published=has_published(comparison.spec),
     )

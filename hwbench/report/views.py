@@ -18,11 +18,12 @@ class RowView:
     """One row in words.
 
     Attributes:
-        rest: the coordinates that are neither a line nor a column of the layout; often ''.
+        rest: the coordinates that are neither a line nor a column of the layout, often ''.
         origin: where the published number comes from.
-        source: the value of the original source, where it differs from the document's.
-        judged: that number, where the row is judged against it.
-        facts: what a reader needs to interpret the number: profile, seeds, K, pixels.
+        origin_mark: the same in short, '' for the document itself.
+        source: the value of the original source, if it differs from the document's.
+        judged: that number, if the row is judged against it.
+        facts: what is needed to interpret the number: profile, seeds, K, pixels.
         own: the facts in which the row differs from most others, coordinates left out.
     """
 
@@ -31,6 +32,7 @@ class RowView:
     rest: str
     published: str
     origin: str
+    origin_mark: str
     source: str
     judged: str
     measured: str
@@ -129,7 +131,7 @@ class Section:
     """All that a report says about one spec, except its pictures.
 
     Attributes:
-        printed: whether the document has a value for any row.
+        has_published: whether the document has a value for any row.
     """
 
     id: str
@@ -159,4 +161,4 @@ class Section:
     warnings: list[str]
     dates: str
     other_curves: list[str]
-    printed: bool
+    has_published: bool

@@ -93,7 +93,7 @@ def sentence(text: str) -> str:
     return (text[0].upper() + text[1:] if plain_word else text) + ("" if text[-1] in ".!?" else ".")
 
 
-def is_printed(spec: Spec) -> bool:
+def has_published(spec: Spec) -> bool:
     """Return whether the document, or its source, has a value for any row."""
     return any(row.published or row.source for row in spec.rows)
 

@@ -1,4 +1,4 @@
-"""A plan is estimated and run, and an observer receives what happens. Nothing here prints."""
+"""Estimate and run a plan, and report what happens to an observer. Nothing here prints."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Observer:
         """Called at the first request to stop, while running cases save their state."""
 
     def spent(self) -> None:
-        """Take the end of the budget; running cases are saving their state."""
+        """Called when the time budget is used up, while running cases save their state."""
 
 
 @contextmanager
@@ -110,7 +110,10 @@ def interruptible(executor: Any, observer: Observer) -> Iterator[None]:
 
 @contextmanager
 def limited(executor: Any, observer: Observer, seconds: float | None) -> Iterator[None]:
-    """After so many seconds, running cases save their state and end; None sets no limit."""
+    """Return a context in which running cases save their state and end after a number of seconds.
+
+    None sets no limit.
+    """
     if seconds is None:
         yield
         return

@@ -34,7 +34,7 @@ BANNER = (
     "8x8 digits and a few steps of training. It shows that the machinery works and says nothing "
     "about the published results."
 )
-Coordinates = Mapping[str, Any]  # the wanted value of each coordinate, or a list of values
+Wanted = Mapping[str, Any]  # a value of each coordinate, or a list of values
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Settings:
     """
 
     profile: str = "auto"
-    rows: Sequence[Coordinates] | None = None
+    rows: Sequence[Wanted] | None = None
     seeds: int | None = None
     device: str = "auto"
     jobs: int | None = None
@@ -87,7 +87,7 @@ class Settings:
 
 @dataclass
 class Plan:
-    """The cases of a run in order, their profile (None: a queue's), and a fallback's banner."""
+    """The cases of a run in order, their profile (None for a queue), and a fallback's banner."""
 
     profile: Profile | None
     cases: list[Case]
@@ -99,7 +99,7 @@ class Plan:
         return self.profile not in ("smoke", None)
 
 
-def check_rows(wanted: Iterable[Coordinates], specs: Sequence[Spec]) -> None:
+def check_rows(wanted: Iterable[Wanted], specs: Sequence[Spec]) -> None:
     """Check that the specs have rows with these coordinates.
 
     Raises:
@@ -165,12 +165,13 @@ class State:
         kind: `done` (by today's code), `equivalent` (done by code that is attested to compute the
             same numbers), `changed` (done by other code), `failed`, `missing` (its data were
             unavailable), `stale` (results of an earlier version of the spec) or `new`.
-        detail: the reason for a failure, how far equivalent code moved, or what has changed in the
-            spec.
+        detail: the reason for a failure, or what has changed in the spec.
+        share: how far equivalent code moved, as a share of the tolerance.
     """
 
     kind: Literal["done", "equivalent", "changed", "failed", "missing", "stale", "new"]
     detail: str = ""
+    share: float | None = None
 
     def runs(self, retry_failed: bool = False) -> bool:
         """Return whether a run would run the case."""
@@ -185,7 +186,7 @@ def state(case: Case, store: Store, earlier: Sequence[Result] = ()) -> State:
         if result.fingerprint == today:
             return State("done")
         share = Equivalences.read(store.folder).share(result, today)
-        return State("changed") if share is None else State("equivalent", f"{share:.2g}")
+        return State("changed") if share is None else State("equivalent", share=share)
     failure = store.read_failure(case)
     if failure is not None:
         return State(failure.kind, failure.reason)

@@ -1,4 +1,4 @@
-"""A queue of cases of many specs, in the order in which they are worth running."""
+"""A queue of cases from many specs, the most valuable first."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Entry(Strict):
         rows: coordinates of the rows, each a value or a list of values; all rows by default.
         seeds: seeds per row, instead of the spec's.
         profile: how much of the protocol.
-        about: why it stands here, for people.
+        about: why it has this place, for people.
     """
 
     spec: str
@@ -72,7 +72,7 @@ def queue_plan(entries: Sequence[Entry], specs: Sequence[Spec], settings: Settin
     Args:
         entries: what to run.
         specs: the spec of each entry.
-        settings: of the run; profile, rows and seeds come from the entries.
+        settings: those of the run; profile, rows and seeds come from the entries.
 
     Raises:
         SpecError: an entry names rows that its spec or profile does not have.

@@ -1,4 +1,4 @@
-"""Checkpoints that travel: half-trained cases packed into one file, for another machine."""
+"""Pack the checkpoints of unfinished cases into one file, and unpack them on another machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NAME = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}-[a-z]+")  # of a run's folder
 
 
 class Packed(Strict):
-    """A half-trained case: its label, the name of its folder, and the sha256 of each file."""
+    """An unfinished case: its label, the name of its folder, and the sha256 of each file."""
 
     label: str
     folder: Annotated[str, Field(pattern=rf"^{NAME.pattern}$")]
@@ -38,7 +38,7 @@ class Manifest(Strict):
 
 
 def pack(jobs: Iterable[Job], file: Path) -> list[str]:
-    """Write the checkpoints of half-trained jobs into an archive; returns the labels of the cases.
+    """Write the checkpoints of unfinished jobs into an archive; returns the labels of the cases.
 
     Jobs without checkpoints are left out. Weights of finished cases stay where they are.
 
@@ -60,7 +60,7 @@ def pack(jobs: Iterable[Job], file: Path) -> list[str]:
         runs.append(Packed(label=job.case.label, folder=folder.name, files=digests))
         contents += [(f"{folder.name}/{name}", data) for name, data in found.items()]
     if not runs:
-        raise UserError("none of these cases has checkpoints: nothing to pack")
+        raise UserError("nothing to pack: none of these cases has checkpoints")
     manifest = Manifest(runs=runs).model_dump_json(indent=1).encode()
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
@@ -73,13 +73,13 @@ def pack(jobs: Iterable[Job], file: Path) -> list[str]:
 
 
 def unpack(file: Path, cache: Path) -> list[tuple[str, bool]]:
-    """Place the checkpoints of an archive; returns each label and whether it was placed.
+    """Unpack checkpoints into the cache; returns each label and whether it was unpacked.
 
-    A case that has checkpoints here already keeps them. Every file is checked by its sha256, and no
-    name in an archive leaves its run's folder.
+    Existing checkpoints are kept. The sha256 of every file is checked, and no name in an archive
+    leads out of the folder of its run.
 
     Raises:
-        UserError: the file is no such archive, or damaged; nothing is placed then.
+        UserError: the file is not such an archive, or is damaged; then nothing is unpacked.
         StoreError: the cache cannot be written.
     """
     try:
@@ -89,7 +89,7 @@ def unpack(file: Path, cache: Path) -> list[tuple[str, bool]]:
         manifest = Manifest.model_validate_json(contents.pop(MANIFEST))
     except (OSError, KeyError, tarfile.TarError, ValidationError, json.JSONDecodeError) as error:
         why = str(error).splitlines()[0]
-        raise UserError(f"{display_path(file)} is no archive of checkpoints: {why}") from None
+        raise UserError(f"{display_path(file)} is not an archive of checkpoints: {why}") from None
     wanted = {f"{run.folder}/{name}": d for run in manifest.runs for name, d in run.files.items()}
     for name, digest in wanted.items():
         if not _stays_inside(name) or name not in contents:
@@ -108,7 +108,7 @@ def _place(run: Packed, contents: dict[str, bytes], cache: Path) -> bool:
     folder = cache / "runs" / run.folder
     if (folder / "state.safetensors").exists():
         return False
-    # The state comes last: without it the other files count for nothing.
+    # The state comes last: without it, the other files are ignored.
     for name in sorted(run.files, key=lambda name: name == "state.safetensors"):
         write_atomically(folder / name, contents[f"{run.folder}/{name}"], overwrite=True)
     return True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -59,27 +59,45 @@ def validation_problems(
         model: what the value at `prefix` was checked against.
         prefix: the place of that value.
     """
-    found: dict[tuple[int, str], list[str]] = {}
+    found: dict[tuple[int, str], _Wrong] = {}
     for item in error.errors():
         path = _path(item)
-        message = item["msg"].removeprefix("Value error, ").removeprefix("Input ")
-        if item["type"] == "extra_forbidden":
-            message = f"unknown key{did_you_mean(str(path[-1]), fields_at(model, path))}"
-        elif item["type"] == "missing":
-            message = "is missing"
         place = (document.line_at((*prefix, *path)), dotted((*prefix, *path)))
-        messages = found.setdefault(place, [])
-        if item["type"] not in ("extra_forbidden", "missing"):
-            ending = f" (found {_short(item['input'])})"
-            if messages and messages[-1].endswith(ending):  # another branch of the same union
-                first = messages.pop().removesuffix(ending)
-                message = f"{first}, or {message.removeprefix('should be ')}"
-            message += ending
-        messages.append(message)
-    return [
-        Problem(file, line, field, "; ".join(dict.fromkeys(m)))
-        for (line, field), m in found.items()
-    ]
+        wrong = found.setdefault(place, _Wrong())
+        if item["type"] == "extra_forbidden":
+            hint = did_you_mean(str(path[-1]), fields_at(model, path))
+            wrong.messages.append(f"unknown key{hint}")
+        elif item["type"] == "missing":
+            wrong.messages.append("is missing")
+        else:
+            wrong.expected.setdefault(_short(item["input"]), []).append(_expected(item["msg"]))
+    return [Problem(file, line, field, wrong.text()) for (line, field), wrong in found.items()]
+
+
+@dataclass
+class _Wrong:
+    """What is wrong at one place; `expected` has, for a value found, what each branch accepts."""
+
+    messages: list[str] = field(default_factory=list)
+    expected: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+
+    def text(self) -> str:
+        texts = list(self.messages)
+        for value, branches in self.expected.items():
+            (verb, first), *others = dict.fromkeys(branches)
+            accepted = ", or ".join([verb + first, *(other for _, other in others)])
+            texts.append(f"{accepted} (found {value})")
+        return "; ".join(dict.fromkeys(texts))
+
+
+def _expected(message: str) -> tuple[str, str]:
+    """Return pydantic's 'Input should be X' as verb and X, and the message of our own validators.
+
+    Pydantic gives no other access to these words.
+    """
+    text = message.removeprefix("Value error, ").removeprefix("Input ")
+    verb = "should be "
+    return (verb, text.removeprefix(verb)) if text.startswith(verb) else ("", text)
 
 
 def _short(value: Any) -> str:
@@ -249,6 +267,6 @@ def salvage(document: Located, error: ValidationError, file: str) -> tuple[Spec,
             case (str(key), *_) if key != "rows":
                 out.pop(key, None)
     try:
-        return Spec.of_document(out, file), out
+        return Spec.from_document(out, file), out
     except ValidationError:
         return None

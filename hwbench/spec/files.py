@@ -85,12 +85,12 @@ def load_files(
 
 
 def shared_profiles(path: Path) -> Path:
-    """Return where the profiles stand that a spec file shares with the others of its folder."""
+    """Return the file of the profiles that a spec shares with the others below its folder."""
     return path.parent.resolve().parent / "profiles.yaml"
 
 
 def id_of(path: Path) -> str:
-    """Return the id of a spec that is named as its file, from whatever working folder."""
+    """Return the id that a spec file should have: its folder and its name."""
     return f"{path.parent.resolve().name}/{path.stem}"
 
 
@@ -135,7 +135,7 @@ def parse(path: Path) -> tuple[Spec | None, Located, list[Problem]]:
             message = f"should be {expected!r}, the name of the file (found {document['id']!r})"
             problems.append(Problem(file, document.line_at(("id",)), "id", message))
     try:
-        spec = Spec.of_document(merged, file)
+        spec = Spec.from_document(merged, file)
     except ValidationError as error:
         problems += validation_problems(error, file, merged, Spec)
         rest = salvage(merged, error, file)

@@ -197,7 +197,7 @@ class Row(Blocks):
 
     @property
     def document(self) -> Located:
-        """Return the row as read, which knows the line of each value."""
+        """Return the row as read, with the line of each value."""
         return self._document
 
     @field_validator("published", "source", mode="before")
@@ -350,8 +350,8 @@ class Spec(Strict):
     _document: Located = PrivateAttr(default_factory=Located)
 
     @classmethod
-    def of_document(cls, document: Located, file: str) -> Spec:
-        """Return the spec of a document as read; it and its rows keep what they come from.
+    def from_document(cls, document: Located, file: str) -> Spec:
+        """Return the spec of a document as read; it and its rows keep their parts of the document.
 
         Raises:
             pydantic.ValidationError: a value is refused.
@@ -369,7 +369,7 @@ class Spec(Strict):
 
     @property
     def document(self) -> Located:
-        """Return the document as read, which knows the line of each value."""
+        """Return the document as read, with the line of each value."""
         return self._document
 
     @property

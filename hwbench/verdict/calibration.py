@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from hwbench.spec import Calibrate, Row, Spec, label
-from hwbench.verdict.evidence import Measured, OnFile
+from hwbench.verdict.evidence import Measured, StoredResults
 from hwbench.verdict.reasons import Reason, SettingChosen, SettingFailed, SettingFar, SettingOpen
 
 
@@ -33,14 +33,14 @@ def place_of(spec: Spec, row: Row) -> tuple[str, ...]:
 
 
 def calibrations(
-    on_file: OnFile, measured: Mapping[str, Measured]
+    stored: StoredResults, measured: Mapping[str, Measured]
 ) -> dict[tuple[str, ...], Setting]:
     """Choose the value of the open coordinate at each combination of the others.
 
     See `spec.Calibrate`. A row that failed at full cannot be chosen; one that has not run yet keeps
     the choice open.
     """
-    spec, rule = on_file.spec, on_file.spec.calibrate
+    spec, rule = stored.spec, stored.spec.calibrate
     if rule is None:
         return {}
     groups: defaultdict[tuple[str, ...], list[Row]] = defaultdict(list)
@@ -56,7 +56,7 @@ def calibrations(
             full = found.profile == "full" and not found.stand_in
             if full and found.mean is not None and published is not None:
                 distances.append((abs(found.mean - published.value), row))
-            elif not any(f.kind == "failed" for f in on_file.at(row, "full").failures):
+            elif not any(f.kind == "failed" for f in stored.evidence(row, "full").failures):
                 waiting.append(label(row.at))
         nearest = min(distances, key=lambda pair: pair[0], default=None)
         settings[place] = _choose(spec, rule, nearest, waiting)

@@ -10,7 +10,7 @@ from hwbench.spec import PROFILES, Claim, Profile, Row, Scalar, Spec, label
 from hwbench.store import Result
 from hwbench.verdict.calibration import Setting, is_elsewhere
 from hwbench.verdict.contrast import Question, Sample, contrast, weakest_pair
-from hwbench.verdict.evidence import Common, OnFile, common_evidence, lost_seeds
+from hwbench.verdict.evidence import Common, StoredResults, common_evidence, lost_seeds
 from hwbench.verdict.outcome import ClaimOutcome, ClaimPart, ClaimVerdict, Pair, counting_parts
 from hwbench.verdict.reasons import (
     CodeChanged,
@@ -54,8 +54,8 @@ class Draft:
 def parts_of(spec: Spec, claim: Claim) -> list[tuple[dict[str, Scalar], list[Side]]]:
     """Return the combinations of coordinates that a claim holds equal, each with its sides.
 
-    Sides stand best first. Values of an order that have no row at a combination are left out
-    there; what is left with one side is no part.
+    The best side comes first. Values of an order without a row at a combination are left out
+    there; a combination with a single side is no part.
     """
     wanted: list[tuple[str, Mapping[str, Scalar]]]
     if claim.order is not None:
@@ -96,7 +96,7 @@ def make_draft(
     lost: Iterable[LostSeeds | None],
     changed: Iterable[str],
 ) -> Draft:
-    """Return a part as its test left it; with lost seeds it stays undecided."""
+    """Return a part after its test; with lost seeds it stays undecided."""
     failed = tuple(dict.fromkeys(seeds for seeds in lost if seeds is not None))
     untested = (pair.method,) if isinstance(pair.method, Untested) else ()
     part = ClaimPart(
@@ -116,7 +116,7 @@ def make_draft(
 def ask(
     spec: Spec, claim: Claim, sides: tuple[Side, Side], results: Mapping[str, list[Result]]
 ) -> Question:
-    """Return what a claim asks of two sides that stand next to each other."""
+    """Return the question that a claim asks about two neighbouring sides."""
     a, b = (
         Sample([results[row.name] for row in side.rows], all_deterministic(spec, side.rows))
         for side in sides
@@ -132,14 +132,14 @@ def ask(
 
 
 def draft_part(
-    on_file: OnFile,
+    stored: StoredResults,
     claim: Claim,
     at: Mapping[str, Scalar],
     sides: Sequence[Side],
     profiles: Sequence[Profile],
 ) -> Draft:
     """Test one part of a claim; an order needs every neighbours' gap (intersection-union)."""
-    spec, metric = on_file.spec, claim.metric or on_file.spec.metric
+    spec, metric = stored.spec, claim.metric or stored.spec.metric
     pairs: list[tuple[Sides, Pair]] = []
     used: list[Profile] = []
     unequal: list[UnequalTraining] = []
@@ -147,18 +147,18 @@ def draft_part(
     changed: list[str] = []
     for a, b in itertools.pairwise(sides):
         rows, names = [*a.rows, *b.rows], Sides(a.name, b.name, claim.within is not None)
-        found = common_evidence(on_file, rows, metric, profiles)
+        found = common_evidence(stored, rows, metric, profiles)
         if not isinstance(found, Common):
             return missing_part(at, found)
-        pair = contrast(ask(spec, claim, (a, b), found.results), on_file.store)
+        pair = contrast(ask(spec, claim, (a, b), found.results), stored.store)
         if isinstance(pair, Untested):
             return missing_part(at, UntestedSides(names, pair))
         pairs.append((names, pair))
         used.append(found.profile)
         if found.profile != "full" and not _trained_alike(spec, rows, found):
             unequal.append(UnequalTraining(found.profile))
-        lost.append(lost_seeds(on_file, rows, found.profile, metric))
-        changed += [label(row.at) for row in rows if on_file.changed(found.results[row.name])]
+        lost.append(lost_seeds(stored, rows, found.profile, metric))
+        changed += [label(row.at) for row in rows if stored.changed(found.results[row.name])]
     reasons = explain(spec, claim, sides, pairs)
     weakest = weakest_pair([pair for _, pair in pairs])
     draft = make_draft(at, weakest, min(used, key=PROFILES.index), reasons, lost, changed)
@@ -175,7 +175,7 @@ def _trained_alike(spec: Spec, rows: Sequence[Row], found: Common) -> bool:
 def explain(
     spec: Spec, claim: Claim, sides: Sequence[Side], pairs: Sequence[tuple[Sides, Pair]]
 ) -> list[Reason]:
-    """Return the smallest effect between neighbours, and what else there is to say of them."""
+    """Return the smallest effect between neighbours, and what qualifies it."""
     names, smallest = min(pairs, key=lambda found: found[1].effect)
     unit = spec.unit if claim.metric in (None, spec.metric) else ""
     published = claim.gap.published.text if claim.gap and claim.gap.published else ""
@@ -237,15 +237,15 @@ def conclude(claim: Claim, parts: Sequence[ClaimPart]) -> ClaimOutcome:
 
 
 def judge_claims(
-    on_file: OnFile, profiles: Sequence[Profile], settings: Mapping[tuple[str, ...], Setting]
+    stored: StoredResults, profiles: Sequence[Profile], settings: Mapping[tuple[str, ...], Setting]
 ) -> list[ClaimOutcome]:
     """Return the verdict on every claim of the spec."""
-    spec = on_file.spec
+    spec = stored.spec
     plan: list[tuple[Claim, list[Draft]]] = []
     for claim in spec.claims:
         drafts = []
         for at, sides in parts_of(spec, claim):
-            draft = draft_part(on_file, claim, at, sides, profiles)
+            draft = draft_part(stored, claim, at, sides, profiles)
             rows = [row for side in sides for row in side.rows]
             if any(is_elsewhere(spec, row, settings) for row in rows):
                 reasons = (*draft.part.reasons, OtherSetting())

@@ -25,7 +25,7 @@ class Sample:
     """The results of one side, a group for each of its rows; values are averaged over rows.
 
     Attributes:
-        deterministic: whether the spec declares that no seed moves these rows.
+        deterministic: whether the spec declares these rows deterministic.
     """
 
     groups: Sequence[Sequence[Result]]
@@ -54,7 +54,7 @@ class Question:
 
 @dataclass(frozen=True)
 class _Seeds:
-    """A side's values by seed, and whether no seed moves them."""
+    """A side's values by seed; `fixed` if it is deterministic."""
 
     values: Mapping[int, float]
     mean: float
@@ -82,9 +82,9 @@ def _seeds(sample: Sample, metric: str, store: Store) -> _Seeds | None:
 def contrast(question: Question, store: Store) -> Pair | Untested:
     """Test two sides; seeds are the units.
 
-    A paired t test over common seeds where both sides saw the same data, else Welch's; a side that
-    no seed moves has no variance. Two classifiers that no seed moves are compared point by point
-    (McNemar). `Untested` is returned where there is not even an effect.
+    A paired t test over common seeds if both sides saw the same data, else Welch's test; a
+    deterministic side has no variance. Two deterministic classifiers are compared point by point
+    (McNemar). Returns `Untested` if there is not even an effect.
     """
     a, b = (_seeds(side, question.metric, store) for side in (question.a, question.b))
     if a is None or b is None:
@@ -124,7 +124,7 @@ def _blocks(question: Question) -> list[Mapping[str, Any]]:
 def _paired(
     differences: Sequence[float], a: _Seeds, b: _Seeds
 ) -> tuple[Estimate, Method] | Untested:
-    """Return the paired t test; equal numbers on both sides (not both are fixed) are chance."""
+    """Return the paired t test; equal numbers on both sides are chance unless both are fixed."""
     mean, sd = mean_and_sd(differences)
     if not sd and not a.sd and not b.sd:
         return Untested("equal")
@@ -139,11 +139,11 @@ def _unpaired(effect: float, a: _Seeds, b: _Seeds) -> tuple[Estimate, Method] | 
         return Untested("few" if any(side.sd is None for side in moved) else "equal")
     kind: Literal["welch", "fixed"] = "welch" if len(moved) == 2 else "fixed"
     method = Method(kind, tuple(len(side.values) for side in moved))
-    return Estimate.of(effect, [side.part for side in moved]), method
+    return Estimate.combined(effect, [side.part for side in moved]), method
 
 
 def _judge(question: Question, estimate: Estimate, method: Method) -> Pair:
-    """Return the p values of an estimate with the doubt in log Z on both sides counted."""
+    """Return the p values of an estimate, allowing for the uncertainty of log Z on both sides."""
     below, above = (
         float(np.mean([doubt(group, question.metric) for group in side.groups]))
         for side in (question.a, question.b)
@@ -161,12 +161,12 @@ def _judge(question: Question, estimate: Estimate, method: Method) -> Pair:
 
 
 def _same_test(blocks: Sequence[Mapping[str, Any]]) -> bool:
-    """Return whether data blocks have the same test points, maybe in other views.
+    """Return whether data blocks have the same test points, possibly in different views.
 
-    Sets of one file of the shelf are views of the same points (raw pictures, and what a
-    preprocessing makes of them); what is held out for validation leaves the test points alone.
+    Data sets from one file of the shelf are views of the same points (raw and preprocessed
+    pictures). The choice of validation points does not affect the test points.
     """
-    # A data set cannot declare this itself: results rest on its code as it is.
+    # A data set cannot declare this itself, since results rest on its code.
     views = [
         {k: v for k, v in block.items() if k not in ("use", "validation")}
         | {"file": str(block.get("use")).rpartition(".")[0]}
@@ -208,7 +208,7 @@ def _by_points(question: Question, effect: float, store: Store) -> Pair | None:
 def weakest_pair(pairs: Sequence[Pair]) -> Pair:
     """Return neighbours of an order as one: smallest effect, largest p (intersection-union).
 
-    Any reversed neighbours refute it, also where others cannot be tested.
+    Any reversed neighbours refute it, even if others cannot be tested.
     """
     weakest = min(pairs, key=lambda pair: pair.effect)
     if len(pairs) == 1:

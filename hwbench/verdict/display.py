@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 
 def table_html(records: Sequence[Mapping[str, str]]) -> str:
-    """Return records that have the same keys as an HTML table, a line each."""
+    """Return records that have the same keys as an HTML table, one line each."""
     import pandas as pd
 
     with pd.option_context("display.max_colwidth", None):

@@ -58,13 +58,13 @@ def values_by_seed(results: Iterable[Result], metric: str) -> dict[int, float]:
     return {r.case.seed: v for r in results if (v := metric_value(r, metric)) is not None}
 
 
-class OnFile:
-    """The results and failures of a spec, sorted by row and profile.
+class StoredResults:
+    """The stored results and failures of a spec, sorted by row and profile.
 
     Args:
         spec: the table.
         store: the results.
-        fingerprint: as for `compare`.
+        fingerprint: as for `table.compare`.
     """
 
     def __init__(self, spec: Spec, store: Store, fingerprint: Fingerprint | None = None) -> None:
@@ -79,14 +79,14 @@ class OnFile:
             if row is None:
                 unknown[label(result.case.at)] += 1
                 continue
-            evidence = self.at(row, result.case.profile)
+            evidence = self.evidence(row, result.case.profile)
             place = variant_of(spec, row, result.case)
             (evidence.stale if place is None else evidence.runs[place]).append(result)
         for failure in store.failures(spec.id):
             row = rows.get(failure.case.row)
             if row is None or variant_of(spec, row, failure.case) is None:
                 continue
-            evidence = self.at(row, failure.case.profile)
+            evidence = self.evidence(row, failure.case.profile)
             if failure.case.seed not in {r.case.seed for group in evidence.runs for r in group}:
                 evidence.failures.append(failure)
         self.notices = [
@@ -103,7 +103,7 @@ class OnFile:
         ):
             self.notices += [Notice("file", (text,)) for text in self.equivalences.warnings]
 
-    def at(self, row: Row, profile: Profile) -> Evidence:
+    def evidence(self, row: Row, profile: Profile) -> Evidence:
         """Return the evidence of a row at a profile."""
         key = (row.name, profile)
         if key not in self._evidence:
@@ -144,11 +144,11 @@ class Measured:
         return str(case.data.get("use")), case.stands_in_for
 
 
-def measure(on_file: OnFile, row: Row, profiles: Sequence[Profile]) -> Measured:
-    """Return what counts of a row: its fullest profile with numbers, on its preferred data."""
-    metric = on_file.spec.metric
+def measure(stored: StoredResults, row: Row, profiles: Sequence[Profile]) -> Measured:
+    """Return the results of a row that count: those of its fullest profile with numbers."""
+    metric = stored.spec.metric
     for profile in profiles:
-        groups = on_file.at(row, profile).measured(metric)
+        groups = stored.evidence(row, profile).measured(metric)
         if groups:
             mean, sd = mean_and_sd(list(values_by_seed(groups[0], metric).values()))
             return Measured(row, profile, groups[0], mean, sd)
@@ -158,49 +158,51 @@ def measure(on_file: OnFile, row: Row, profiles: Sequence[Profile]) -> Measured:
 def _one_data(results: Iterable[Result]) -> bool:
     """Return whether results are comparable: all on the real data, or all on the same stand-ins."""
     uses: dict[str, set[str]] = defaultdict(set)
-    standing = set()
+    stand_in = set()
     for result in results:
         use = str(result.case.data.get("use"))
         uses[result.case.stands_in_for or use].add(use)
-        standing.add(result.case.stands_in_for is not None)
-    return len(standing) <= 1 and all(len(found) == 1 for found in uses.values())
+        stand_in.add(result.case.stands_in_for is not None)
+    return len(stand_in) <= 1 and all(len(found) == 1 for found in uses.values())
 
 
 @dataclass(frozen=True)
 class Common:
-    """Results of several rows at one profile, on data that go together."""
+    """Results of several rows at one profile, on comparable data."""
 
     profile: Profile
     results: Mapping[str, list[Result]]
 
 
 def common_evidence(
-    on_file: OnFile, rows: Sequence[Row], metric: str, profiles: Sequence[Profile]
+    stored: StoredResults, rows: Sequence[Row], metric: str, profiles: Sequence[Profile]
 ) -> Common | Reason:
-    """Return results at the fullest profile at which all rows have the metric on like data."""
-    apart: Reason | None = None
+    """Return comparable results at the fullest profile at which all rows have the metric."""
+    different: Reason | None = None
     for profile in profiles:
-        options = [on_file.at(row, profile).measured(metric) for row in rows]
+        options = [stored.evidence(row, profile).measured(metric) for row in rows]
         if not all(options):
             continue
         for choice in itertools.product(*options):  # the rows' preferred data sets come first
             if _one_data(group[0] for group in choice):
                 found = {row.name: group for row, group in zip(rows, choice, strict=True)}
                 return Common(profile, found)
-        apart = DifferentData(profile)
-    if apart is not None:
-        return apart
-    never = [r for r in rows if not any(on_file.at(r, p).measured(metric) for p in profiles)]
+        different = DifferentData(profile)
+    if different is not None:
+        return different
+    never = [r for r in rows if not any(stored.evidence(r, p).measured(metric) for p in profiles)]
     if never:
         return NoResults(metric, tuple(label(row.at) for row in never))
     return NoCommonProfile()
 
 
 def lost_seeds(
-    on_file: OnFile, rows: Iterable[Row], profile: Profile, metric: str
+    stored: StoredResults, rows: Iterable[Row], profile: Profile, metric: str
 ) -> LostSeeds | None:
     """Return which seeds failed, a reason to leave a claim undecided; None if none did."""
-    lost = [(label(row.at), seed) for row in rows for seed in on_file.at(row, profile).lost(metric)]
+    lost = [
+        (label(row.at), seed) for row in rows for seed in stored.evidence(row, profile).lost(metric)
+    ]
     return LostSeeds(tuple(lost)) if lost else None
 
 

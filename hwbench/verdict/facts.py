@@ -39,9 +39,9 @@ class Flag:
     Attributes:
         kind: `against` (a row of the user's own spec), `smoke`, `stand-in` (used, published),
             `log Z` (nats in doubt), `score` (no likelihood), `memory`, `plugin` (its name),
-            `stale`, `changed` (the code), `equivalent` (other code whose numbers move by this
-            share of the tolerance, and the profile), `lost` (seeds that failed).
-        details: what stands in parentheses above.
+            `stale`, `changed` (the code), `equivalent` (other code: the share of the tolerance
+            by which its numbers move, and the profile), `lost` (number of failed seeds).
+        details: the values in parentheses above, in this order.
     """
 
     kind: FlagKind
@@ -50,7 +50,7 @@ class Flag:
 
 @dataclass(frozen=True)
 class Notice:
-    """A warning. Those of one kind with the same words can be merged, with ranges of numbers.
+    """A warning. Warnings of one kind with the same words can be merged into one, with ranges.
 
     Attributes:
         kind: `file` (a result that cannot be read), `unknown row`, `stale`, `margin` (wider than
@@ -59,7 +59,7 @@ class Notice:
             (by a run).
         words: names, in the order of the sentence.
         numbers: counts and sizes, in the order of the sentence.
-        spec, row: id and coordinates of the row that it is about, '' where it is about none.
+        spec, row: id and coordinates of the row concerned, '' if it concerns none.
         seed: the run that recorded it.
     """
 
@@ -89,13 +89,13 @@ class Method:
     """The test that was used.
 
     Attributes:
-        kind: paired t, Welch's t, t against a model that no seed moves, McNemar's, or the
+        kind: paired t, Welch's t, t against a deterministic model, McNemar's, or the
             prediction interval of a published value.
         seeds: how many on each side that has several.
         points: test points of McNemar's test.
-        only: points that only the one, and only the other, classifies correctly.
-        doubt: nats by which log Z is in doubt, counted in the test; 0 where negligible.
-        equivalence: whether it is done twice, against both ends of a tolerance.
+        only: number of points that only the first, and only the second, classifies correctly.
+        doubt: uncertainty of log Z in nats, which the test allows for; 0 if negligible.
+        equivalence: whether these are two one-sided tests, against both ends of a tolerance.
     """
 
     kind: Literal["paired", "welch", "fixed", "mcnemar", "prediction"]

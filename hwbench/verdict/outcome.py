@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from hwbench.numbers import difference_text, interval_text, p_text, rounded
+from hwbench.numbers import difference_text, interval_text, p_value, rounded
 from hwbench.spec import PROFILES, Claim, Profile, Published, Row, Spec, label
 from hwbench.store import Result
 from hwbench.verdict.display import section_html, table_html
@@ -45,7 +45,7 @@ class RowOutcome:
         results: results that count, one per seed (profile chosen: full before quick before smoke
             unless asked).
         profile: the profile they were run at, None without results.
-        mean, sd: over seeds, of the spec's metric; sd is None for one seed.
+        mean, sd: of the spec's metric over seeds; sd is None for one seed.
         se_points: mean standard error over test points, shown but not counted.
         difference: measured − published, with the prediction `interval`, both None where nothing
             was published.
@@ -126,12 +126,12 @@ class ClaimPart:
         interval: its confidence interval, level 0.9 unless said.
         p: Holm-adjusted one-sided p value of what the verdict says (that the claim fails, or else
             that it holds), None where none is defined.
-        method: which test was used, or why none; None where a side is missing.
+        method: the test used, or why there is none; None if a side is missing.
         profile: lowest profile among the results used.
         reasons: the effect, and what qualifies it; or what is missing.
         counts: whether the part enters the verdict on the claim; not where calibration chose
             another setting.
-        changed: rows whose results, used here, ran with other code than today's.
+        changed: rows whose results used here come from other code than today's.
     """
 
     at: Mapping[str, object]
@@ -187,7 +187,7 @@ class ClaimOutcome:
                 if part.effect is None
                 else effect_text(part.effect, part.interval, ""),
                 "interval": interval_text(part.interval),
-                "p": p_text(part.p).removeprefix("p = "),
+                "p": p_value(part.p),
                 "test": part.test,
                 "profile": part.profile or "",
                 "reason": part.reason,
@@ -208,7 +208,7 @@ class Comparison:
     Attributes:
         profile: the profile asked for, else the one at which all rows with results ran, None
             where they differ.
-        banner: what the results themselves say in large letters (a fall-back to smoke).
+        banner: the warning that the results carry (a fallback to smoke).
     """
 
     spec: Spec

@@ -19,9 +19,9 @@ class Untested(Reason):
     """Nothing could be tested.
 
     Attributes:
-        why: no seed moves either side (`fixed`); below two seeds (`few`, `single`); all seeds gave
-            the same number by chance (`equal`); run below full (`reduced`); no seed is common to
-            the rows of a side (`apart`).
+        why: neither side depends on the seed (`fixed`); fewer than two seeds (`few`, `single`); all
+            seeds gave the same number by chance (`equal`); run below full (`reduced`); the rows
+            of a side have no seed in common (`apart`).
     """
 
     why: Literal["fixed", "few", "single", "equal", "reduced", "apart"]
@@ -59,7 +59,7 @@ class NotANumber(Reason):
 
 @dataclass(frozen=True)
 class NotMeasured(Reason):
-    """Results have other metrics only."""
+    """The results lack the metric and have only others."""
 
     profile: Profile
     metric: str
@@ -118,7 +118,7 @@ class OtherData(Reason):
 
 @dataclass(frozen=True)
 class FromMemory(Reason):
-    """The published value is from memory, and not sure."""
+    """The published value is from memory and uncertain."""
 
     confidence: str
 
@@ -137,7 +137,7 @@ class NoMargin(Reason):
 
 @dataclass(frozen=True)
 class Position(Reason):
-    """Where the interval lies, relative to ± the margin.
+    """The place of the interval relative to ± the margin.
 
     Attributes:
         where: inside; outside on the better or the worse side; across an end.
@@ -153,14 +153,14 @@ class Position(Reason):
 
 @dataclass(frozen=True)
 class Selection(Reason):
-    """Some seeds failed, so that the others are a selection."""
+    """Some seeds failed, so the remaining ones are a biased sample."""
 
     failed: int
 
 
 @dataclass(frozen=True)
 class DrawNotCounted(Reason):
-    """The published value's draw of test pixels is not in the interval."""
+    """The interval does not include the published value's own draw of test pixels."""
 
 
 @dataclass(frozen=True)
@@ -246,7 +246,7 @@ class OtherMetric(Reason):
 
 @dataclass(frozen=True)
 class Sides:
-    """The names of two sides; the first is better, or (`alike`) as good as the second."""
+    """The names of two sides: the first is claimed to be better, or (`alike`) as good."""
 
     first: str
     second: str
@@ -266,7 +266,7 @@ class Effect(Reason):
 
 @dataclass(frozen=True)
 class Lead(Reason):
-    """By how much the user's row is better than a rival: a row, or a published value."""
+    """The lead of the user's row over a rival: a row, or a published value."""
 
     value: float
     interval: Interval | None
@@ -310,7 +310,7 @@ class OtherSetting(Reason):
 
 @dataclass(frozen=True)
 class PValue(Reason):
-    """The smaller of two one-sided p values: of what is claimed, or of its opposite."""
+    """The smaller of two one-sided p values: that of the claim, or that of its opposite."""
 
     p: float
     opposite: bool
@@ -331,7 +331,7 @@ class NoPartCounts(Reason):
 
 @dataclass(frozen=True)
 class Tally(Reason):
-    """How many parts of a claim have which verdict."""
+    """The number of parts of a claim with each verdict."""
 
     counts: tuple[tuple[str, int], ...]
 
@@ -343,6 +343,6 @@ class Tally(Reason):
 
 @dataclass(frozen=True)
 class NotCounted(Reason):
-    """Parts that are shown only."""
+    """Parts that are shown and do not count."""
 
     parts: int

@@ -11,7 +11,7 @@ from hwbench.spec import Claim, Gap, Profile, Row, label, variants
 from hwbench.verdict.claim import Draft, make_draft, missing_part, settle_all
 from hwbench.verdict.contrast import Question, Sample, contrast
 from hwbench.verdict.evidence import (
-    OnFile,
+    StoredResults,
     lost_seeds,
     measure,
     same_points,
@@ -38,14 +38,16 @@ from hwbench.verdict.spread import (
 from hwbench.verdict.statistics import prediction
 
 
-def versus(on_file: OnFile, mine: OnFile, profiles: Sequence[Profile]) -> list[ClaimOutcome]:
-    """Set each row of the user's spec against the table's best measured and best published row.
+def versus(
+    stored: StoredResults, mine: StoredResults, profiles: Sequence[Profile]
+) -> list[ClaimOutcome]:
+    """Compare each row of the user's spec with the table's best measured and best published row.
 
-    Rivals have the row's own value of every coordinate that the table knows it by; a value that
-    the table does not have (the new method's name) leaves its coordinate free. They count only on
-    the same data and pixels.
+    Rivals share every coordinate value of the row that occurs in the table; a value that does not
+    occur there (the new method's name) leaves its coordinate free. They count only on the same data
+    and pixels.
     """
-    spec = on_file.spec
+    spec = stored.spec
     plan: list[tuple[Claim, list[Draft]]] = []
     for row in mine.spec.rows:
         pinned = {
@@ -58,19 +60,23 @@ def versus(on_file: OnFile, mine: OnFile, profiles: Sequence[Profile]) -> list[C
             other = OtherMetric(mine.spec.id, mine.spec.metric, mine.spec.better, spec.metric)
             drafts = [missing_part({}, other)]
         else:
-            drafts = [_against_measured(on_file, mine, row, rivals, profiles)]
-            drafts.append(_against_published(on_file, mine, row, rivals, profiles))
+            drafts = [_against_measured(stored, mine, row, rivals, profiles)]
+            drafts.append(_against_published(stored, mine, row, rivals, profiles))
         plan.append((claim, drafts))
     return settle_all(plan)
 
 
 def _against_measured(
-    on_file: OnFile, mine: OnFile, row: Row, rivals: Sequence[Row], profiles: Sequence[Profile]
+    stored: StoredResults,
+    mine: StoredResults,
+    row: Row,
+    rivals: Sequence[Row],
+    profiles: Sequence[Profile],
 ) -> Draft:
-    spec = on_file.spec
+    spec = stored.spec
     sign = 1.0 if spec.better == "higher" else -1.0
     for profile in profiles:
-        for own in mine.at(row, profile).measured(spec.metric):
+        for own in mine.evidence(row, profile).measured(spec.metric):
             found = [
                 (
                     sign * float(np.mean([*values_by_seed(group, spec.metric).values()])),
@@ -78,7 +84,7 @@ def _against_measured(
                     group,
                 )
                 for rival in rivals
-                for group in on_file.at(rival, profile).measured(spec.metric)
+                for group in stored.evidence(rival, profile).measured(spec.metric)
                 if same_points(group[0].case, own[0].case)
             ]
             if not found:
@@ -91,22 +97,26 @@ def _against_measured(
                 spec.metric,
                 spec.better,
             )
-            pair = contrast(question, on_file.store)
+            pair = contrast(question, stored.store)
             if isinstance(pair, Untested):
                 return missing_part(at, pair)
             lost = lost_seeds(mine, [row], profile, spec.metric)
-            lost = lost or lost_seeds(on_file, [rival], profile, spec.metric)
+            lost = lost or lost_seeds(stored, [rival], profile, spec.metric)
             lead = Lead(pair.effect, pair.interval, spec.unit, label(rival.at))
             changed = [label(row.at)] if mine.changed(own) else []
-            changed += [label(rival.at)] if on_file.changed(group) else []
+            changed += [label(rival.at)] if stored.changed(group) else []
             return make_draft(at, pair, profile, [lead], [lost], changed)
     return missing_part({"against": "best measured"}, NoCommonProfile(same_data=True))
 
 
 def _against_published(
-    on_file: OnFile, mine: OnFile, row: Row, rivals: Sequence[Row], profiles: Sequence[Profile]
+    stored: StoredResults,
+    mine: StoredResults,
+    row: Row,
+    rivals: Sequence[Row],
+    profiles: Sequence[Profile],
 ) -> Draft:
-    spec = on_file.spec
+    spec = stored.spec
     sign = 1.0 if spec.better == "higher" else -1.0
     own = measure(mine, row, profiles)
     if own.mean is None or own.profile is None:

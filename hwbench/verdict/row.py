@@ -12,7 +12,7 @@ import numpy as np
 from hwbench.spec import PROFILES, Profile, Row, Spec, seeds_of
 from hwbench.store import Result
 from hwbench.verdict.calibration import Setting, place_of, same_value
-from hwbench.verdict.evidence import Measured, OnFile, values_by_seed
+from hwbench.verdict.evidence import Measured, StoredResults, values_by_seed
 from hwbench.verdict.facts import Flag
 from hwbench.verdict.outcome import RowOutcome, Verdict
 from hwbench.verdict.reasons import (
@@ -48,10 +48,10 @@ from hwbench.verdict.spread import (
 from hwbench.verdict.statistics import Estimate, prediction
 
 
-def absence(on_file: OnFile, row: Row, profiles: Sequence[Profile]) -> tuple[Verdict, Reason]:
+def absence(stored: StoredResults, row: Row, profiles: Sequence[Profile]) -> tuple[Verdict, Reason]:
     """Return why a row has no number."""
-    metric = on_file.spec.metric
-    found = [(profile, on_file.at(row, profile)) for profile in profiles]
+    metric = stored.spec.metric
+    found = [(profile, stored.evidence(row, profile)) for profile in profiles]
     kinds: tuple[Literal["failed", "missing"], ...] = ("failed", "missing")
     for kind, (profile, evidence) in itertools.product(kinds, found):
         ended = [failure for failure in evidence.failures if failure.kind == kind]
@@ -83,8 +83,8 @@ def position(spec: Spec, estimate: Estimate, margin: float) -> tuple[Verdict, Po
     return verdict, Position(where, interval, margin, spec.unit, half)
 
 
-def _flags(on_file: OnFile, measured: Measured) -> tuple[Flag, ...]:
-    spec, results, flags = on_file.spec, measured.results, []
+def _flags(stored: StoredResults, measured: Measured) -> tuple[Flag, ...]:
+    spec, results, flags = stored.spec, measured.results, []
     row, profile = measured.row, measured.profile
     if profile == "smoke":
         flags.append(Flag("smoke"))
@@ -98,15 +98,15 @@ def _flags(on_file: OnFile, measured: Measured) -> tuple[Flag, ...]:
         flags.append(Flag("memory"))
     flags += [Flag("plugin", (name,)) for name in sorted({p for r in results for p in r.plugins})]
     fuller = PROFILES[PROFILES.index(profile) :] if profile else PROFILES
-    if any(on_file.at(row, at).stale for at in fuller):
+    if any(stored.evidence(row, at).stale for at in fuller):
         flags.append(Flag("stale"))
-    movements = on_file.movements(results)
+    movements = stored.movements(results)
     if None in movements:
         flags.append(Flag("changed"))
     elif movements and profile:
         farthest = max(share for share in movements if share is not None)
         flags.append(Flag("equivalent", (farthest, profile)))
-    lost = on_file.at(row, profile).lost(spec.metric) if profile else []
+    lost = stored.evidence(row, profile).lost(spec.metric) if profile else []
     if lost:
         flags.append(Flag("lost", (len(lost),)))
     return tuple(flags)
@@ -128,7 +128,7 @@ def differs_in_source(row: Row) -> bool:
 
 
 def _verdict(
-    on_file: OnFile,
+    stored: StoredResults,
     measured: Measured,
     profiles: Sequence[Profile],
     setting: Setting | None,
@@ -136,9 +136,9 @@ def _verdict(
     estimate: Estimate | None,
 ) -> tuple[Verdict, tuple[Reason, ...]]:
     """Ask the questions of `docs/verdicts.md` in their order; the first that applies decides."""
-    spec, row, profile = on_file.spec, measured.row, measured.profile
+    spec, row, profile = stored.spec, measured.row, measured.profile
     if profile is None:
-        verdict, reason = absence(on_file, row, profiles)
+        verdict, reason = absence(stored, row, profiles)
         return verdict, (reason,)
     if difference is None:
         return "unpublished", (NothingPublished(),)
@@ -169,29 +169,29 @@ def _verdict(
     if margin is None:
         return "undecided", (NoMargin(),)
     verdict, where = position(spec, estimate, margin)
-    lost = on_file.at(row, profile).lost(spec.metric)
+    lost = stored.evidence(row, profile).lost(spec.metric)
     if lost and verdict in ("agrees", "better"):
         return "undecided", (Selection(len(lost)), where)
     return verdict, (where,)
 
 
 def judge_row(
-    on_file: OnFile,
+    stored: StoredResults,
     measured: Measured,
     profiles: Sequence[Profile],
     setting: Setting | None,
 ) -> RowOutcome:
     """Return the outcome of one row."""
-    spec, row, results = on_file.spec, measured.row, measured.results
+    spec, row, results = stored.spec, measured.row, measured.results
     published = spec.judged(row)
     difference = (
         None if measured.mean is None or published is None else measured.mean - published.value
     )
     estimate: Estimate | None = None
     notes: list[Reason] = []
-    spread = spread_over_seeds(on_file, measured)
+    spread = spread_over_seeds(stored, measured)
     if difference is not None and published is not None and spread is not None:
-        draw = draw_variance(results, spec.metric, published, on_file.store)
+        draw = draw_variance(results, spec.metric, published, stored.store)
         if draw is None:
             notes.append(DrawNotCounted())
         estimate = prediction(
@@ -205,9 +205,9 @@ def judge_row(
             monte_carlo_variance(results, spec.metric),
         )
         estimate = with_doubt(estimate, spec.better, doubt(results, spec.metric))
-    verdict, reasons = _verdict(on_file, measured, profiles, setting, difference, estimate)
+    verdict, reasons = _verdict(stored, measured, profiles, setting, difference, estimate)
     fuller = profiles[: profiles.index(measured.profile)] if measured.profile else ()
-    notes += [absence(on_file, row, [p])[1] for p in fuller if on_file.at(row, p).failures]
+    notes += [absence(stored, row, [p])[1] for p in fuller if stored.evidence(row, p).failures]
     errors = [r.metrics[spec.metric].se for r in results]
     points = [se for se in errors if se is not None and math.isfinite(se)]
     return RowOutcome(
@@ -223,7 +223,7 @@ def judge_row(
         smallest=estimate.half_width() if estimate else None,
         verdict=verdict,
         reasons=(*reasons, *notes),
-        flags=_flags(on_file, measured),
+        flags=_flags(stored, measured),
         expected_seeds=seeds_of(spec, row, measured.profile or profiles[0]),
         also=_also(row, results),
         departures=departed(spec, measured),
@@ -239,15 +239,15 @@ def _also(row: Row, results: Sequence[Result]) -> dict[str, tuple[float | None, 
 
 
 def row_outcomes(
-    on_file: OnFile,
+    stored: StoredResults,
     profiles: Sequence[Profile],
     settings: Mapping[tuple[str, ...], Setting],
     measured: Mapping[str, Measured],
 ) -> list[RowOutcome]:
     """Return the outcomes of all rows of a spec."""
-    spec = on_file.spec
+    spec = stored.spec
     out = []
     for row in spec.rows:
         setting = settings.get(place_of(spec, row)) if spec.calibrate else None
-        out.append(judge_row(on_file, measured[row.name], profiles, setting))
+        out.append(judge_row(stored, measured[row.name], profiles, setting))
     return out

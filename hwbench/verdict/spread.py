@@ -1,4 +1,4 @@
-"""The spread over seeds, and what else makes a number uncertain."""
+"""The spread over seeds, and other sources of uncertainty."""
 
 from __future__ import annotations
 
@@ -12,30 +12,30 @@ import numpy as np
 from hwbench import vocabulary
 from hwbench.spec import Case, Published, Row, Spec
 from hwbench.store import Result, Store
-from hwbench.verdict.evidence import BEST_FIRST, Measured, OnFile, values_by_seed
+from hwbench.verdict.evidence import BEST_FIRST, Measured, StoredResults, values_by_seed
 from hwbench.verdict.reasons import Untested
 from hwbench.verdict.statistics import Estimate, mean_and_sd, smallest_difference
 
-NEGLIGIBLE = 0.1  # nats of doubt in log Z that are not worth a word
+NEGLIGIBLE = 0.1  # uncertainty of log Z, in nats, below which it is not mentioned
 
 
-def detectable_difference(on_file: OnFile, row: Row, planned: Sequence[Case]) -> float | None:
+def detectable_difference(stored: StoredResults, row: Row, planned: Sequence[Case]) -> float | None:
     """Return the detectable difference of a row once the planned cases have run.
 
     Stored seeds at their profile count with them. The spread is that of the fullest profile with
     at least two results of today's spec and code on the same data set. None without such a spread,
     without a published value, or with one seed.
     """
-    spec, published = on_file.spec, on_file.spec.judged(row)
+    spec, published = stored.spec, stored.spec.judged(row)
     use, at = planned[0].data.get("use"), planned[0].profile
     found = []
     seeds = {case.seed for case in planned}
     for profile in BEST_FIRST:
-        groups = on_file.at(row, profile).measured(spec.metric)
+        groups = stored.evidence(row, profile).measured(spec.metric)
         same = [
             result
             for result in itertools.chain(*groups)
-            if result.case.data.get("use") == use and not on_file.changed([result])
+            if result.case.data.get("use") == use and not stored.changed([result])
         ]
         found.append(same)
         if profile == at:
@@ -45,7 +45,7 @@ def detectable_difference(on_file: OnFile, row: Row, planned: Sequence[Case]) ->
         return None
     sd = mean_and_sd(list(values_by_seed(several, spec.metric).values()))[1]
     assert sd is not None
-    draw = draw_variance(several, spec.metric, published, on_file.store) or 0.0
+    draw = draw_variance(several, spec.metric, published, stored.store) or 0.0
     return smallest_difference(
         sd,
         len(seeds),
@@ -58,9 +58,9 @@ def detectable_difference(on_file: OnFile, row: Row, planned: Sequence[Case]) ->
 
 
 def monte_carlo_variance(results: Sequence[Result], metric: str) -> float:
-    """Return the mean variance of one run through the Monte Carlo error of its evaluation.
+    """Return the variance of one run due to the Monte Carlo error of its evaluation: the mean.
 
-    Results without such an error, as of an exact evaluation, count as 0.
+    Results without such an error, such as exact ones, count as 0.
     """
     errors = [r.metrics[metric].mc_se or 0.0 for r in results if metric in r.metrics]
     return float(np.mean(np.square(errors))) if errors else 0.0
@@ -69,12 +69,12 @@ def monte_carlo_variance(results: Sequence[Result], metric: str) -> float:
 def draw_variance(
     results: Sequence[Result], metric: str, published: Published, store: Store
 ) -> float | None:
-    """Return what the draw of its test pixels adds to a published value's variance, if known.
+    """Return the variance that the draw of test pixels adds to a published value; None if unknown.
 
-    Where pixels are drawn anew for each seed, each point's spread over seeds estimates its
-    variance (and what training adds, so not too little); the published value rests on one such
-    draw, which its published error does not include. Without a published error, our spread is
-    used, which includes the draw.
+    If pixels are drawn anew for each seed, the variance of each point over seeds estimates the
+    variance of a draw (training adds to it, so the estimate is not too small). The published value
+    rests on one such draw, which its error does not include. Without a published error, our own
+    spread is used, which includes the draw.
     """
     if published.error is None or results[0].case.pixels != "dynamic":
         return 0.0
@@ -93,10 +93,10 @@ def draw_variance(
 
 
 def doubt(results: Sequence[Result], metric: str) -> float:
-    """Return how much worse a log-likelihood may be because annealing did not find log Z.
+    """Return by how much a log-likelihood may be worse because annealing did not find log Z.
 
-    Annealing upwards gives log Z from below, annealing downwards from above. Where their 3σ
-    intervals leave a gap, the truth may lie anywhere in it: the mean of such gaps over results.
+    Annealing upwards approaches log Z from below, annealing downwards from above. If their 3σ
+    intervals leave a gap, the true value may lie anywhere in it. Returns the mean gap over results.
     """
     if metric not in (vocabulary.LOG_LIKELIHOOD, vocabulary.NLL):
         return 0.0
@@ -109,43 +109,44 @@ def doubt(results: Sequence[Result], metric: str) -> float:
 
 
 def notable_doubt(nats: float) -> float:
-    """Return the doubt in log Z where it is worth a word, else 0."""
+    """Return the uncertainty of log Z, or 0 if it is negligible."""
     return nats if nats >= NEGLIGIBLE else 0.0
 
 
 def with_doubt(estimate: Estimate, better: Literal["higher", "lower"], nats: float) -> Estimate:
-    """Return measured − published where the measured number may be worse by so much."""
+    """Return measured − published, extended on the side where the measured number may be worse."""
     if better == "higher":
         return replace(estimate, below=nats)
     return replace(estimate, above=nats)
 
 
 def no_spread(sd: float | None) -> Untested:
-    """Return why seeds that a seed does move have no spread to judge by."""
+    """Return why the spread over seeds of a random method is unknown."""
     return Untested("single" if sd is None else "equal")
 
 
 def is_fixed(
     groups: Sequence[Sequence[Result]], sd: float | None, declared: bool, store: Store
 ) -> bool:
-    """Return whether no seed moves these rows: none did, or one ran and the spec declares it.
+    """Return whether rows are deterministic: all seeds agree, or the spec declares its one seed so.
 
-    Two nets may err on as many points by chance; a model that no seed moves errs on the same ones.
+    Two nets may make the same number of errors by chance; a deterministic model errs on the same
+    points.
     """
     if sd is not None:
         return sd == 0 and all(_same_predictions(group, store) for group in groups)
     return declared
 
 
-def spread_over_seeds(on_file: OnFile, measured: Measured) -> float | None:
-    """Return a row's standard deviation over seeds, 0 where no seed moves it; None if not known."""
-    declared = on_file.spec.deterministic(measured.row)
-    fixed = is_fixed([measured.results], measured.sd, declared, on_file.store)
+def spread_over_seeds(stored: StoredResults, measured: Measured) -> float | None:
+    """Return a row's standard deviation over seeds, 0 if it is deterministic; None if unknown."""
+    declared = stored.spec.deterministic(measured.row)
+    fixed = is_fixed([measured.results], measured.sd, declared, stored.store)
     return 0.0 if fixed else measured.sd or None
 
 
 def all_deterministic(spec: Spec, rows: Iterable[Row]) -> bool:
-    """Return whether the spec declares that no seed moves any of these rows."""
+    """Return whether the spec declares all these rows deterministic."""
     return all(spec.deterministic(row) for row in rows)
 
 

@@ -41,12 +41,12 @@ class Estimate:
     above: float = 0.0
 
     @classmethod
-    def of(cls, effect: float, parts: Iterable[tuple[float, float]]) -> Estimate:
+    def combined(cls, effect: float, parts: Iterable[tuple[float, float]]) -> Estimate:
         """Combine independent (variance v, degrees of freedom ν) parts.
 
         The sum has ν = (Σ v)² / Σ v²/ν_i degrees of freedom (Satterthwaite, 1946; Welch, 1947).
 
-        >>> Estimate.of(0.0, [(1.0, 4.0), (1.0, 4.0)]).df
+        >>> Estimate.combined(0.0, [(1.0, 4.0), (1.0, 4.0)]).df
         8.0
         """
         kept = [(v, df) for v, df in parts if v > 0]
@@ -123,7 +123,7 @@ def prediction(
     else:
         df = trials - 1.0 if trials is not None and trials > 1 else math.inf
         parts += [(own / n, one.df), (published_error**2, df)]
-    return Estimate.of(difference, parts)
+    return Estimate.combined(difference, parts)
 
 
 def smallest_difference(
@@ -143,8 +143,8 @@ def smallest_difference(
     """
     if n < 2:
         return math.inf
-    of_zero = prediction(0.0, sd, n, published_error, rounding, trials, draw, noise)
-    return of_zero.half_width(level)
+    estimate = prediction(0.0, sd, n, published_error, rounding, trials, draw, noise)
+    return estimate.half_width(level)
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -186,6 +186,11 @@ def mean_and_sd(values: Sequence[float]) -> tuple[float, float | None]:
     return float(np.mean(values)), sd
 
 
+def error_of_mean(sd: float | None, n: int) -> float | None:
+    """Return the standard error sd/√n of a mean; None without a standard deviation."""
+    return None if sd is None else sd / math.sqrt(n)
+
+
 def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
     """Return the mean and its standard error sd/√n, which one value does not have.
 
@@ -193,7 +198,7 @@ def mean_and_error(values: Sequence[float]) -> tuple[float, float | None]:
     (0.0, None)
     """
     mean, sd = mean_and_sd(values)
-    return mean, None if sd is None else sd / math.sqrt(len(values))
+    return mean, error_of_mean(sd, len(values))
 
 
 def near(x: float, y: float) -> bool:

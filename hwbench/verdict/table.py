@@ -11,7 +11,7 @@ from hwbench.spec import Profile, Spec, SpecError, label
 from hwbench.store import Store
 from hwbench.verdict.calibration import calibrations
 from hwbench.verdict.claim import judge_claims, parts_of
-from hwbench.verdict.evidence import BEST_FIRST, Fingerprint, OnFile, measure
+from hwbench.verdict.evidence import BEST_FIRST, Fingerprint, StoredResults, measure
 from hwbench.verdict.facts import Flag, Notice
 from hwbench.verdict.outcome import Comparison, RowOutcome
 from hwbench.verdict.rival import versus
@@ -26,10 +26,15 @@ def _wide_margins(spec: Spec) -> Iterator[Notice]:
             continue
         for _, sides in parts_of(spec, claim):
             for a, b in itertools.pairwise(sides):
-                printed = [spec.judged(side.rows[0]) for side in (a, b)]
-                if printed[0] is None or printed[1] is None or len(a.rows) > 1 or len(b.rows) > 1:
+                published = [spec.judged(side.rows[0]) for side in (a, b)]
+                if (
+                    published[0] is None
+                    or published[1] is None
+                    or len(a.rows) > 1
+                    or len(b.rows) > 1
+                ):
                     continue
-                gap = abs(printed[0].value - printed[1].value)
+                gap = abs(published[0].value - published[1].value)
                 for row in (a.rows[0], b.rows[0]):
                     if gap < smallest.get(row.name, (math.inf, ""))[0]:
                         smallest[row.name] = (gap, claim.id)
@@ -65,17 +70,17 @@ def compare(
     if against is not None and against.id == spec.id:
         why = f"{spec.id} is the id of the table it is set against; give it one of its own"
         raise SpecError(f"{against.file}: {why}")
-    on_file = OnFile(spec, store, fingerprint)
-    measured = {row.name: measure(on_file, row, profiles) for row in spec.rows}
-    settings = calibrations(on_file, measured)
-    rows = row_outcomes(on_file, profiles, settings, measured)
-    claims = judge_claims(on_file, profiles, settings)
-    notices = [*on_file.notices, *_wide_margins(spec)]
+    stored = StoredResults(spec, store, fingerprint)
+    measured = {row.name: measure(stored, row, profiles) for row in spec.rows}
+    settings = calibrations(stored, measured)
+    rows = row_outcomes(stored, profiles, settings, measured)
+    claims = judge_claims(stored, profiles, settings)
+    notices = [*stored.notices, *_wide_margins(spec)]
     guests: list[RowOutcome] = []
     if against is not None:
-        mine = OnFile(against, store, fingerprint)
+        mine = StoredResults(against, store, fingerprint)
         notices += mine.notices
-        claims += versus(on_file, mine, profiles)
+        claims += versus(stored, mine, profiles)
         if against.metric == spec.metric:
             own = {row.name: measure(mine, row, profiles) for row in against.rows}
             guests = [

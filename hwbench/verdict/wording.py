@@ -5,18 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from functools import singledispatch
 
-from hwbench.numbers import difference_text, interval_text, p_text, percent, rounded, significant
+from hwbench.numbers import (
+    counted,
+    difference_text,
+    interval_text,
+    p_text,
+    percent,
+    rounded,
+    short,
+    significant,
+)
 from hwbench.verdict import reasons
 from hwbench.verdict.facts import Flag, Method, Neighbours, Notice
 from hwbench.verdict.reasons import Reason, Sides, Untested
 from hwbench.verdict.statistics import Interval
 
 # --- sizes ----------------------------------------------------------------------------------------
-
-
-def count_text(n: int | float, noun: str) -> str:
-    """Return "1 seed" or "3 seeds"."""
-    return f"{n:g} {noun}{'s' * (n != 1)}"
 
 
 def size_text(size: float, unit: str) -> str:
@@ -52,7 +56,7 @@ UNTESTED = {
 
 
 def doubt_text(nats: float) -> str:
-    """Return by how much log Z is in doubt."""
+    """Return the uncertainty of log Z."""
     return f"log Z uncertain by {size_text(nats, 'nats')}"
 
 
@@ -61,7 +65,7 @@ def flag_text(flag: Flag) -> str:
     if flag.kind == "log Z":
         return doubt_text(float(flag.details[0]))
     if flag.kind == "lost":
-        return f"{count_text(float(flag.details[0]), 'seed')} failed"
+        return f"{counted(int(flag.details[0]), 'seed')} failed"
     if flag.kind == "equivalent":
         return equivalent_text(float(flag.details[0]), str(flag.details[1]))
     return FLAGS[flag.kind].format(*flag.details)
@@ -85,15 +89,15 @@ def sides_text(sides: Sides) -> str:
 def _method_text(method: Method) -> str:
     seeds = method.seeds
     if method.kind == "paired":
-        text = f"paired t test over {count_text(seeds[0], 'seed')}"
+        text = f"paired t test over {counted(seeds[0], 'seed')}"
     elif method.kind == "welch":
-        text = f"Welch's t test over {seeds[0]} and {count_text(seeds[1], 'seed')}"
+        text = f"Welch's t test over {seeds[0]} and {counted(seeds[1], 'seed')}"
     elif method.kind == "fixed":
-        text = f"t test over {count_text(seeds[0], 'seed')} against a deterministic model"
+        text = f"t test over {counted(seeds[0], 'seed')} against a deterministic model"
     elif method.kind == "prediction":
-        text = f"prediction interval, {count_text(seeds[0], 'seed')} against the published value"
+        text = f"prediction interval, {counted(seeds[0], 'seed')} against the published value"
     else:
-        points = f"between two deterministic models over {count_text(method.points, 'point')}"
+        points = f"between two deterministic models over {counted(method.points, 'point')}"
         text = f"McNemar's exact test {points} ({method.only[0]} against {method.only[1]})"
     text += f", {doubt_text(method.doubt)}" if method.doubt else ""
     return f"two one-sided tests ({text})" if method.equivalence else text
@@ -122,8 +126,8 @@ def notice_text(alike: Sequence[Notice]) -> str:
         parts = [f"{low}" if low == high else f"{low} to {high}" for low, high in ends]
         return "".join(f"{word}{part}" for word, part in zip(words, [*parts, ""], strict=True))
 
-    def number(i: int, places: str = "g") -> str:
-        return " to ".join(dict.fromkeys(f"{end:{places}}" for end in ends[i]))
+    def number(i: int, digits: int = 6) -> str:
+        return " to ".join(dict.fromkeys(short(float(end), digits) for end in ends[i]))
 
     def results(i: int, what: str) -> str:
         one = ends[i][1] == 1
@@ -134,7 +138,7 @@ def notice_text(alike: Sequence[Notice]) -> str:
     if kind == "unknown row":
         return f"{words[0]} has no row {words[1]}: {results(0, '')} ignored"
     if kind == "margin":
-        gap = f"half the gap {number(1, '.3g')} of claim {words[0]}"
+        gap = f"half the gap {number(1, 3)} of claim {words[0]}"
         return f"the margin {number(0)} exceeds {gap}"
     if kind == "departs":
         triples = zip(words[1::3], words[2::3], words[3::3], strict=True)
@@ -260,7 +264,7 @@ def _(reason: reasons.NoMargin) -> str:
 @reason_text.register
 def _(reason: reasons.Position) -> str:
     where = f"{percent(reason.interval.level)} interval {interval_text(reason.interval)}"
-    margin = f"±{reason.margin:g} {reason.unit}".strip()
+    margin = f"±{short(reason.margin)} {reason.unit}".strip()
     if reason.where == "across":
         least = size_text(reason.detectable, reason.unit)
         return f"{where} overlaps the margin of {margin}; detectable difference {least}"
@@ -271,7 +275,7 @@ def _(reason: reasons.Position) -> str:
 
 @reason_text.register
 def _(reason: reasons.Selection) -> str:
-    return f"{count_text(reason.failed, 'seed')} failed, so the remaining ones are a biased sample"
+    return f"{counted(reason.failed, 'seed')} failed, so the remaining ones are a biased sample"
 
 
 @reason_text.register
@@ -292,14 +296,14 @@ def _(reason: reasons.SettingFailed) -> str:
 
 @reason_text.register
 def _(reason: reasons.SettingFar) -> str:
-    within = f"{reason.by} within {reason.tolerance:g} {reason.unit} of the published value"
-    away = f"{reason.distance:.3g} {reason.unit} away"
+    within = f"{reason.by} within {short(reason.tolerance)} {reason.unit} of the published value"
+    away = f"{short(reason.distance, 3)} {reason.unit} away"
     return f"no {reason.coordinate} brings {within} (nearest: {reason.nearest}, {away})"
 
 
 @reason_text.register
 def _(reason: reasons.SettingChosen) -> str:
-    away = f"{reason.distance:.3g} {reason.unit} away"
+    away = f"{short(reason.distance, 3)} {reason.unit} away"
     chosen = f"{reason.coordinate} {reason.value} was chosen"
     return f"{chosen}: it brings {reason.by} closest to the published value ({away})"
 

@@ -95,7 +95,7 @@ def test_a_plugin_that_does_not_work_is_one_message(folder, capsys, monkeypatch)
 
 def test_check_passes_a_good_spec(folder, capsys):
     assert run("check") == 0
-    assert "tiny/table: 2 rows, 1 claim: fine" in capsys.readouterr().out
+    assert "tiny/table: 2 rows, 1 claim: OK" in capsys.readouterr().out
 
 
 def test_schema_is_json_schema(folder, capsys):

@@ -31,8 +31,8 @@ def test_warnings_of_a_kind_are_one_with_their_rows_seeds_and_range(example: Exa
     rows[3] = warn(rows[3], [""] * 5)
     notices = [
         *(
-            Notice("changed", (), (), "iwaer/table1", f"MNIST, fixed, {m}")
-            for m in ("IWAE", "IWAER")
+            Notice("changed", (), (), "iwaer/table1", f"MNIST, fixed, {method}")
+            for method in ("IWAE", "IWAER")
         ),
         *(Notice("stale", ("quick",), (n,), "iwaer/table1", "MNIST, fixed, IWAE") for n in (1, 4)),
         Notice("stale", ("quick",), (2,), "mine/table", "MNIST, fixed, IWAE"),

@@ -7,7 +7,7 @@ import pytest
 from scipy import stats
 
 from hwbench.spec import SpecError, load
-from hwbench.verdict.evidence import OnFile
+from hwbench.verdict.evidence import StoredResults
 from hwbench.verdict.row import position
 from hwbench.verdict.spread import detectable_difference
 from hwbench.verdict.statistics import (
@@ -32,8 +32,8 @@ def test_a_plan_foresees_what_its_verdicts_will_tell(tmp_path):
 
     def plan(seeds, profile="full"):
         cases = [bench.case("A", seed, profile) for seed in seeds]
-        on_file = OnFile(bench.spec, bench.store, lambda case: "now")
-        return detectable_difference(on_file, bench.spec.rows[0], cases)
+        stored = StoredResults(bench.spec, bench.store, lambda case: "now")
+        return detectable_difference(stored, bench.spec.rows[0], cases)
 
     assert plan([3, 4]) == pytest.approx(smallest_difference(0.2, 5, 0.1, 0.05, trials=3))
     assert plan([3, 4]) != pytest.approx(smallest_difference(0.2, 5, 0.1, 0.05))
@@ -51,9 +51,9 @@ def test_a_plan_learns_nothing_from_other_code_other_data_or_an_older_spec(tmp_p
     bench = Bench(tmp_path, ONE)
 
     def plan(profile="quick"):
-        on_file = OnFile(bench.spec, bench.store, lambda case: "now")
+        stored = StoredResults(bench.spec, bench.store, lambda case: "now")
         cases = [bench.case("A", seed, profile) for seed in (3, 4)]
-        return detectable_difference(on_file, bench.spec.rows[0], cases)
+        return detectable_difference(stored, bench.spec.rows[0], cases)
 
     bench.put("A", spread(-90, 9.0, 3), fingerprint="before")
     assert plan() is None
@@ -144,9 +144,9 @@ def test_published_dynamic_pixels_add_the_draw(tmp_path):
     assert row.smallest == pytest.approx(expected.half_width())
     assert row.smallest > smallest_difference(row.sd, 5, 0.01, 0.0005)
 
-    on_file = OnFile(bench.spec, bench.store, lambda case: "now")
+    stored = StoredResults(bench.spec, bench.store, lambda case: "now")
     plan = [bench.case("A", seed) for seed in range(5)]
-    assert detectable_difference(on_file, bench.spec.rows[0], plan) == pytest.approx(row.smallest)
+    assert detectable_difference(stored, bench.spec.rows[0], plan) == pytest.approx(row.smallest)
     mine = Bench(tmp_path, "{at: {m: Mine}, data: {pixels: dynamic}}", spec_id="me/mine")
     mine.put("Mine", arrays.mean(1).tolist(), arrays={"log_px": arrays})
     _, printed = bench.compare(against=mine.spec).claims[0].parts

@@ -19,6 +19,8 @@ from hwbench.typography import clean, words
 from hwbench.verdict.outcome import Comparison, RowOutcome
 from hwbench.verdict.statistics import mean_and_error
 
+HEADINGS = {vocabulary.TRAIN: "Training", vocabulary.VALIDATION: "Validation"}
+
 
 def average_curve(
     curves: Sequence[StoredCurve],
@@ -34,37 +36,37 @@ def average_curve(
     return x, y, np.array([own.get(v, np.nan) for v in shared]) if own else None
 
 
-def _printed_on_curve(
+def _published_points(
     comparison: Comparison, outcome: RowOutcome, wanted: Wanted, last: float
 ) -> list[tuple[float, float, float | None]]:
-    """Return what was published of a row as points of its K-curve: x, y and a printed ±.
+    """Return the published values of a row as points of its K-curve: x, y and the published ±.
 
-    The table's number stands at the last x, the variational bound (`also: {elbo: …}`) at K = 1.
-    None where other data were used, as it would mean nothing, or of a table of something else.
+    The number of the table is at the last x, the variational bound (`also: {elbo: …}`) at K = 1.
+    There are no points if other data were used, or if the table gives no log-likelihoods.
     """
     metric, row = comparison.spec.metric, outcome.row
-    if metric not in ("log_likelihood", "nll") or on_other_data(outcome):
+    if metric not in (vocabulary.LOG_LIKELIHOOD, vocabulary.NLL) or on_other_data(outcome):
         return []
-    printed = published_value(outcome)
+    published = published_value(outcome)
     up = -1 if wanted.negate else 1  # the curve is one of log-likelihoods
     points: list[tuple[float, float, float | None]] = []
-    if printed is not None:
-        sign = up if metric == "log_likelihood" else -up
-        points.append((last, sign * printed.value, printed.error))
+    if published is not None:
+        sign = up if metric == vocabulary.LOG_LIKELIHOOD else -up
+        points.append((last, sign * published.value, published.error))
     if row.also and vocabulary.ELBO in row.also:
         points.append((1.0, up * row.also[vocabulary.ELBO], None))
     return points
 
 
 def over_epochs(result: Result) -> bool:
-    """Return whether a result's curves are over epochs: those of a choice are over candidates."""
+    """Return whether a result's curves are over epochs, not over the candidates of a choice."""
     return not any(name.startswith(vocabulary.CHOSEN) for name in result.curves)
 
 
 def curve_lines(comparison: Comparison, curve: str, wanted: Wanted | None) -> list[Line]:
     """Return a curve of every row that has it: mean and standard error over seeds.
 
-    A K-curve that a figure asks for also has what was published of the row.
+    A K-curve that a figure of the spec requests also has the published values of the row.
     """
     where = wanted.where if wanted else {}
     series = (wanted and wanted.series) or comparison.spec.show.columns
@@ -80,14 +82,15 @@ def curve_lines(comparison: Comparison, curve: str, wanted: Wanted | None) -> li
         if not len(x):
             continue
         y = -y if wanted and wanted.negate else y
-        lead = coordinate(series, o.row.at[series]) if series in o.row.at and series else ""
-        rest = row_label(o, [k for k in (group, series) if k])
-        name = ", ".join(part for part in (lead, rest) if part)
+        hue = coordinate(series, o.row.at[series]) if series in o.row.at and series else ""
+        dash = row_label(o, [k for k in (group, series) if k])
+        name = ", ".join(part for part in (hue, dash) if part)
         panel = panel_of(group, o.row.at.get(group) if group else None)
-        printed = []
+        published = []
         if wanted and curve == vocabulary.K_CURVE:
-            printed = _printed_on_curve(comparison, o, wanted, float(x[-1]))
-        lines.append(Line(name, panel, lead or name, x, y, se, len(curves), printed))
+            published = _published_points(comparison, o, wanted, float(x[-1]))
+        dash = dash if hue else ""  # without a hue, the whole name is one
+        lines.append(Line(name, panel, hue or name, dash, x, y, se, len(curves), published))
     return lines
 
 
@@ -125,6 +128,7 @@ def curve_picture(
 def _curve_title(curve: str) -> str:
     if curve == vocabulary.K_CURVE:
         return "Estimate against the number of samples K"
-    part, _, what = curve.partition("/")
-    heading = {"train": "Training", "validation": "Validation"}.get(part, part)
-    return f"{heading} {words(what)}".strip()
+    for prefix, heading in HEADINGS.items():
+        if curve.startswith(prefix):
+            return f"{heading} {words(curve.removeprefix(prefix))}"
+    return words(curve)

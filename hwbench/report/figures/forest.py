@@ -31,7 +31,7 @@ from hwbench.report.measured import (
     seed_values,
     standard_error,
 )
-from hwbench.report.words import ROW_VERDICTS, is_printed, on_other_data, row_label
+from hwbench.report.words import ROW_VERDICTS, has_published, on_other_data, row_label
 from hwbench.spec import Spec
 from hwbench.typography import MINUS, clean, minus, words
 from hwbench.verdict.outcome import Comparison, RowOutcome
@@ -120,7 +120,7 @@ def _draw_block(panels: Sequence[Axes], rows: Sequence[RowOutcome], spec: Spec) 
         _draw_values(left, y, outcome, spec.metric)
         if right is not left:
             _draw_difference(right, y, outcome, spec.margin(outcome.row), half)
-        if outcome.verdict != "unpublished" or is_printed(spec):
+        if outcome.verdict != "unpublished" or has_published(spec):
             _draw_verdict(right, y, outcome)
     for axes in panels:
         axes.grid(axis="y", visible=False)
@@ -226,7 +226,7 @@ def _legend(comparison: Comparison, differing: bool) -> dict[str, Any]:
     from matplotlib.patches import Patch
 
     rows, handles = comparison.rows, dict[str, Any]()
-    if is_printed(comparison.spec):
+    if has_published(comparison.spec):
         handles["published"] = Line2D([], [], ls="", **PUBLISHED)
     if any(o.mean is not None and not on_other_data(o) for o in rows):
         handles["measured ± s.e."] = Line2D([], [], ls="-", lw=1.1, color=SERIES[0], **MEASURED)
@@ -257,16 +257,16 @@ def forest_alt(comparison: Comparison) -> str:
     """Return the alternative text of the picture."""
     parts = []
     for o in comparison.rows:
-        printed = o.published.text if o.published else "nothing"
+        published = o.published.text if o.published else "nothing"
         parts.append(
-            f"{row_label(o)}: published {printed}, measured {measured_text(o)}, {o.verdict}"
+            f"{row_label(o)}: published {published}, measured {measured_text(o)}, {o.verdict}"
         )
     return minus(clean(f"{forest_title(comparison)}. " + "; ".join(parts) + "."))
 
 
 def forest_title(comparison: Comparison) -> str:
     """Return the title of the picture."""
-    return "Published against measured" if is_printed(comparison.spec) else "Measured"
+    return "Published against measured" if has_published(comparison.spec) else "Measured"
 
 
 def exported(comparison: Comparison) -> dict[str, bytes]:

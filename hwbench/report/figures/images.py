@@ -19,7 +19,7 @@ from hwbench.typography import clean, words
 from hwbench.verdict.outcome import Comparison, RowOutcome
 
 SAMPLES = 64  # images of a grid at most
-UNSEEN = (130, 170, 210, 255)  # RGBA of a pixel that a model does not see
+HIDDEN = (130, 170, 210, 255)  # RGBA of a hidden pixel
 
 
 def image_grid(samples: np.ndarray, height: int, width: int) -> np.ndarray:
@@ -76,7 +76,7 @@ def sample_picture(outcome: RowOutcome, name: str, store: Store) -> Picture | No
 
 @dataclass(frozen=True)
 class Strip:
-    """A line of images [n, height, width]: whole numbers from 0 (black) to 255, −1 for unseen."""
+    """A line of images [n, height, width]: whole numbers from 0 (black) to 255, −1 for hidden."""
 
     name: str
     images: np.ndarray
@@ -128,13 +128,13 @@ def strips_of(
 def strip_pixels(images: np.ndarray) -> np.ndarray:
     """Return a line of images [n, h, w] as RGBA [h + 1, n (w + 1), 4] with clear gaps after each.
 
-    Pixels that are not seen, −1, have a colour that no grey one has.
+    Hidden pixels, −1, have a colour that no grey pixel has.
     """
     n, height, width = images.shape
     out = np.zeros((n, height + 1, width + 1, 4), dtype=np.uint8)
     grey = images.clip(0, 255).astype(np.uint8)[..., None]
     out[:, :height, :width] = np.concatenate([grey] * 3 + [np.full_like(grey, 255)], -1)
-    out[:, :height, :width][images < 0] = UNSEEN
+    out[:, :height, :width][images < 0] = HIDDEN
     return out.transpose(1, 0, 2, 3).reshape(height + 1, -1, 4)
 
 

@@ -37,6 +37,7 @@ class Line:
         name: of the line, in the legend; '' for the only line.
         group: the panel it belongs to.
         hue: lines of one hue share a colour.
+        dash: lines of one dash share a dash; '' for a line without another of its hue.
         x, y, se: its points, [n], with standard errors where they are known.
         n: how many values there are behind each point.
         published: points x, y with a standard error, None where none is known.
@@ -45,6 +46,7 @@ class Line:
     name: str
     group: str
     hue: str
+    dash: str
     x: np.ndarray
     y: np.ndarray
     se: np.ndarray | None = None
@@ -78,24 +80,17 @@ class Look:
 
 def looks(lines: Sequence[Line]) -> dict[str, Look]:
     """Return a look for each name: a colour per hue and dashes within it, if there are enough."""
-    within: dict[str, list[str]] = {}
-    for line in lines:
-        names = within.setdefault(line.hue, [])
-        if line.name not in names:
-            names.append(line.name)
-    rests = list(dict.fromkeys(n.removeprefix(hue) for hue, names in within.items() for n in names))
-    if len(within) < 2 or len(within) > len(SERIES) or len(rests) > len(DASHES):
+    hues = list(dict.fromkeys(line.hue for line in lines))
+    dashes = list(dict.fromkeys(line.dash for line in lines))
+    if len(hues) < 2 or len(hues) > len(SERIES) or len(dashes) > len(DASHES):
         names = list(dict.fromkeys(line.name for line in lines))
         n = len(SERIES)
         return {
             name: Look(SERIES[i % n], MARKERS[i % n], DASHES[i // n % len(DASHES)])
             for i, name in enumerate(names)
         }
-    return {
-        name: Look(SERIES[i], MARKERS[i], DASHES[rests.index(name.removeprefix(hue))])
-        for i, (hue, names) in enumerate(within.items())
-        for name in names
-    }
+    places = {line.name: (hues.index(line.hue), dashes.index(line.dash)) for line in lines}
+    return {name: Look(SERIES[i], MARKERS[i], DASHES[j]) for name, (i, j) in places.items()}
 
 
 def draw_lines(

@@ -83,7 +83,7 @@ def _line(name: str, panel: str, points: Sequence[Point]) -> Line:
     x, y, e = (np.array([p[i] for p in have], dtype=float) for i in range(3))
     se = None if np.isnan(e).all() else np.nan_to_num(e)
     marks = [(p.x, p.published[0], p.published[1]) for p in points if p.published[0] is not None]
-    return Line(name, panel, name, x, y, se, len(have), marks)
+    return Line(name, panel, name, "", x, y, se, len(have), marks)
 
 
 def _measured(rows: Sequence[RowOutcome], metric: str) -> str:

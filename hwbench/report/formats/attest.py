@@ -10,7 +10,8 @@ from typing import Any
 from rich.console import Console
 
 from hwbench.attest.campaign import Comparison, Outcome
-from hwbench.spec import display_path
+from hwbench.numbers import significant
+from hwbench.spec import display_path, label
 
 
 def print_comparison(console: Console, found: Comparison) -> None:
@@ -28,7 +29,7 @@ def print_comparison(console: Console, found: Comparison) -> None:
     for spec in dict.fromkeys(o.case.spec for o in found.outcomes):
         mine = [o for o in found.outcomes if o.case.spec == spec]
         shares = [o.share for o in mine if o.status == "attested" and o.share is not None]
-        most = f", moved at most {max(shares):.2g} of the tolerance" if shares else ""
+        most = f", moved at most {significant(max(shares), 2)} of the tolerance" if shares else ""
         say(f"{spec}: {len(shares)} of {len(mine)} rows and profiles attested{most}")
     say(f"{found.on_file} results on file rest on {found.old} in these rows")
     if found.path is not None:
@@ -40,7 +41,7 @@ def _grouped(outcomes: Sequence[Outcome]) -> dict[tuple[str, str, str, str], lis
     out: dict[tuple[str, str, str, str], list[str]] = {}
     for o in outcomes:
         if o.status != "attested":
-            row = "/".join(map(str, o.case.at.values()))
+            row = label(o.case.at)
             profiles = out.setdefault((o.case.spec, row, o.reason, o.status), [])
             if o.case.profile not in profiles:
                 profiles.append(o.case.profile)

@@ -38,7 +38,7 @@ def _published_json(published: Published | None) -> dict[str, Any] | None:
 
 
 def plain(value: Any) -> Any:
-    """Return a fact of a verdict as plain values; a reason says its kind, a test its own."""
+    """Return a fact of a verdict as plain values; reasons and tests include their kind."""
     if isinstance(value, float | Decimal):
         return _number(float(value))
     if isinstance(value, list | tuple):
@@ -113,9 +113,9 @@ def _claim_json(outcome: ClaimOutcome) -> dict[str, Any]:
 
 
 def to_json(comparison: Comparison) -> dict[str, Any]:
-    """Return a comparison as plain JSON values; what is not a number is null.
+    """Return a comparison as plain JSON values; a number that is not finite is null.
 
-    Sentences (`reason`, `test`, `flags`, `warnings`) stand beside the facts that they are made of
+    Sentences (`reason`, `test`, `flags`, `warnings`) accompany the facts that they are made from
     (`reasons`, `method`, `flagged`, `notices`).
     """
     spec = comparison.spec

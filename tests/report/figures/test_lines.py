@@ -36,7 +36,7 @@ def test_published_points_have_the_colour_of_their_series_and_are_open(example: 
 
 def test_a_logarithmic_axis_has_plain_numbers():
     x = np.array([1.0, 10.0])
-    line = Line("bias", "", "bias", x, np.array([0.03, 4000.0]))
+    line = Line("bias", "", "bias", "", x, np.array([0.03, 4000.0]))
     with style():
         svg, _ = line_plot([line], Frame("K", "norm", log_x=True, log_y=True))
     assert b"mathdefault" not in svg
@@ -49,7 +49,8 @@ def test_a_long_legend_makes_the_figure_taller_and_not_its_panels_smaller():
 
     def height(n: int) -> float:
         lines = [
-            Line(f"a line with a rather long name, number {i:02}", "", "", x, x) for i in range(n)
+            Line(f"a line with a rather long name, number {i:02}", "", "", "", x, x)
+            for i in range(n)
         ]
         with style():  # matplotlib warns, which is an error here, where nothing is left of a panel
             svg, _ = line_plot(lines, Frame("x", "y"))
