@@ -53,7 +53,8 @@ class FileScratch(Scratch):
     def load(self, name: str) -> dict[str, np.ndarray] | None:
         """Return the arrays saved under a name, or None."""
         try:
-            with np.load(self.folder / f"{name}.npz", allow_pickle=False) as arrays:
+            content = (self.folder / f"{name}.npz").read_bytes()
+            with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
                 return {key: arrays[key] for key in arrays.files}
         except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
             return None  # A damaged file is as good as none: the evaluation starts anew.
