@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import math
+from typing import Any
+
 from rich.console import Console
 
 DONE, VERDICT, WRONG_INPUT, INTERRUPTED, FAILED = 0, 1, 2, 3, 4
@@ -16,6 +20,20 @@ class Messages(Console):
 
 
 out, err = Console(highlight=False), Messages()
+
+
+def print_json(value: Any) -> None:
+    """Print a value on standard output as JSON; JSON has no NaN and no infinity, so null."""
+    text = json.dumps(_finite(value), indent=2, allow_nan=False)
+    out.file.write(f"{text}\n")
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def count(number: int, noun: str) -> str:

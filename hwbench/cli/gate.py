@@ -136,7 +136,7 @@ def _compare(
     if junit is not None:
         write_junit(found, junit)
     if as_json:
-        console.out.print_json(json.dumps([asdict(f) | {"reason": f.reason} for f in found]))
+        console.print_json([asdict(f) | {"reason": f.reason} for f in found])
     else:
         print_findings(console.out, found)
     return all(f.passed for f in found)
@@ -160,7 +160,7 @@ def _attest(
 
     found = attest(specs, store, old, new, only_on_file=only_on_file, limit=limit, news=news)
     if as_json:
-        console.out.print_json(to_json(found))
+        console.print_json(json.loads(to_json(found)))
     else:
         print_comparison(console.out, found)
     if found.count("moved"):
