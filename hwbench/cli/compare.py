@@ -62,7 +62,7 @@ def compare(
     if as_json:
         console.print_json(views)
     else:
-        console.out.file.write("".join(views))
+        console.out.write("".join(views))
     code = judge(found, verdicts, strict)
     if code:
         raise typer.Exit(code)

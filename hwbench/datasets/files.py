@@ -193,13 +193,28 @@ def _fault(file: File, path: Path) -> str:
 def folders() -> list[Path]:
     """Return the user's folders in order of search: those of HWBENCH_DATA, then `data/`."""
     given = os.environ.get("HWBENCH_DATA", "").split(os.pathsep)
-    return [*(Path(folder).expanduser() for folder in given if folder), Path("data")]
+    return [*(_expanded(folder) for folder in given if folder), Path("data")]
+
+
+def _expanded(folder: str) -> Path:
+    try:
+        return Path(folder).expanduser()
+    except RuntimeError:  # `~` of a user without a home folder
+        return Path(folder)
+
+
+def _is_file(path: Path) -> bool:
+    """Return whether there is a file that can be read; a folder that cannot be is passed over."""
+    try:
+        return path.is_file() and os.access(path, os.R_OK)
+    except (OSError, ValueError):  # no permission, or a path that no file system takes
+        return False
 
 
 def cache() -> Path:
     """Return the folder of fetched files."""
     if own := os.environ.get("HWBENCH_CACHE"):
-        return Path(own).expanduser() / "data"
+        return _expanded(own) / "data"
     import pooch
 
     return Path(pooch.os_cache("hwbench")) / "data"
@@ -207,7 +222,7 @@ def cache() -> Path:
 
 def _cached(file: File) -> Iterator[Path]:
     with contextlib.suppress(ImportError):  # Without pooch there is no cache.
-        yield from (path for path in file.paths(cache())[:2] if path.is_file())
+        yield from (path for path in file.paths(cache())[:2] if _is_file(path))
 
 
 def locate(name: str) -> Path | None:
@@ -218,7 +233,7 @@ def locate(name: str) -> Path | None:
         UserError: no such file is declared.
     """
     file = _get(name)
-    for path in (p for folder in folders() for p in file.paths(folder) if p.is_file()):
+    for path in (p for folder in folders() for p in file.paths(folder) if _is_file(p)):
         if fault := _fault(file, path):
             raise DataCorrupt(f"{path} is not {name}: {fault}; replace or remove it")
         return path
@@ -455,7 +470,7 @@ class Record:
 
 
 def _first(file: File) -> Path | None:
-    own = (p for folder in folders() for p in file.paths(folder) if p.is_file())
+    own = (p for folder in folders() for p in file.paths(folder) if _is_file(p))
     return next(own, None) or next(_cached(file), None)
 
 

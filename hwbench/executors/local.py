@@ -162,12 +162,13 @@ class LocalExecutor:
         self.threads = threads
         self._context = mp.get_context("spawn")
         self._stop = self._context.Event()
-        self._asked = False
+        self._asked: float | None = None  # when
         self._workers: list[_Worker] = []
 
     def stop(self) -> None:
         """Ask the running items to save their state and end."""
-        self._asked = True
+        if self._asked is None:
+            self._asked = time.monotonic()
         self._stop.set()
 
     def kill(self) -> None:
@@ -179,7 +180,7 @@ class LocalExecutor:
     @property
     def stopping(self) -> bool:
         """Return whether `stop` was ever called."""
-        return self._asked
+        return self._asked is not None
 
     def map(
         self,
@@ -214,6 +215,9 @@ class LocalExecutor:
                 busy = [w for w in workers if w.item is not None]
                 if not busy:
                     break
+                if self._asked is not None and time.monotonic() - self._asked > GRACE:
+                    for worker in busy:  # it hangs, and would not save anything any more
+                        worker.process.kill()
                 ready = wait([w.pipe for w in busy], timeout=1.0)
                 for worker in busy:
                     if worker.pipe in ready:
