@@ -89,7 +89,7 @@ def gate(
     Examples: [bold]hwbench gate --baseline tests/baselines --junit gate.xml[/],
     [bold]hwbench gate table1 --attest HEAD~1[/]
     """
-    from hwbench import gate as gate_
+    from hwbench.baseline import update as update_baselines
     from hwbench.spec import SpecError, display_path
     from hwbench.spec.files import benchmarks_folder, load_specs
     from hwbench.store import Store
@@ -108,7 +108,7 @@ def gate(
         raise SpecError(f"--elsewhere {elsewhere}: {why}")
     if update:
         other = Store(elsewhere) if elsewhere else None
-        for path in gate_.update(specs, store, baseline, chosen, other):
+        for path in update_baselines(specs, store, baseline, chosen, other):
             console.err.print(f"wrote {display_path(path)}", markup=False)
         return
     passed = _compare(specs, store, baseline, chosen, junit, as_json)
