@@ -420,7 +420,7 @@ def test_nothing_is_fetched_without_a_checksum(declare, reachable, alone, server
     root, served, asked = server
     declare(NAME, None, addresses=(f"{root}/thing.bin",))
     served["/thing.bin"] = b"<html>sorry</html>"
-    with pytest.raises(DataMissing, match="Not fetched: .* \\(without a checksum\\)"):
+    with pytest.raises(DataMissing, match=r"Not fetched: .* \(without a checksum\)"):
         files.fetch(NAME)
     assert not files.obtainable([NAME])
     put(alone / "cache" / "data", b"<html>sorry</html>")  # of an earlier version
