@@ -153,12 +153,14 @@ class Store:
 
     def _tidy(self, case: Case) -> None:
         """Remove what killed runs left of a case, once its arrays have their name."""
-        found = self.read(case)
-        if found is not None and (not found.arrays or self.per_point(found)):
-            with contextlib.suppress(OSError):
-                for left in _hidden(self.path(case)):
-                    if time.time() - left.stat().st_mtime > LEFT:
-                        left.unlink()
+        with contextlib.suppress(OSError):
+            left = _hidden(self.path(case))
+            found = self.read(case) if left else None
+            if found is None or (found.arrays and not self.per_point(found)):
+                return
+            for path in left:
+                if time.time() - path.stat().st_mtime > LEFT:
+                    path.unlink(missing_ok=True)
 
     def _set_aside(self, path: Path, case: Case) -> None:
         """Rename a file that is not the case's result, and its arrays; unless it just became one.

@@ -125,7 +125,7 @@ def test_a_published_value_is_a_finite_number(text):
 
 
 def test_json_has_no_nan(capsys, monkeypatch):
-    monkeypatch.setattr(console, "out", console.Console())
+    monkeypatch.setattr(console, "out", console.Output())
     console.print_json({"a": [float("nan"), float("inf"), 1.5], "b": ("±", None)})
     assert json.loads(capsys.readouterr().out, parse_constant=pytest.fail) == {
         "a": [None, None, 1.5],
