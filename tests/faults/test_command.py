@@ -57,6 +57,7 @@ def test_codes_of_libraries_and_signals_do_not_leak(folder, monkeypatch, capsys,
     assert ("Traceback" in told) == isinstance(error, RecursionError)
 
 
+@pytest.mark.slow
 def test_a_reader_that_has_gone_is_no_failed_verdict(folder):
     """`hwbench compare | head` ended with 1."""
     for arguments in (["compare", "tiny"], ["list", "--json"]):
@@ -90,6 +91,7 @@ def test_a_worker_that_hangs_is_killed_after_the_grace(monkeypatch):
 # --- output ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_locale_without_the_characters_shows_others(folder):
     put(folder)
     code, out, err = command(folder, "compare", "tiny", PYTHONIOENCODING="ascii")
@@ -97,6 +99,7 @@ def test_a_locale_without_the_characters_shows_others(folder):
     assert b"?" in out
 
 
+@pytest.mark.slow
 def test_a_report_is_written_before_anything_is_printed(folder, monkeypatch):
     put(folder)
 

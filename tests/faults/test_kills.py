@@ -85,6 +85,7 @@ TINY = Case(
 )
 
 
+@pytest.mark.slow
 def test_a_few_kills_change_no_bit(tmp_path):
     whole = Job(TINY, tmp_path / "whole", tmp_path / "cache", "cpu")
     broken = Job(TINY, tmp_path / "broken", tmp_path / "other", "cpu")
@@ -121,9 +122,8 @@ def race(folder, seeds, order):
     (folder / f"done-{order}").write_text(str(done))
 
 
-@pytest.mark.parametrize(
-    ("processes", "count"), [(3, 6), pytest.param(8, 200, marks=pytest.mark.slow)]
-)
+@pytest.mark.parametrize(("processes", "count"), [(3, 6), (8, 200)])
+@pytest.mark.slow
 def test_racing_processes_lose_nothing(tmp_path, processes, count):
     racing = [
         PROCESSES.Process(target=race, args=(tmp_path, list(range(count)), i))

@@ -49,7 +49,9 @@ def largest_file(size):
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
-@pytest.mark.parametrize("size", [100, 3000])  # weights do not fit; only the result does not
+@pytest.mark.parametrize(  # weights do not fit; only the result does not
+    "size", [pytest.param(100, marks=pytest.mark.slow), 3000]
+)
 def test_a_full_disk_is_told_and_the_next_run_goes_on(job, size):
     with largest_file(size):
         told(job)
@@ -116,7 +118,14 @@ def test_a_reason_is_told_where_it_cannot_be_stored(job, monkeypatch):
     assert (outcome.status, outcome.message) == ("failed", "ValueError: its own")
 
 
-@pytest.mark.parametrize("content", [b"", b"PK\x03\x04 half", b"nonsense"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"PK\x03\x04 half",
+        pytest.param(b"", marks=pytest.mark.slow),
+        pytest.param(b"nonsense", marks=pytest.mark.slow),
+    ],
+)
 def test_damaged_files_of_the_cache_are_as_good_as_none(job, content):
     """Cut in half, they made every later run fail."""
     folder = run_folder(job)
