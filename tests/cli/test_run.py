@@ -180,7 +180,7 @@ def test_machines_that_cannot_be_are_refused_by_file_line_and_field(
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ("Unscaled", "points go from 0 to 255, but FineTunedDBM needs values from 0 to 1"),
+        ("Unscaled", "training points go from 0 to 255, but FineTuned"),
         ("Few", "training points: 9 labels for 1297 points"),
     ],
 )
