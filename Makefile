@@ -11,6 +11,8 @@ DOCKER_ARGS ?=
 
 BIN := .venv/bin
 STAMP := .venv/.installed
+RAY := build/ray
+RAY_STAMP := $(RAY)/.installed
 SMOKE := build/smoke
 BASELINES := build/baselines
 # Gates and baselines train everything themselves: no stage from the user's cache, where other kernels may have made it.
@@ -24,7 +26,7 @@ PARALLEL := -n auto --maxprocesses 4 --dist worksteal --benchmark-disable
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install reproduce-table1 campaign test test-all smoke baselines speed check format report docker clean FORCE
+.PHONY: help install reproduce-table1 campaign test test-all ray-test smoke baselines speed check format report docker clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][-a-z0-9%]*:.*## / { \
@@ -56,8 +58,17 @@ campaign: $(STAMP) ## run benchmarks/queue.yaml, the most valuable cases first: 
 test: $(STAMP) ## unit tests, laws and the smallest case of every spec (minutes)
 	$(PYTEST) $(PARALLEL) -m 'not slow' --benchmark-skip $(ARGS)
 
-test-all: $(STAMP) ## all tests, the slow ones too
+test-all: $(STAMP) ray-test ## all tests, the slow ones too, and those under Ray
 	$(PYTEST) $(PARALLEL) $(ARGS)
+
+ray-test: $(RAY_STAMP) ## signals, killed workers and killed nodes under Ray, in an environment of its own (minutes)
+	OMP_NUM_THREADS=1 $(RAY)/bin/python -m pytest -q -n 0 tests/executors/test_ray.py tests/faults/test_ray.py $(ARGS)
+
+$(RAY_STAMP): pyproject.toml constraints.txt
+	'$(PYTHON)' -m venv --clear $(RAY)
+	$(RAY)/bin/python -m pip install $(if $(strip $(TORCH_INDEX)),--extra-index-url '$(strip $(TORCH_INDEX))') \
+		-c constraints.txt -e '.[dev,ray]'
+	@touch $@
 
 smoke: $(STAMP) ## every spec at its smallest, its report, and the gate against tests/baselines
 	rm -rf $(SMOKE)

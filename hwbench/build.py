@@ -6,6 +6,7 @@ import functools
 import importlib.util
 import inspect
 import json
+import sys
 import typing
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
@@ -146,16 +147,40 @@ def find_class(kind: str, use: str) -> type:
             found = getattr(importlib.import_module(module_name), class_name, None)
         except Exception as error:
             raise BuildError(f"{use!r} cannot be imported: {import_failure(error)}") from None
-        if isinstance(found, type):
-            return found
-        raise BuildError(f"{module_name} has no class {class_name!r}")
-    elif module_name.count(".") >= 1 or (
-        module_name and importlib.util.find_spec(root) and root != "hwbench"
-    ):
+        if not isinstance(found, type):
+            raise BuildError(f"{module_name} has no class {class_name!r}")
+        return _of_package(found, kind, use, root)
+    elif module_name.count(".") >= 1 or (module_name and root != "hwbench" and _is_package(root)):
         raise BuildError(
             f"{use!r} is not part of hwbench; to use your own code, add --plugin {root}"
         )
     raise BuildError(f"{shelf_name} has no {use!r}{did_you_mean(use, list(shelf(kind)))}")
+
+
+def _is_package(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):  # ValueError: a module without a spec, as __main__
+        return name in sys.modules
+
+
+def _of_package(found: type, kind: str, use: str, package: str) -> type:
+    """Return a plugin's class if it is the package's own and belongs on the shelf.
+
+    Tested before anything is constructed: a module may have imported any class.
+
+    Raises:
+        BuildError: it was defined elsewhere, is of another kind, or abstract.
+    """
+    if found.__module__.split(".")[0] != package:
+        raise BuildError(
+            f"{use!r} was defined in {found.__module__}, not in {package}; name it where it is"
+        )
+    if not issubclass(found, BASES[kind]):
+        raise BuildError(f"{use!r} is no {BASES[kind].__name__}, which a {kind} block needs")
+    if inspect.isabstract(found):
+        raise BuildError(f"{use!r} is abstract, so it cannot be built")
+    return found
 
 
 @functools.cache

@@ -15,13 +15,24 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from hwbench.spec.problems import UserError
+
 
 def cache_folder() -> Path:
-    """Return where checkpoints, weights and locks go: $HWBENCH_CACHE or the user's cache folder."""
+    """Return where checkpoints, weights and locks go: $HWBENCH_CACHE or the user's cache folder.
+
+    Raises:
+        UserError: the user has no home folder, and no variable names a folder.
+    """
     named = os.environ.get("HWBENCH_CACHE")
-    if named:
-        return Path(named).expanduser().absolute()
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    try:
+        if named:
+            return Path(named).expanduser().absolute()
+        base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    except RuntimeError:
+        raise UserError(
+            "there is no home folder for a cache: set HWBENCH_CACHE to a folder"
+        ) from None
     return Path(base) / "hwbench"
 
 
@@ -58,18 +69,18 @@ def recall(name: str, key: str) -> Any:
     try:
         seal, _, text = _file(name).read_text(encoding="utf-8").partition("\n")
         return json.loads(text) if seal == digest(key, text) else None
-    except (OSError, ValueError, RuntimeError):  # RuntimeError: no home folder
+    except (OSError, ValueError, RecursionError, UserError):  # UserError: no home folder
         return None
 
 
 def remember(name: str, key: str, value: Any) -> None:
     """Keep a value of plain JSON, replacing the one with that name; do nothing if that fails."""
-    from hwbench.store import StoreError, write_atomically
+    from hwbench.store import write_atomically
 
     text = json.dumps(value)
     try:
         write_atomically(_file(name), f"{digest(key, text)}\n{text}".encode(), overwrite=True)
-    except (StoreError, RuntimeError):
+    except UserError:  # it cannot be written, or there is no home folder
         return
 
 

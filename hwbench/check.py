@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 from typing import Any
 
@@ -27,6 +28,7 @@ from hwbench.spec import (
     did_you_mean,
     dotted,
     label,
+    plain,
     resolve,
     runs_at,
     validation_problems,
@@ -245,13 +247,17 @@ def check(spec: Spec) -> list[Problem]:
     def note(line: int, field: str, message: str, where: str = "") -> None:
         found.setdefault((line, field, message), Problem(spec.file, line, where + field, message))
 
+    known: dict[str, _Checked] = {}  # by content: many rows differ in their coordinates only
     for profile in PROFILES:
         rows = []
         for number, row in enumerate(spec.rows):
             if not runs_at(spec, row, profile) and profile != "full":
                 continue
             blocks = resolve(spec, row, profile)
-            rows.append(_check_row(row, number, blocks))
+            content = json.dumps(plain(blocks), default=str)
+            if content not in known:
+                known[content] = _check_row(row, number, blocks)
+            rows.append(replace(known[content], row=row, number=number))
             where = f"row {label(row.at)}, "
             for path, message in rows[-1].mistakes:
                 note(blocks.line_at(path), ".".join(map(str, path)), message, where)

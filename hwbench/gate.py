@@ -15,75 +15,23 @@ measured, not chosen:
 
 from __future__ import annotations
 
-import json
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Annotated, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from typing import Literal
 
 from hwbench.attested import kind_of_device
+from hwbench.baseline import Baseline, BaselineRow, current, read_baseline
 from hwbench.numbers import short
-from hwbench.spec import Profile, Spec, SpecError, display_path, label
-from hwbench.store import Result, Store, write_atomically
-from hwbench.verdict.evidence import StoredResults
+from hwbench.spec import Profile, Spec
+from hwbench.store import Result, Store
 from hwbench.verdict.statistics import mean_and_sd, prediction
 
 LEVEL = 0.999
 ROUNDING = 1e-5  # relative to the value: rounding always explains this much
-KEY = 16  # characters kept of a hash
 BEYOND = 10.0  # times the largest difference measured between kernels
-
-
-class BaselineRow(BaseModel):
-    """One row's values by seed.
-
-    Attributes:
-        keys: the beginnings of the cases' hashes, to notice a spec that has changed.
-        elsewhere: values of some of these seeds under other kernels.
-    """
-
-    model_config = ConfigDict(extra="forbid")
-
-    keys: dict[str, str]
-    values: dict[str, float]
-    elsewhere: dict[str, float] = {}
-
-    @model_validator(mode="after")
-    def _known_seeds(self) -> BaselineRow:
-        if not self.elsewhere.keys() <= self.values.keys():
-            raise ValueError("elsewhere has a seed that values lacks")
-        return self
-
-    @property
-    def sd(self) -> float:
-        """Return the standard deviation over seeds."""
-        return mean_and_sd(list(self.values.values()))[1] or 0.0
-
-    def differences(self) -> list[float]:
-        """Return how far each seed moved under the other kernels."""
-        return [abs(value - self.values[seed]) for seed, value in self.elsewhere.items()]
-
-
-class Baseline(BaseModel):
-    """The values of a spec's rows when the baseline was taken: one file per spec and profile."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    spec: str
-    profile: Profile
-    metric: str
-    commit: str | None
-    machine: str
-    rows: Annotated[dict[str, BaselineRow], Field(min_length=1)]
-
-    @property
-    def device(self) -> str:
-        """Return the kind of device that it was taken on."""
-        return kind_of_device(self.machine)
 
 
 @dataclass(frozen=True)
@@ -156,39 +104,6 @@ class Finding:
             counts=cause.counts,
             anew=ANEW,
         )
-
-
-def baseline_path(folder: Path, spec: Spec, profile: Profile) -> Path:
-    """Return the file of a spec's baseline."""
-    return folder / spec.paper / f"{spec.id.split('/')[1]}-{profile}.json"
-
-
-def read_baseline(folder: Path, spec: Spec, profile: Profile) -> Baseline | None:
-    """Return a spec's baseline, None where there is none.
-
-    Raises:
-        SpecError: the file is not a baseline.
-    """
-    path = baseline_path(folder, spec, profile)
-    try:
-        return Baseline.model_validate_json(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except (OSError, ValidationError) as error:
-        raise SpecError(
-            f"{display_path(path)}: not a baseline: {str(error).splitlines()[0]}"
-        ) from None
-
-
-def current(spec: Spec, store: Store, profile: Profile) -> dict[str, dict[int, Result]]:
-    """Return the stored results that fit today's spec, by row and seed."""
-    stored = StoredResults(spec, store)
-    found = {}
-    for row in spec.rows:
-        groups = reversed(stored.evidence(row, profile).runs)  # the preferred data set last
-        if by_seed := {r.case.seed: r for group in groups for r in group}:
-            found[row.name] = by_seed
-    return found
 
 
 def tolerance(values: Sequence[float], n: int) -> float:
@@ -348,69 +263,3 @@ def gate(specs: Sequence[Spec], store: Store, folder: Path, profile: Profile) ->
             Finding(spec.id, name, spec.metric, Cause("no row")) for name in sorted(removed)
         ]
     return findings
-
-
-def update(
-    specs: Sequence[Spec],
-    store: Store,
-    folder: Path,
-    profile: Profile,
-    elsewhere: Store | None = None,
-) -> list[Path]:
-    """Make the stored results the new baseline; return the files written.
-
-    `elsewhere` holds results of some of the same seeds and the same code under other kernels.
-
-    Raises:
-        SpecError: `elsewhere` has no result of a row, or one of other code.
-    """
-    written = []
-    for spec in specs:
-        now = current(spec, store, profile)
-        if not now:
-            continue
-        there = current(spec, elsewhere, profile) if elsewhere else {}
-        results = [r for by_seed in now.values() for r in by_seed.values()]
-        base = Baseline(
-            spec=spec.id,
-            profile=profile,
-            metric=spec.metric,
-            commit=results[0].commit,
-            machine=str(results[0].machine.get("device", "")),
-            rows={
-                name: BaselineRow(
-                    keys={str(seed): r.key[:KEY] for seed, r in sorted(by_seed.items())},
-                    values=_values(spec, by_seed),
-                    elsewhere=_values(spec, _again(by_seed, there.get(name, {})))
-                    if elsewhere
-                    else {},
-                )
-                for name, by_seed in now.items()
-            },
-        )
-        path = baseline_path(folder, spec, profile)
-        text = json.dumps(base.model_dump(exclude_defaults=True), indent=1) + "\n"
-        write_atomically(path, text.encode(), overwrite=True)
-        written.append(path)
-    return written
-
-
-def _values(spec: Spec, results: Mapping[int, Result]) -> dict[str, float]:
-    """Return the metric by seed, to 10 digits: far below the effect of rounding."""
-    return {
-        str(seed): float(f"{r.metrics[spec.metric].value:.10g}")
-        for seed, r in sorted(results.items())
-    }
-
-
-def _again(here: Mapping[int, Result], there: Mapping[int, Result]) -> dict[int, Result]:
-    """Return the results under other kernels, after checking that cases and code are the same."""
-    case = next(iter(here.values())).case
-    where = f"--elsewhere: {case.spec} {label(case.at)}"
-    again = {seed: r for seed, r in there.items() if seed in here}
-    if not again:
-        raise SpecError(f"{where}: no result of any of its seeds")
-    for seed, r in again.items():
-        if (r.key, r.fingerprint) != (here[seed].key, here[seed].fingerprint):
-            raise SpecError(f"{where}, seed {seed}: not the code or data of the other results")
-    return again

@@ -8,6 +8,7 @@ resumed draws the same numbers as an uninterrupted one.
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 import time
@@ -18,6 +19,7 @@ from typing import Any, NamedTuple, cast
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -421,30 +423,47 @@ def restore_optimizer(
         )
 
 
+def trainer_arguments(device: torch.device) -> dict[str, Any]:
+    """Return every argument of Lightning's Trainer, so that no PL_TRAINER_* variable sets one.
+
+    The environment plugin is given as well: Lightning looks for no cluster and no launcher.
+    """
+    defaults = {n: p.default for n, p in inspect.signature(pl.Trainer).parameters.items()}
+    return defaults | {
+        "accelerator": "gpu" if device.type == "cuda" else device.type,
+        "devices": [device.index or 0] if device.type == "cuda" else 1,
+        "max_epochs": 1,
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+        "inference_mode": False,
+        "num_sanity_val_steps": 0,
+        "plugins": [LightningEnvironment()],
+    }
+
+
 def fit(learner: Learner, device: torch.device) -> None:
     """Run the remaining blocks of a stage under Lightning's Trainer.
 
     Raises:
         Interrupted: a stop was requested; the run can resume from the last save.
         Diverged: the loss or the validation metric is NaN or far out of range.
+        RuntimeError: Lightning ended the training before its last step.
     """
     if learner.progress.step >= learner.steps:  # The stage was complete when it was saved.
         learner.finish()
         return
-    trainer = pl.Trainer(
-        accelerator="gpu" if device.type == "cuda" else device.type,
-        devices=[device.index or 0] if device.type == "cuda" else 1,
-        max_epochs=1,
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        inference_mode=False,
-        num_sanity_val_steps=0,
-        reload_dataloaders_every_n_epochs=0,
-    )
+    trainer = pl.Trainer(**trainer_arguments(device))
     try:
         trainer.fit(learner)
+    except SystemExit as error:  # Lightning's own answer to Ctrl-C
+        raise KeyboardInterrupt from error
     finally:
         learner.to(device)  # Lightning moves it back to the CPU.
+    if learner.progress.step != learner.steps:
+        raise RuntimeError(
+            f"training ended after {learner.progress.step} of {learner.steps} steps; "
+            "the stage is not complete"
+        )
     learner.finish()

@@ -1,176 +1,45 @@
 """Stored results: one JSON file per case with its per-point arrays beside it, never overwritten.
 
-The files go into git, so they are small: curves and arrays are rounded far below their uncertainty
-(`short`, `rounded`); metrics keep every bit.
+What the files hold is `record`'s; here they are written, found, set aside and read.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import io
-import json
-import math
 import os
-import re
 import tempfile
-import threading
+import time
 import uuid
 import zipfile
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING
 
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Field,
-    ValidationError,
-    field_serializer,
-)
+from pydantic import ValidationError
 
+from hwbench.record import COARSEST as COARSEST
+from hwbench.record import DIGITS as DIGITS
+from hwbench.record import SCHEMA as SCHEMA
+from hwbench.record import Failure as Failure
+from hwbench.record import Result as Result
+from hwbench.record import StoredCurve as StoredCurve
+from hwbench.record import StoredMetric as StoredMetric
+from hwbench.record import parse, rounded, schema_version, to_json
+from hwbench.record import short as short
 from hwbench.spec import Case, UserError
 
 if TYPE_CHECKING:
     import numpy as np
 
-SCHEMA = 1
-DIGITS = 7  # significant digits of a curve: float32 sums have no more
-COARSEST = 2.0**-10  # largest step to which arrays are rounded
+
+LEFT = 60.0  # seconds after which an unnamed file is no longer being written
 
 
 class StoreError(UserError):
     """The results folder cannot be written."""
-
-
-def _null_is_nan(value: Any) -> Any:
-    return math.nan if value is None else value
-
-
-Number = Annotated[
-    float, BeforeValidator(_null_is_nan)
-]  # JSON has no NaN: numbers that are not finite are stored as null
-
-
-class _Record(BaseModel):
-    model_config = ConfigDict(extra="forbid", ser_json_inf_nan="constants", defer_build=True)
-
-
-class StoredMetric(_Record):
-    """See `protocols.Metric`; a value of null is read as NaN."""
-
-    value: Number
-    se: float | None = None
-    mc_se: float | None = None
-    n: int = 0
-    k: int = 0
-    kind: Literal["exact", "estimate", "lower bound", "upper bound", "score"] = "estimate"
-
-
-class StoredCurve(_Record):
-    """See `protocols.Curve`; numbers are kept to 7 significant digits."""
-
-    x: list[Number]
-    y: list[Number]
-    se: list[Number] = []
-
-    @field_serializer("x", "y", "se")
-    def _short(self, values: list[float]) -> list[float]:
-        return [short(v) for v in values]
-
-
-class Result(_Record):
-    """The outcome of one case, with everything needed to repeat it without the YAML.
-
-    Attributes:
-        key: hash of the case.
-        fingerprint: hash of the source code that determines its numbers.
-        seconds: wall time by part (`train`, `evaluate`).
-        machine: device, threads, dtype policy, versions.
-        commit: git commit of the code, with `-dirty` if the tree had changes, or None.
-        plugins: external packages that the run used.
-        files: names of the data files that were read (some data sets have alternatives).
-    """
-
-    schema_version: Literal[1] = 1
-    case: Case
-    key: str
-    fingerprint: str
-    metrics: dict[str, StoredMetric]
-    diagnostics: dict[str, float | None] = {}
-    curves: dict[str, StoredCurve] = {}
-    seconds: dict[str, float] = {}
-    steps_per_second: float | None = None
-    peak_memory_mb: float | None = None
-    machine: dict[str, Any] = {}
-    commit: str | None = None
-    started: str = ""
-    warnings: list[str] = []
-    plugins: list[str] = []
-    files: list[str] = []
-    banner: str | None = None
-    steps: Annotated[int, Field(ge=0)] = 0
-    resumed: int = 0
-
-
-class Failure(_Record):
-    """A case that produced no result: the reason in one line, and the traceback."""
-
-    schema_version: Literal[1] = 1
-    case: Case
-    key: str
-    kind: Literal["failed", "missing"]
-    reason: str
-    traceback: str = ""
-    started: str = ""
-
-
-def _no_nan(value: Any) -> Any:
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, dict):
-        return {k: _no_nan(v) for k, v in value.items()}
-    return [_no_nan(v) for v in value] if isinstance(value, list) else value
-
-
-def short(value: float) -> float:
-    """Round a number to 7 significant digits.
-
-    >>> short(-105.72031784649502)
-    -105.7203
-    """
-    return float(f"{value:.{DIGITS}g}")
-
-
-def rounded(values: np.ndarray) -> np.ndarray:
-    """Round per-point numbers to multiples of a power of two, which compress well.
-
-    The step is at most `COARSEST` (0.001 nats) and at most 2^-13 of their standard deviation, so
-    that a value moves by at most 0.0005 and 1/16 000 of the deviation. Shape and dtype stay the
-    same; integers, equal numbers and numbers that are not finite do not change.
-    """
-    import numpy as np
-
-    if not np.issubdtype(values.dtype, np.floating):
-        return values
-    exact = values.astype(np.float64)
-    finite = exact[np.isfinite(exact)]
-    with np.errstate(over="ignore"):
-        spread = float(finite.std()) if finite.size else 0.0
-    if not 1e-300 < spread < math.inf:
-        return values
-    step = 2.0 ** math.floor(math.log2(min(COARSEST, spread * 2.0**-13)))
-    return (np.rint(exact / step) * step).astype(values.dtype)
-
-
-def _json(record: _Record) -> str:
-    """Return a record as readable JSON, with each array of numbers on one line."""
-    content = _no_nan(record.model_dump(mode="json"))
-    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
-    # a bracket before a line break is never inside a string: JSON escapes line breaks there
-    numbers = re.compile(r"\[\n\s*([^][{}\"]*?)\s*\]")
-    return numbers.sub(lambda m: "[" + re.sub(r"\s+", " ", m[1]) + "]", text) + "\n"
 
 
 def check_writable(folder: Path, name: str) -> None:
@@ -254,23 +123,21 @@ class Store:
         Raises:
             StoreError: the folder cannot be written.
         """
-        import numpy as np
-
         path = self.path(result.case)
-        data = _json(result).encode()
+        packed = b"" if not per_point else _packed(per_point)
+        result.arrays = hashlib.sha256(packed).hexdigest() if packed else ""
+        data = to_json(result).encode()
         arrays = path.with_suffix(".npz")
-        waiting = arrays.with_name(f".{arrays.name}.{os.getpid()}-{threading.get_ident()}")
+        waiting = arrays.with_name(f".{arrays.name}.{uuid.uuid4().hex[:12]}")
+        written = False
         try:
-            if per_point:  # on disk before the result, and named only once the result is ours
-                buffer = io.BytesIO()
-                arrays_ = {name: rounded(values) for name, values in per_point.items()}
-                np.savez_compressed(buffer, allow_pickle=False, **arrays_)
-                write_atomically(waiting, buffer.getvalue(), overwrite=True)
+            if packed:  # on disk before the result, and named only once the result is ours
+                write_atomically(waiting, packed, overwrite=True)
             written = write_atomically(path, data)
             if not written and self.read(result.case) is None:
                 self._set_aside(path, result.case)
                 written = write_atomically(path, data)
-            if written and per_point:
+            if written and packed:
                 waiting.replace(arrays)
             elif written:
                 arrays.unlink(missing_ok=True)  # left by a run that was killed
@@ -278,23 +145,47 @@ class Store:
         except OSError as error:
             raise StoreError(f"cannot write {path}: {error.strerror or error}") from None
         finally:
-            with contextlib.suppress(OSError):
-                waiting.unlink()
+            if not written:  # else they may still be adopted, see `per_point`
+                with contextlib.suppress(OSError):
+                    waiting.unlink()
+        self._tidy(result.case)
         return written
 
+    def _tidy(self, case: Case) -> None:
+        """Remove what killed runs left of a case, once its arrays have their name."""
+        with contextlib.suppress(OSError):
+            left = _hidden(self.path(case))
+            found = self.read(case) if left else None
+            if found is None or (found.arrays and not self.per_point(found)):
+                return
+            for path in left:
+                if time.time() - path.stat().st_mtime > LEFT:
+                    path.unlink(missing_ok=True)
+
     def _set_aside(self, path: Path, case: Case) -> None:
-        """Rename a file that is not the case's result; unless it has just become one."""
+        """Rename a file that is not the case's result, and its arrays; unless it just became one.
+
+        The arrays get a second name first, so that a kill in between parts them from nothing.
+        """
         aside = path.with_name(f"{path.stem}.old-{uuid.uuid4().hex[:8]}.json")
+        arrays = path.with_suffix(".npz")
         with contextlib.suppress(FileNotFoundError):
+            try:
+                os.link(arrays, aside.with_suffix(".npz"))
+            except FileNotFoundError:
+                pass
+            except OSError:  # a file system without hard links
+                arrays.rename(aside.with_suffix(".npz"))
             path.rename(aside)
         found = self._load(aside, [], case.path)
         if found is not None and found.key == case.key:
             _put(aside, path)
             aside.unlink(missing_ok=True)
+            aside.with_suffix(".npz").unlink(missing_ok=True)
 
     def write_failure(self, failure: Failure) -> None:
         """Store why a case has no result, in place of an older reason."""
-        write_atomically(self.failed_path(failure.case), _json(failure).encode(), overwrite=True)
+        write_atomically(self.failed_path(failure.case), to_json(failure).encode(), overwrite=True)
 
     def read(self, case: Case) -> Result | None:
         """Return the result of a case; None if there is no readable one."""
@@ -312,14 +203,20 @@ class Store:
         return failure if failure.key == case.key else None
 
     def per_point(self, result: Result) -> dict[str, np.ndarray]:
-        """Return the per-point arrays of a result; empty if there are none."""
+        """Return the per-point arrays of a result; empty if there are none that belong to it.
+
+        Arrays that a run had written but not named when it was killed are adopted.
+        """
         import numpy as np
 
         path = self.path(result.case).with_suffix(".npz")
         try:
-            with path.open("rb") as file, np.load(file, allow_pickle=False) as arrays:
+            packed = path.read_bytes() if path.exists() else b""
+            if result.arrays and hashlib.sha256(packed).hexdigest() != result.arrays:
+                packed = _adopted(path, result.arrays)
+            with np.load(io.BytesIO(packed), allow_pickle=False) as arrays:
                 return {name: arrays[name] for name in arrays.files}
-        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error):
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
             return {}
 
     def results(self, spec_id: str | None = None) -> tuple[list[Result], list[str]]:
@@ -356,9 +253,9 @@ class Store:
         """Return the result in a file; None and a warning if it has none that belongs there."""
         try:
             text = path.read_text(encoding="utf-8")
-            result = _parse(text)
+            result = parse(text)
             if result is None:
-                version = _schema_version(text)
+                version = schema_version(text)
                 warnings.append(
                     f"{path}: skipped: schema version {version}, this hwbench reads {SCHEMA}"
                 )
@@ -371,9 +268,7 @@ class Store:
         except (OSError, ValueError, RecursionError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         else:
-            if result.key != result.case.key:
-                reason = "its key is not the hash of its case: it was changed by hand"
-            elif result.case.path != place:
+            if result.case.path != place:
                 reason = f"it belongs at {result.case.path}"
             else:
                 return result
@@ -381,22 +276,28 @@ class Store:
         return None
 
 
-def _parse(text: str) -> Result | None:
-    """Return the result in a document, None where it is of another schema.
+def _packed(per_point: dict[str, np.ndarray]) -> bytes:
+    """Return rounded arrays as the content of an .npz file, the same bytes for the same arrays."""
+    import numpy as np
 
-    Raises:
-        ValueError: the document is no JSON, or no result.
-    """
-    try:
-        result = Result.model_validate_json(text)
-    except ValidationError:
-        if _schema_version(text) == SCHEMA:
-            raise
-        return None
-    return result if "schema_version" in result.model_fields_set else None
+    buffer = io.BytesIO()
+    arrays = {name: rounded(values) for name, values in per_point.items()}
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
+    return buffer.getvalue()
 
 
-def _schema_version(text: str) -> Any:
-    """Return the schema version of a document, None where it has none; ValueError if no JSON."""
-    document = json.loads(text)
-    return document.get("schema_version") if isinstance(document, dict) else None
+def _hidden(path: Path) -> list[Path]:
+    """Return the unnamed files beside a result that belong to it or to its arrays."""
+    names = (f".{path.name}.", f".{path.with_suffix('.npz').name}.")
+    return [p for p in path.parent.iterdir() if p.name.startswith(names)]
+
+
+def _adopted(path: Path, digest: str) -> bytes:
+    """Return the arrays with this sha256 that were never named, and name them now; else b""."""
+    for left in _hidden(path.with_suffix(".json")):
+        content = left.read_bytes()
+        if hashlib.sha256(content).hexdigest() == digest:
+            with contextlib.suppress(OSError):
+                left.replace(path)
+            return content
+    return b""

@@ -11,15 +11,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from hwbench.baseline import Baseline, BaselineRow, current, read_baseline
 from hwbench.cli.main import main
 from hwbench.gate import (
     BEYOND,
     LEVEL,
     ROUNDING,
-    Baseline,
-    BaselineRow,
     chance,
-    current,
     judge_row,
     judge_spec,
     rounding_of,
@@ -148,7 +146,6 @@ def test_rounding_is_a_multiple_of_the_largest_difference_between_its_bounds(spe
         ),
         ({0: -6e-2, 1: -7e-2}, False, ["worse", "retake the baseline: make baselines"]),
         ({0: 0.0, 1: 2.0}, False, ["better: seed 1 moved by +2"]),
-        ({0: 0.0, 1: math.nan}, False, ["seed 1 moved by +nan"]),
         ({1: 6e-5}, False, ["better"]),
     ],
 )
@@ -319,6 +316,67 @@ def test_what_ran_elsewhere_must_be_the_same(spec, folder, capsys):
     assert "--elsewhere nowhere: no such folder" in capsys.readouterr().err
     there.write(result(spec, -5.0, 0).model_copy(update={"fingerprint": "other"}))
     assert run("gate", "--baseline", "base", "--elsewhere", "there") == 2
-    assert "only --update takes it" in capsys.readouterr().err
+    assert "needs --update" in capsys.readouterr().err
     assert run(*update, "there") == 2
     assert "not the code or data of the other results" in " ".join(capsys.readouterr().err.split())
+
+
+# --- baselines that are none ----------------------------------------------------------------------
+
+
+def on_file(folder, spec, changes=None):
+    path = folder / "base/tiny/table-smoke.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    document = baseline(spec).model_dump(mode="json") | (changes or {})
+    path.write_text(json.dumps(document))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"spec": "tiny/other"}, "its spec is tiny/other, not tiny/table"),
+        ({"profile": "quick"}, "its profile is quick, not smoke"),
+        ({"metric": "nll"}, "its metric is nll, not log_likelihood"),
+        ({"rows": {"IWAE": {"keys": {}, "values": {"0": -5.0}}}}, "keys and values"),
+        ({"rows": {"IWAE": {"keys": {"0": ""}, "values": {"0": -5.0}}}}, "String should match"),
+        ({"rows": {"IWAE": {"keys": {}, "values": {"0": math.nan}}}}, "finite number"),
+    ],
+)
+def test_a_baseline_of_something_else_is_told(spec, folder, capsys, changes, message):
+    """It passed: nothing was compared, or with nothing of its own."""
+    on_file(folder, spec, changes)
+    Store(folder / "results").write(result(spec, -5.0))
+    assert run("gate", "--baseline", "base") == 2
+    told = capsys.readouterr().err
+    assert message in told
+    assert told.count("\n") == 1
+
+
+def test_an_update_keeps_the_rows_that_were_not_run(spec, folder):
+    """One result on file cut eighteen rows to one."""
+    on_file(folder, spec)
+    Store(folder / "results").write(result(spec, -7.0, row=1))
+    assert run("gate", "--baseline", "base", "--update") == 0
+    base = read_baseline(folder / "base", spec, "smoke")
+    assert list(base.rows) == ["IWAE", "VAE"]
+    assert base.rows["IWAE"] == baseline(spec).rows["IWAE"]
+    assert base.rows["VAE"].values == {"0": -7.0}
+
+
+def test_rows_of_another_kind_of_device_are_not_kept_beside_others(spec, folder, capsys):
+    path = on_file(folder, spec)
+    before = path.read_bytes()
+    Store(folder / "results").write(result(spec, -7.0, row=1, device="NVIDIA A100"))
+    assert run("gate", "--baseline", "base", "--update") == 2
+    assert "run them all" in capsys.readouterr().err
+    assert path.read_bytes() == before
+
+
+def test_an_update_without_the_metric_is_told(spec, folder, capsys):
+    """It was a KeyError."""
+    found = result(spec, -5.0)
+    found.metrics = {"nll": StoredMetric(value=5.0)}
+    Store(folder / "results").write(found)
+    assert run("gate", "--baseline", "base", "--update") == 2
+    assert "its result lacks log_likelihood (it has nll)" in capsys.readouterr().err

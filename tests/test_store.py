@@ -13,6 +13,7 @@ import pytest
 
 import hwbench.store as store_module
 from hwbench.frame import COLUMNS, frame
+from hwbench.record import to_json
 from hwbench.spec import Case
 from hwbench.store import (
     Failure,
@@ -173,20 +174,24 @@ def test_files_written_before_are_read(tmp_path):
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
-def test_numbers_that_are_none_are_kept_as_such(tmp_path, value):
-    """A NaN anywhere must not make a file that can never be read again."""
+def test_numbers_of_a_curve_that_are_none_are_kept_as_such(tmp_path, value):
+    """A NaN there must not make a file that can never be read again."""
     store, case = Store(tmp_path), make_case()
     curve = StoredCurve(x=[0.0, 1.0], y=[1.0, value], se=[value, 0.0])
-    result = make_result(case, value, curves={"c": curve}, diagnostics={"ess": value})
+    result = make_result(case, curves={"c": curve}, diagnostics={"ess": value})
     assert store.write(result)
     assert "NaN" not in store.path(case).read_text()
     found = store.read(case)
     assert found is not None
-    assert math.isnan(found.metrics["log_likelihood"].value)
     assert math.isnan(found.curves["c"].y[1])
     assert found.curves["c"].y[0] == 1.0
     assert math.isnan(found.curves["c"].se[0])
     assert found.diagnostics["ess"] is None
+
+
+def _with_value(document: dict[str, object], value: float | None) -> str:
+    changed = {**document, "metrics": {"log_likelihood": {"value": value}}}
+    return json.dumps(changed if value == -80.0 else {**changed, "seal": ""})
 
 
 def damaged(text: str) -> dict[str, str]:
@@ -202,10 +207,15 @@ def damaged(text: str) -> dict[str, str]:
         "another key": json.dumps({**document, "key": "0" * 64}),
         "changed case": json.dumps({**document, "case": {**document["case"], "model": {}}}),
         "deep": "[" * 100_000,
+        "no number": _with_value(document, None),
+        "NaN": _with_value(document, math.nan),
+        "infinity": _with_value(document, math.inf),
+        "another number": _with_value(document, -80.0),
+        "another curve": json.dumps({**document, "curves": {"c": {"x": [1.0], "y": [1.0]}}}),
     }
 
 
-KINDS = sorted(damaged(make_result(make_case()).model_dump_json()))
+KINDS = sorted(damaged(to_json(make_result(make_case()))))
 
 
 @pytest.mark.parametrize("kind", KINDS)

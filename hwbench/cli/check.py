@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
@@ -27,7 +26,7 @@ def check(
     from hwbench.spec.files import json_schema
 
     if schema:
-        console.out.print_json(json.dumps(json_schema()))
+        console.print_json(json_schema())
         return
     from hwbench.build import allow_plugins
     from hwbench.check import check as check_blocks

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
@@ -61,9 +60,9 @@ def compare(
         kept = Views(spec_paths(names, folder), results, profile_named(profile))
         views = kept.get(kind, view)
     if as_json:
-        console.out.print_json(json.dumps(views))
+        console.print_json(views)
     else:
-        console.out.file.write("".join(views))
+        console.out.write("".join(views))
     code = judge(found, verdicts, strict)
     if code:
         raise typer.Exit(code)

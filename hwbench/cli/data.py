@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -20,7 +19,7 @@ def print_files(records: Sequence[Any], as_json: bool) -> None:
     from rich.table import Table
 
     if as_json:
-        console.out.print_json(json.dumps([r.as_dict() for r in records]))
+        console.print_json([r.as_dict() for r in records])
         return
     table = Table("file", "state", box=None, header_style="bold")
     table.add_column("location or source", overflow="fold")  # a truncated path is useless

@@ -90,7 +90,7 @@ def gate(
     Examples: [bold]hwbench gate --baseline tests/baselines --junit gate.xml[/],
     [bold]hwbench gate table1 --attest HEAD~1[/]
     """
-    from hwbench import gate as gate_
+    from hwbench.baseline import update as update_baselines
     from hwbench.spec import SpecError, display_path
     from hwbench.spec.files import benchmarks_folder, load_specs
     from hwbench.store import Store
@@ -109,7 +109,7 @@ def gate(
         raise SpecError(f"--elsewhere {elsewhere}: {why}")
     if update:
         other = Store(elsewhere) if elsewhere else None
-        for path in gate_.update(specs, store, baseline, chosen, other):
+        for path in update_baselines(specs, store, baseline, chosen, other):
             console.err.print(f"wrote {display_path(path)}", markup=False)
         return
     passed = _compare(specs, store, baseline, chosen, junit, as_json)
@@ -137,7 +137,7 @@ def _compare(
     if junit is not None:
         write_junit(found, junit)
     if as_json:
-        console.out.print_json(json.dumps([asdict(f) | {"reason": f.reason} for f in found]))
+        console.print_json([asdict(f) | {"reason": f.reason} for f in found])
     else:
         print_findings(console.out, found)
     return all(f.passed for f in found)
@@ -161,7 +161,7 @@ def _attest(
 
     found = attest(specs, store, old, new, only_on_file=only_on_file, limit=limit, news=news)
     if as_json:
-        console.out.print_json(to_json(found))
+        console.print_json(json.loads(to_json(found)))
     else:
         print_comparison(console.out, found)
     if found.count("moved"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING
 
 from hwbench.cli import console
@@ -26,7 +25,7 @@ def list_(
 
     views = Views(spec_paths(names, benchmarks_folder(benchmarks)), results)
     if as_json:
-        console.out.print_json(json.dumps(views.get("json", json_view)))
+        console.print_json(views.get("json", json_view))
         return
     with_titles = console.out.width >= 120
     heads = ["title"] if with_titles else []

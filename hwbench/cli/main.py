@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
 
 import typer
 
 from hwbench import __version__
 from hwbench.cli import cache, check, compare, console, data, gate, list, reproduce, run, why
 from hwbench.cli import report as report_
-from hwbench.cli.console import DONE, FAILED, INTERRUPTED, WRONG_INPUT
+from hwbench.cli.console import DONE, FAILED, INTERRUPTED, VERDICT, WRONG_INPUT
 
 ABOUT = (
     "Do published results on Helmholtz machines and their relatives hold, "
     "and does a new method beat them?"
 )
+
+TYPERS_CTRL_C = 130  # what Typer returns after a Ctrl-C
 
 app = typer.Typer(
     name="hwbench",
@@ -58,26 +64,77 @@ app.add_typer(cache.app, name="cache")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the command line; every expected error becomes one message and an exit code."""
-    err = console.err
-    try:
-        given = None if arguments is None else [*arguments]
-        code = app(args=given, prog_name="hwbench", standalone_mode=False)
-        sys.exit(code if isinstance(code, int) else DONE)
-    except typer.Exit as error:
-        sys.exit(error.exit_code)
-    except (typer.Abort, KeyboardInterrupt):
-        err.print("Interrupted.", style="yellow")
-        sys.exit(INTERRUPTED)
-    except Exception as error:
-        from hwbench.spec import UserError
+    """Run the command line; every expected error becomes one message and an exit code.
 
-        if isinstance(error, UserError):
-            err.print(str(error), style="red", markup=False)
-            sys.exit(WRONG_INPUT)
-        show = getattr(error, "show", None)  # errors of the parser print themselves
-        if show is None:
-            traceback.print_exc()
-            sys.exit(FAILED)  # Python's own code 1 would mean a failed verdict
-        show()
-        sys.exit(getattr(error, "exit_code", WRONG_INPUT))
+    The codes are our own: neither those of libraries nor those of signals leak.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # no text fails for want of a character
+            stream.reconfigure(errors="replace")
+    with _terminable():
+        code = _run(arguments)
+    for console_ in (console.out, console.err):
+        console_.write("")  # what is left goes out now, or nowhere
+    sys.exit(code)
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """Run the command line, print an error if there is one, and return the exit code."""
+    err = console.err
+    given = None if arguments is None else [*arguments]
+    try:
+        code = app(args=given, prog_name="hwbench", standalone_mode=False)
+    except typer.Exit as error:
+        code = error.exit_code
+    except (typer.Abort, KeyboardInterrupt):
+        code = TYPERS_CTRL_C
+    except SystemExit as error:  # of a library
+        gone = isinstance(error.__context__, BrokenPipeError)
+        interrupted = isinstance(error.__context__, KeyboardInterrupt)
+        code = DONE if gone else TYPERS_CTRL_C if interrupted else FAILED
+    except Exception as error:
+        code = _code_of(error)
+    if code == TYPERS_CTRL_C:
+        err.print("Interrupted.", style="yellow")
+        return INTERRUPTED
+    if code is None:
+        return DONE
+    return code if code in (DONE, VERDICT, WRONG_INPUT, INTERRUPTED, FAILED) else FAILED
+
+
+def _code_of(error: Exception) -> int:
+    """Print an error and return its exit code."""
+    from hwbench.spec import UserError
+
+    if isinstance(error, UserError):
+        console.err.print(str(error), style="red")
+        return WRONG_INPUT
+    if isinstance(error, OSError):  # a file or folder of the user, or the machine
+        console.err.print(f"{error.strerror or error}: {error.filename or ''}", style="red")
+        return WRONG_INPUT
+    show = getattr(error, "show", None)  # errors of the parser print themselves
+    if show is None:
+        console.err.write(traceback.format_exc())
+        return FAILED  # Python's own code 1 would mean a failed verdict
+    show()
+    return int(getattr(error, "exit_code", WRONG_INPUT))
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """Let TERM interrupt a command as Ctrl-C does, unless something else handles it."""
+    if (
+        threading.current_thread() is not threading.main_thread()
+        or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL
+    ):
+        yield
+        return
+
+    def interrupt(number: int, frame: Any) -> None:
+        raise KeyboardInterrupt
+
+    signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)

@@ -12,6 +12,21 @@ import typer
 if TYPE_CHECKING:
     from hwbench.spec import Profile
 
+
+def _folder(path: Path | None) -> Path | None:
+    """Return a folder that may not be there yet; a file, or a path too long, is a user's error."""
+    from hwbench.spec import UserError
+
+    try:
+        wrong = path is not None and path.exists() and not path.is_dir()
+    except (OSError, ValueError) as error:
+        why = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"{str(path)[:80]}: no folder: {why}") from None
+    if wrong:
+        raise UserError(f"{path}: not a folder")
+    return path
+
+
 Names = Annotated[
     list[str] | None,
     typer.Argument(metavar="[SPEC]...", help="Id, alias, table name or YAML file; all by default."),
@@ -63,8 +78,8 @@ ExecutorOption = Annotated[
         "--executor", help="local (worker processes), ray (a cluster) or inline (this process)."
     ),
 ]
-ResultsOption = Annotated[Path, typer.Option("--results", help="Results folder.")]
-ReportsOption = Annotated[Path, typer.Option("--reports", help="Reports folder.")]
+ResultsOption = Annotated[Path, typer.Option("--results", help="Results folder.", callback=_folder)]
+ReportsOption = Annotated[Path, typer.Option("--reports", help="Reports folder.", callback=_folder)]
 BenchmarksOption = Annotated[
     Path | None, typer.Option("--benchmarks", help="Folder of specs; by default ./benchmarks.")
 ]

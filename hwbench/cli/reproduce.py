@@ -87,7 +87,7 @@ def reproduce(
     if dry_run or code == INTERRUPTED:
         raise typer.Exit(code)
     found = comparisons([s.file for s in specs], plan.profile, results, folder)
+    write_report(found, results, reports, kinds, folder)
     for c in found:
         print_comparison(console.out, c)
-    write_report(found, results, reports, kinds, folder)
     raise typer.Exit(code or judge(found, verdicts))

@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.status import Status
 from rich.table import Table
+from rich.text import Text
 
 from hwbench.cli import console
 from hwbench.cli.progress import Display
@@ -38,13 +39,15 @@ class Watcher(Observer):
         """Print the banner, the number of cases, and which data sets replace unavailable ones."""
         plan, err = campaign.plan, console.err
         if plan.banner:
-            err.print(f"\n[bold white on red] {plan.banner} [/]\n")
+            err.print(Text.assemble("\n", (f" {plan.banner} ", "bold white on red"), "\n"))
         names = ", ".join(s.id for s in self.specs)
-        profile = f"profile [bold]{plan.profile}[/]" if plan.profile else "the queue's profiles"
+        profile = f"profile {plan.profile}" if plan.profile else "the queue's profiles"
         err.print(
-            f"[bold]{names}[/] at {profile}: "
-            f"{counted(len(plan.cases), 'case')}, {campaign.reused} on file, "
-            f"{len(campaign.jobs)} to run"
+            Text.assemble(
+                (names, "bold"),
+                f" at {profile}: {counted(len(plan.cases), 'case')}, {campaign.reused} on file, "
+                f"{len(campaign.jobs)} to run",
+            )
         )
         if campaign.reused and not self.settings.dry_run:
             err.print(
@@ -92,7 +95,9 @@ class Watcher(Observer):
                 notes.append(f"{counted(untimed, 'case')} could not be timed (assumed average)")
             workers = counted(at_once, "worker")
             console.err.print(
-                f"about [bold]{rough_duration(total)}[/] on {workers}, {'; '.join(notes)}"
+                Text.assemble(
+                    "about ", (rough_duration(total), "bold"), f" on {workers}, {'; '.join(notes)}"
+                )
             )
         if self.settings.dry_run:
             self._print_rows(campaign.jobs, costs)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 from hwbench.cli import console
 from hwbench.cli.options import (
     RESULTS,
@@ -65,7 +63,7 @@ def why(
         line = {"case": case.label, "profile": case.profile, "state": text, "run would": action}
         lines.append(line)
     if as_json:
-        console.out.print_json(json.dumps(lines))
+        console.print_json(lines)
         return
     if plan.banner:
         console.err.print(plan.banner, style="bold red")

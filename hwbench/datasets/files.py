@@ -4,7 +4,8 @@ A file 'set/name' is looked for as `<folder>/set/name`, then `<folder>/name`, in
 environment variable HWBENCH_DATA (separated as in PATH), then in `data/` of the working folder,
 then in the user's cache (`$HWBENCH_CACHE/data`, or the platform's), and finally at its addresses.
 It may be gzipped, as `name.gz`. It is accepted if its checksum matches. A wrong file in one of the
-user's folders is an error; a wrong file in the cache is fetched again.
+user's folders is an error; a wrong file in the cache is fetched again. A file without a checksum
+comes from the user's own folders only: whatever a server sent could pass for it.
 """
 
 from __future__ import annotations
@@ -193,13 +194,28 @@ def _fault(file: File, path: Path) -> str:
 def folders() -> list[Path]:
     """Return the user's folders in order of search: those of HWBENCH_DATA, then `data/`."""
     given = os.environ.get("HWBENCH_DATA", "").split(os.pathsep)
-    return [*(Path(folder).expanduser() for folder in given if folder), Path("data")]
+    return [*(_expanded(folder) for folder in given if folder), Path("data")]
+
+
+def _expanded(folder: str) -> Path:
+    try:
+        return Path(folder).expanduser()
+    except RuntimeError:  # `~` of a user without a home folder
+        return Path(folder)
+
+
+def _is_file(path: Path) -> bool:
+    """Return whether there is a file that can be read; a folder that cannot be is passed over."""
+    try:
+        return path.is_file() and os.access(path, os.R_OK)
+    except (OSError, ValueError):  # no permission, or a path that no file system takes
+        return False
 
 
 def cache() -> Path:
     """Return the folder of fetched files."""
     if own := os.environ.get("HWBENCH_CACHE"):
-        return Path(own).expanduser() / "data"
+        return _expanded(own) / "data"
     import pooch
 
     return Path(pooch.os_cache("hwbench")) / "data"
@@ -207,7 +223,7 @@ def cache() -> Path:
 
 def _cached(file: File) -> Iterator[Path]:
     with contextlib.suppress(ImportError):  # Without pooch there is no cache.
-        yield from (path for path in file.paths(cache())[:2] if path.is_file())
+        yield from (p for p in file.paths(cache())[:2] if _is_file(p) and file.form(p).checksum)
 
 
 def locate(name: str) -> Path | None:
@@ -218,7 +234,7 @@ def locate(name: str) -> Path | None:
         UserError: no such file is declared.
     """
     file = _get(name)
-    for path in (p for folder in folders() for p in file.paths(folder) if p.is_file()):
+    for path in (p for folder in folders() for p in file.paths(folder) if _is_file(p)):
         if fault := _fault(file, path):
             raise DataCorrupt(f"{path} is not {name}: {fault}; replace or remove it")
         return path
@@ -255,7 +271,7 @@ def obtainable(names: Iterable[str]) -> bool:
         DataCorrupt: a file in one of the user's folders has another checksum.
     """
     try:
-        return all(locate(name) or _reachable(_get(name).addresses) for name in names)
+        return all(locate(name) or _reachable(_checked(_get(name))) for name in names)
     except ImportError:  # The packages for downloading are not installed.
         return False
 
@@ -330,7 +346,7 @@ def _try(file: File, address: str) -> Path | str:
         path = Path(
             pooch.retrieve(
                 address,
-                known_hash=file.form(address).checksum or None,
+                known_hash=file.form(address).checksum,
                 fname=target.name,
                 path=target.parent,
                 downloader=downloader,
@@ -341,11 +357,17 @@ def _try(file: File, address: str) -> Path | str:
     return path
 
 
+def _checked(file: File) -> list[str]:
+    """Return the addresses of forms with a checksum, from which alone anything is fetched."""
+    return [address for address in file.addresses if file.form(address).checksum]
+
+
 def _download(file: File) -> Path:
-    reasons: dict[str, str] = {}
+    checked = _checked(file)
+    reasons = dict.fromkeys(file.addresses, "without a checksum")
     try:
-        usable = _reachable(file.addresses)
-        reasons |= {address: "no answer" for address in file.addresses if address not in usable}
+        usable = _reachable(checked)
+        reasons |= {address: "no answer" for address in checked if address not in usable}
         for address in list(usable) * _ROUNDS:
             outcome = _try(file, address)
             if isinstance(outcome, Path):
@@ -372,7 +394,8 @@ def _missing(file: File, reasons: dict[str, str]) -> str:
     return (
         f"{file.name} is not on this machine and cannot be downloaded. "
         f"Put {name}{packed} ({checksum}) into {place}. "
-        + (f"Tried: {tried}" if tried else "It is published at no address")
+        + (f"{'Tried' if _checked(file) else 'Not fetched'}: {tried}" if tried else "")
+        + ("" if tried else "It is published at no address")
     )
 
 
@@ -380,8 +403,17 @@ def _missing(file: File, reasons: dict[str, str]) -> str:
 
 
 def wrong(name: str, what: object) -> DataCorrupt:
-    """Return the error that a reader raises for a file with unexpected content."""
-    return DataCorrupt(f"{locate(name) or name} is not {name}: {what}; replace or remove it")
+    """Return the error that a reader raises for a file with unexpected content.
+
+    In the cache such a file is removed, so that it is fetched again.
+    """
+    path = locate(name)
+    if path is not None and path in _cached(_get(name)):
+        path.unlink(missing_ok=True)
+        return DataCorrupt(
+            f"{path} was not {name}: {what}; it is removed and will be fetched again"
+        )
+    return DataCorrupt(f"{path or name} is not {name}: {what}; replace or remove it")
 
 
 def read(name: str) -> bytes:
@@ -455,7 +487,7 @@ class Record:
 
 
 def _first(file: File) -> Path | None:
-    own = (p for folder in folders() for p in file.paths(folder) if p.is_file())
+    own = (p for folder in folders() for p in file.paths(folder) if _is_file(p))
     return next(own, None) or next(_cached(file), None)
 
 

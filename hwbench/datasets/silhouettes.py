@@ -56,9 +56,10 @@ class CalTech101(Dataset):
                 raise files.wrong(name, f"no {part} part of {size} images with labels")
             if not np.isin(x, (0, 1)).all() or not (y.min() >= 1 and y.max() <= 101):
                 raise files.wrong(name, f"pixels of {part} are not 0 and 1, or labels not 1 to 101")
-            parts[part] = Points(shapes(x), torch.from_numpy(y.reshape(-1).astype(np.int64) - 1))
-        pool = Points(*(torch.cat(pair) for pair in zip(parts["train"], parts["val"], strict=True)))
-        return cut(pool, parts["test"], validation=SIZES["val"])
+            parts[part] = shapes(x), torch.from_numpy(y.reshape(-1).astype(np.int64) - 1)
+        train, val, test = (parts[part] for part in SIZES)
+        pool = Points(*(torch.cat([a, b]) for a, b in zip(train, val, strict=True)))
+        return cut(pool, Points(*test), validation=SIZES["val"])
 
 
 def shapes(values: UInt8[np.ndarray, "n 784"]) -> UInt8[Tensor, "n 784"]:

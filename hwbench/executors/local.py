@@ -162,12 +162,13 @@ class LocalExecutor:
         self.threads = threads
         self._context = mp.get_context("spawn")
         self._stop = self._context.Event()
-        self._stop_requested = False
+        self._stopped: float | None = None  # when a stop was requested
         self._workers: list[_Worker] = []
 
     def stop(self) -> None:
         """Ask the running items to save their state and end."""
-        self._stop_requested = True
+        if self._stopped is None:
+            self._stopped = time.monotonic()
         self._stop.set()
 
     def kill(self) -> None:
@@ -179,7 +180,7 @@ class LocalExecutor:
     @property
     def stopping(self) -> bool:
         """Return whether `stop` was ever called."""
-        return self._stop_requested
+        return self._stopped is not None
 
     def map(
         self,
@@ -214,6 +215,9 @@ class LocalExecutor:
                 busy = [w for w in workers if w.item is not None]
                 if not busy:
                     break
+                if self._stopped is not None and time.monotonic() - self._stopped > GRACE:
+                    for worker in busy:  # it hangs, and would not save anything any more
+                        worker.process.kill()
                 ready = wait([w.pipe for w in busy], timeout=1.0)
                 for worker in busy:
                     if worker.pipe in ready:

@@ -42,6 +42,7 @@ class SoftplusGaussian(ExponentialDreamer, GaussianDreamer, ExactDreamer):
     """
 
     latent = 2
+    observed = "real"
 
     def __init__(
         self,

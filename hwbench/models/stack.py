@@ -37,6 +37,7 @@ class BinaryStack(Stack, GenerativeModel):
     """
 
     data_means: Tensor
+    observed: Literal["binary", "real"] = "binary"
 
     def __init__(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import torch
 from jaxtyping import Float
@@ -61,6 +61,8 @@ class EnergyModel(GenerativeModel):
 class RealEnergyModel(EnergyModel):
     """Real observed units and binary hidden ones, with a density p(x) ∝ exp(−F(x))."""
 
+    observed: Literal["binary", "real"] = "real"
+
     def couplings(self) -> Couplings:
         """Raise an error: couplings are for algorithms, like annealing, on binary units only.
 
@@ -110,6 +112,7 @@ class Autoencoder(Model):
         layers: units of h_1, …, h_L.
     """
 
+    observed: Literal["binary", "real"] = "binary"
     layers: list[int]
 
     @abstractmethod

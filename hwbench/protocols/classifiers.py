@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from typing import Literal
 
 from jaxtyping import Float, Integer
 from torch import Tensor, nn
@@ -20,6 +21,7 @@ class Classifier(Model):
         pretrained: whether the net starts from what earlier stages of training have learned.
     """
 
+    observed: Literal["binary", "real"] = "real"
     classes: int
     net: nn.Module
     pretrained: bool = False

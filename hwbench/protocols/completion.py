@@ -62,6 +62,8 @@ class Completer(Model):
 class NeighbourCompleter(Completer):
     """A completer that stores points and fills in hidden units with the mean of the nearest."""
 
+    observed: Literal["binary", "real"] = "real"
+
     @abstractmethod
     def keep(self, split: Split, seen: Bool[Tensor, "d"], k: int) -> None:
         """Store the points of a split, of which the k nearest in the seen units fill in."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -13,12 +14,18 @@ Latents = list[Tensor]  # h[0] is next to the data, h[-1] the top
 
 
 class Model(nn.Module, ABC):
-    """Anything that is trained; `visible` is the number of observed units D.
+    """Anything that is trained.
 
     Constructor arguments called `visible`, `classes` or `shape` are filled in from the data.
+
+    Attributes:
+        visible: number of observed units D.
+        observed: `binary` units take 0 and 1 for a likelihood, and values between them for a score;
+            `real` ones take any finite number. Runs check the data by it.
     """
 
     visible: int
+    observed: Literal["binary", "real"] = "binary"
 
     @classmethod
     @abstractmethod

@@ -19,40 +19,70 @@ import torch
 from hwbench.build import BuildError
 from hwbench.sources import PACKAGE
 
+# Variables that decide how torch and its libraries compute; Lightning's have no effect at all.
+DECISIVE = (
+    "ATEN_CPU_CAPABILITY",
+    "BLAS_CORETYPE",
+    "CUBLAS_WORKSPACE_CONFIG",
+    "DNNL_",
+    "MKL_CBWR",
+    "MKL_DEBUG_CPU_TYPE",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "NPY_DISABLE_CPU_FEATURES",
+    "NVIDIA_TF32_OVERRIDE",
+    "ONEDNN_",
+    "OPENBLAS_CORETYPE",
+    "TORCH_ALLOW_TF32_CUBLAS_OVERRIDE",
+    "TORCH_BLAS_PREFER_",
+    "TORCH_CUDNN_V8_API_",
+    "TORCH_LINALG_PREFER_",
+)
+
+
+class DeviceError(BuildError):
+    """A device is unavailable, or cannot compute."""
+
 
 def pick_device(name: str = "auto") -> torch.device:
     """Return the named device; `auto` is a CUDA GPU if there is one, else the CPU.
 
     Raises:
-        build.BuildError: the device is unavailable.
+        DeviceError: the device is unavailable, or holds no numbers, as `meta`.
     """
     if name == "auto":
         return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        raise BuildError(f"device {name!r} cannot be used: {str(error).splitlines()[0]}") from None
+        float(torch.ones(1, device=device).sum())
+    except (RuntimeError, AssertionError, ImportError) as error:
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise DeviceError(f"device {name!r} cannot be used: {why}") from None
     return torch.device("cuda", device.index or 0) if device.type == "cuda" else device
 
 
 def machine(device: torch.device) -> dict[str, Any]:
-    """Return what numbers may depend on besides the case: device, threads, precision, versions."""
+    """Return what numbers may depend on besides the case: device, threads, precision, versions.
+
+    `environment` holds those of the `DECISIVE` variables that are set, if any is.
+    """
     name = platform.processor() or platform.machine()
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith("model name"):
                 name = line.split(":", 1)[1].strip()
                 break
+    found = {k: v for k, v in sorted(os.environ.items()) if k.startswith(DECISIVE)}
+    dtype = str(torch.get_default_dtype()).removeprefix("torch.")
     return {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else f"CPU ({name})",
         "threads": torch.get_num_threads(),
-        "precision": f"float32, matmul {torch.get_float32_matmul_precision()}",
+        "precision": f"{dtype}, matmul {torch.get_float32_matmul_precision()}",
         "subnormals": "kept" if keeps_subnormals() else "flushed to zero",
         "python": platform.python_version(),
         "torch": torch.__version__,
         "hwbench": metadata.version("hwbench"),
         "system": f"{platform.system()} {platform.machine()}",
+        **({"environment": found} if found else {}),
     }
 
 
@@ -62,15 +92,20 @@ def keeps_subnormals() -> bool:
 
 
 def commit() -> str | None:
-    """Return the git commit of the code, with `-dirty` if its sources differ; None outside git."""
+    """Return the git commit of the code, with `-dirty` if its sources differ; None outside git.
+
+    Only a repository that tracks the package's own files counts, whatever GIT_DIR says.
+    """
+    own = {name: value for name, value in os.environ.items() if not name.startswith("GIT_")}
 
     def git(*arguments: str) -> str:
         command = ["git", "-C", str(PACKAGE), *arguments]
         return subprocess.run(
-            command, capture_output=True, text=True, check=True, timeout=20
+            command, capture_output=True, text=True, check=True, timeout=20, env=own
         ).stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", "--", str(PACKAGE / "__init__.py"))
         head = git("rev-parse", "--short=12", "HEAD")
         return f"{head}-dirty" if git("status", "--porcelain", "--", str(PACKAGE)) else head
     except (OSError, subprocess.SubprocessError):
@@ -78,14 +113,14 @@ def commit() -> str | None:
 
 
 def quiet_lightning() -> None:
-    """Silence Lightning, and keep it from treating a SLURM batch job as its own cluster."""
+    """Silence Lightning, and drop the variables that would give its classes other defaults."""
     import pytorch_lightning  # noqa: F401 - sets its log level when first imported
 
     logging.getLogger("pytorch_lightning").setLevel(logging.ERROR)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="pytorch_lightning")
-    if "SLURM_NTASKS" in os.environ:
-        os.environ["SLURM_JOB_NAME"] = "interactive"
+    for name in [name for name in os.environ if name.startswith("PL_")]:
+        del os.environ[name]
 
 
 def reset_peak_memory() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -49,6 +50,7 @@ def run_case(
     share_stage(job, state)
     _save_weights(built, folder)
     found, seconds = _evaluate(job.case, built, folder, hooks)
+    refuse_no_number(found)
     return _record(job, built, progress, found, seconds, started)
 
 
@@ -169,12 +171,25 @@ def refuse_diverged(curves: Mapping[str, Sequence[Sequence[float]]]) -> None:
                 )
 
 
+def refuse_no_number(found: Evaluation) -> None:
+    """Check that all metrics are finite numbers, as those of a stored result are.
+
+    Raises:
+        Diverged: a metric is not a number, or infinite.
+    """
+    for name, metric in found.metrics.items():
+        if not math.isfinite(metric.value):
+            raise Diverged(f"{name} is {metric.value}, which is no number")
+
+
 def _evaluate(
     case: Case, built: pipeline.Built, folder: Path, hooks: Hooks
 ) -> tuple[Evaluation, float]:
     """Return the evaluation and its seconds, including those of earlier, interrupted runs."""
     path = folder / "evaluate-seconds"
-    earlier = float(path.read_text(encoding="ascii")) if path.exists() else 0.0
+    earlier = 0.0
+    with contextlib.suppress(OSError, ValueError):  # a damaged file is as good as none
+        earlier = float(path.read_text(encoding="ascii"))
     clock = time.monotonic()
     try:
         return pipeline.evaluate(case, built, folder, hooks), earlier + time.monotonic() - clock

@@ -54,12 +54,15 @@ def share_stage(job: Job, state: Path) -> None:
 
 def _link(file: Path, other: Path) -> None:
     """Give a file a second name, if possible; files are only ever replaced whole."""
-    other.parent.mkdir(parents=True, exist_ok=True)
     with contextlib.suppress(OSError):
-        new = other.with_name(f".{other.name}.{os.getpid()}")
+        other.parent.mkdir(parents=True, exist_ok=True)
+    new = other.with_name(f".{other.name}.{os.getpid()}")
+    with contextlib.suppress(OSError):
         new.unlink(missing_ok=True)
         new.hardlink_to(file)
         new.replace(other)
+    with contextlib.suppress(OSError):
+        new.unlink(missing_ok=True)  # where both were one file, the rename did nothing
 
 
 def sharing_report(job: Job, state: Path, report: Report) -> Report:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import time
 import traceback
@@ -10,41 +11,49 @@ from pathlib import Path
 from typing import Any, Literal
 
 import filelock
+import torch
+from safetensors import SafetensorError
 
 from hwbench.build import allow_plugins
+from hwbench.datasets import files
 from hwbench.protocols import DataMissing, Diverged, Interrupted
 from hwbench.runner.job import Job, Outcome, Report, clean
-from hwbench.runner.machine import quiet_lightning
+from hwbench.runner.machine import DeviceError, quiet_lightning
 from hwbench.runner.result import run_case
 from hwbench.spec import Case
-from hwbench.store import Failure, Store
+from hwbench.store import Failure, Store, StoreError
+
+SURROUNDINGS = (
+    OSError,
+    MemoryError,
+    torch.OutOfMemoryError,
+    SafetensorError,  # of a checkpoint that cannot be written
+    StoreError,
+    DeviceError,
+    files.DataCorrupt,
+)
+NOT_STORED = "a fault of the surroundings: the next run tries again"
 
 
 def work(job: Job, report: Report, should_stop: Callable[[], bool]) -> Outcome:
-    """Run one job and store its result or its failure; errors of the case do not propagate."""
+    """Run one job and store its result or its failure; errors of the case do not propagate.
+
+    Faults of the surroundings are told and not stored, so that the next run tries again.
+    """
     quiet_lightning()
     store = Store(job.results)
     case = job.case
     started = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
-    lock = filelock.FileLock(job.cache / "locks" / f"{case.key}.lock")
-    lock_path = Path(lock.lock_file)
-    lock_path.parent.mkdir(parents=True, exist_ok=True)
     clock = time.monotonic()
-    while True:
-        try:
-            lock.acquire(timeout=1.0)
-            break
-        except filelock.Timeout:
-            report({"waiting": "another process is running this case"})
-            if should_stop():
-                return Outcome(case, "interrupted")
     try:
-        if store.read(case) is not None:
-            return Outcome(case, "on file")
-        allow_plugins(job.plugins)
-        result, per_point = run_case(job, report, should_stop, started)
-        store.write(result, per_point)
-        clean(job)
+        with _locked(job, report, should_stop):
+            if store.read(case) is not None:
+                return Outcome(case, "on file")
+            allow_plugins(job.plugins)
+            result, per_point = run_case(job, report, should_stop, started)
+            store.write(result, per_point)
+            with contextlib.suppress(OSError):
+                clean(job)
         values = {name: metric.value for name, metric in result.metrics.items()}
         seconds, warned = time.monotonic() - clock, tuple(result.warnings)
         return Outcome(case, "done", metrics=values, seconds=seconds, warnings=warned)
@@ -54,35 +63,71 @@ def work(job: Job, report: Report, should_stop: Callable[[], bool]) -> Outcome:
         record_failure(store, case, "missing", str(error), started)
         return Outcome(case, "missing", str(error))
     except Exception as error:
-        reason = (
-            f"{type(error).__name__}: {error}" if not isinstance(error, Diverged) else str(error)
-        )
+        if is_of_surroundings(error):
+            return Outcome(case, "failed", f"{named(error)} ({NOT_STORED})")
+        reason = str(error) if isinstance(error, Diverged) else named(error)
         record_failure(store, case, "failed", reason, started)
         return Outcome(case, "failed", reason)
+
+
+@contextlib.contextmanager
+def _locked(job: Job, report: Report, should_stop: Callable[[], bool]) -> Iterator[None]:
+    """Hold the lock of a case, which other processes may run as well.
+
+    Raises:
+        Interrupted: a stop was requested while another process held it.
+    """
+    lock = filelock.FileLock(job.cache / "locks" / f"{job.case.key}.lock")
+    Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
+    while True:
+        try:
+            lock.acquire(timeout=1.0)
+            break
+        except filelock.Timeout:
+            report({"waiting": "another process is running this case"})
+            if should_stop():
+                raise Interrupted from None
+    try:
+        yield
     finally:
         lock.release()
+
+
+def is_of_surroundings(error: BaseException) -> bool:
+    """Return whether an error is the machine's and not the case's: disk, memory, locks, device."""
+    no_locks = isinstance(error, NotImplementedError) and "flock" in str(error)
+    return isinstance(error, SURROUNDINGS) or no_locks
+
+
+def named(error: BaseException) -> str:
+    """Return an error as text with the name of its type."""
+    return f"{type(error).__name__}: {error}"
 
 
 def record_failure(
     store: Store, case: Case, kind: Literal["failed", "missing"], reason: str, started: str
 ) -> None:
-    """Store why a case has no result, with the traceback of the current exception."""
-    store.write_failure(
-        Failure(
-            case=case,
-            key=case.key,
-            kind=kind,
-            reason=reason,
-            traceback=traceback.format_exc(),
-            started=started,
+    """Store why a case has no result, with the traceback of the current exception, if that can be.
+
+    The reason is told in any case: a full disk must not hide it.
+    """
+    with contextlib.suppress(StoreError):
+        store.write_failure(
+            Failure(
+                case=case,
+                key=case.key,
+                kind=kind,
+                reason=reason,
+                traceback=traceback.format_exc(),
+                started=started,
+            )
         )
-    )
 
 
 def run_all(
     jobs: Sequence[Job], executor: Any, on_news: Callable[[int, Any], None]
 ) -> Iterator[Outcome]:
-    """Run jobs through an executor and yield outcomes; the death of a worker is a failure."""
+    """Run jobs through an executor and yield outcomes; the death of a worker is not stored."""
     for done in executor.map("hwbench.runner.work:work", list(jobs), on_news):
         job = jobs[done.index]
         if done.error is None:
@@ -92,5 +137,4 @@ def run_all(
         if executor.stopping:  # the worker was stopped and did not fail
             yield Outcome(job.case, "interrupted", reason)
             continue
-        record_failure(Store(job.results), job.case, "failed", reason, "")
-        yield Outcome(job.case, "failed", reason)
+        yield Outcome(job.case, "failed", f"{reason} ({NOT_STORED})")

@@ -15,6 +15,7 @@ from hwbench.spec.document import Located, plain
 from hwbench.spec.model import Claim, Row, Spec
 from hwbench.spec.problems import Path_, Problem, did_you_mean, dotted
 
+MOST = 500  # mistakes of one document that are told; more tell nothing more
 LONGEST_NAME = 150  # characters of a row's name, which names a folder
 
 
@@ -43,8 +44,14 @@ _BRANCH = re.compile(r"[\[(]|^(str|int|float|bool|list|dict)$")
 
 
 def _path(item: Any) -> Path_:
-    """Return the place of a mistake in the document; pydantic's path also has union branches."""
-    return tuple(p for p in item["loc"] if not (isinstance(p, str) and _BRANCH.search(p)))
+    """Return the place of a mistake in the document; pydantic's path also has union branches.
+
+    The name of an unknown key is no branch, whatever it looks like.
+    """
+    *above, last = item["loc"] or ("",)
+    key = (last,) if item["type"] == "extra_forbidden" else ()
+    inner = above if key else item["loc"]
+    return (*(p for p in inner if not (isinstance(p, str) and _BRANCH.search(p))), *key)
 
 
 def validation_problems(
@@ -60,7 +67,7 @@ def validation_problems(
         prefix: the place of that value.
     """
     found: dict[tuple[int, str], _Wrong] = {}
-    for item in error.errors():
+    for item in error.errors()[:MOST]:
         path = _path(item)
         place = (document.line_at((*prefix, *path)), dotted((*prefix, *path)))
         wrong = found.setdefault(place, _Wrong())

@@ -10,7 +10,7 @@ from typing import Any
 
 import yaml
 
-from hwbench.spec.problems import Path_, Problem, SpecError, display_path
+from hwbench.spec.problems import Path_, Problem, SpecError, display_path, visible
 
 
 class Located(dict[str, Any]):
@@ -37,7 +37,12 @@ class Located(dict[str, Any]):
         return line
 
 
+BYTES, NODES, DEPTH = 2**20, 12_000, 50  # of a file; the largest spec has 41 kB, 6000 and 10
+DIGITS = 18  # of an integer, which then fits 64 bits
 _FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)$")
+_DECIMAL = re.compile(r"[-+]?\d+\.\d*$|[-+]?\.\d+$")
+_INTEGER = re.compile(r"[-+]?\d+$")
+_NO_NUMBER = re.compile(r"[-+]?\.(inf|nan)$", re.IGNORECASE)
 Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # 13 times as fast
 _PLAIN = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 _VERBATIM = {
@@ -65,7 +70,7 @@ def _construct(
     if isinstance(node, yaml.MappingNode):
         out = Located(line=node.start_mark.line + 1)
         for key_node, value_node in node.value:
-            name = str(getattr(key_node, "value", ""))
+            name = visible(str(getattr(key_node, "value", "")))
             if not isinstance(key_node, yaml.ScalarNode):
                 problems.append(
                     Problem(file, key_node.start_mark.line + 1, "?", "a key must be a plain word")
@@ -79,22 +84,69 @@ def _construct(
         return out
     if isinstance(node, yaml.SequenceNode):
         return [_construct(loader, child, file, problems, keys, above) for child in node.value]
-    value = loader.construct_object(node)
-    if (
-        not isinstance(node, yaml.ScalarNode) or node.style or value is None
-    ):  # the C loader's plain style is ''
-        return value
+    return _scalar(loader, node, keys, place, problems)
+
+
+def _scalar(
+    loader: Any,
+    node: Any,
+    keys: tuple[str, ...],
+    place: tuple[str, int, str],
+    problems: list[Problem],
+) -> Any:
+    """Return a scalar: a word, unless it is plainly a decimal number, true, false or null."""
     text = str(node.value)
+    implicit = (not node.style, bool(node.style))  # the C loader's plain style is ''
+    if node.tag != loader.resolve(yaml.ScalarNode, text, implicit):
+        message = f"tags are not allowed (found {node.tag})"
+        raise yaml.constructor.ConstructorError(None, None, message, node.start_mark)
+    if node.style:
+        return visible(text)
+    if node.tag == "tag:yaml.org,2002:null":
+        return None
     if keys in _VERBATIM:
         return text
-    if _FLOAT.match(text):
-        value = float(text)  # YAML 1.1 would read 1e-3 as a word
-    if isinstance(value, float) and not math.isfinite(value):
-        problems.append(Problem(*place, f"expected a finite number; found {text}"))
+    if _INTEGER.match(text):
+        if len(text.lstrip("+-")) > DIGITS:
+            problems.append(Problem(*place, f"expected a number of at most {DIGITS} digits"))
+            return None
+        return int(text)
+    if _FLOAT.match(text) or _DECIMAL.match(text) or _NO_NUMBER.match(text):
+        value = float(text.lower().replace(".inf", "inf").replace(".nan", "nan"))
+        if math.isfinite(value):
+            return value
+        problems.append(Problem(*place, f"expected a finite number; found {text[:60]}"))
         return None
-    if isinstance(value, bool):  # on, off, yes, no, dates and 1:30 stay words
-        return value if text.lower() in ("true", "false") else text
-    return value if isinstance(value, int | float) and ":" not in text else text
+    return text.lower() == "true" if text.lower() in ("true", "false") else text
+
+
+def _excess(text: str) -> str:
+    """Return which limit a text exceeds, if any; aliases count as often as they stand for nodes.
+
+    Only events are read, since the composer needs stack and memory for what it builds.
+    """
+    if len(text) > BYTES:
+        return f"more than {BYTES} characters"
+    open_: list[tuple[str | None, int]] = []  # anchor, and nodes before, of each open collection
+    sizes: dict[str, int] = {}
+    nodes = 0
+    for event in yaml.parse(text, Loader=Loader):
+        if isinstance(event, yaml.AliasEvent):
+            nodes += sizes.get(event.anchor or "", 1)
+        elif isinstance(event, yaml.CollectionStartEvent):
+            open_.append((event.anchor, nodes))
+            nodes += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = open_.pop()
+            if anchor is not None:
+                sizes[anchor] = nodes - before
+        elif isinstance(event, yaml.ScalarEvent):
+            nodes += 1
+        if nodes > NODES:
+            return f"more than {NODES} values, aliases counted as what they stand for"
+        if len(open_) > DEPTH:
+            return f"more than {DEPTH} blocks inside each other"
+    return ""
 
 
 def read_yaml(path: Path) -> tuple[Located, list[Problem]]:
@@ -111,6 +163,8 @@ def read_yaml(path: Path) -> tuple[Located, list[Problem]]:
     problems: list[Problem] = []
     loader = None
     try:
+        if excess := _excess(text):
+            raise SpecError([Problem(file, 1, "(file)", f"too large: {excess}")])
         loader = Loader(text)
         node = loader.get_single_node()
         if not isinstance(node, yaml.MappingNode):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
@@ -19,6 +20,7 @@ from hwbench.spec.coordinates import Coordinates, Scalar, row_name
 from hwbench.spec.document import Located
 
 Profile = Literal["smoke", "quick", "full"]
+LONGEST_NUMBER = 80  # characters of a published value
 PROFILES: tuple[Profile, ...] = ("smoke", "quick", "full")
 
 
@@ -53,25 +55,23 @@ class Published(Strict):
         0.05
         """
         words = str(text).strip()
+        if len(words) > LONGEST_NUMBER:
+            raise ValueError(f"expected a number of at most {LONGEST_NUMBER} characters")
         number = r"[-+−]?\d+(?:\.(\d+))?(?:[eE]([-+]?\d+))?"
         match = re.fullmatch(rf"[≈~]?\s*({number})\s*(?:(?:±|\+/-|\+-)\s*({number}))?", words)
         if match is None:
             raise ValueError(
                 f"{words!r} is not a number, nor a number ± its uncertainty (like -95.182 ± 0.022)"
             )
-        value, decimals, exponent, error = (
-            match.group(1),
-            match.group(2) or "",
-            match.group(3) or "0",
-            match.group(4),
-        )
-        rounding = float(f"0.5e{int(exponent) - len(decimals)}")
+        value, decimals, exponent, error = match.groups()[:4]
+        rounding = float(f"0.5e{int(exponent or 0) - len(decimals or '')}")
+        number_value = float(value.replace("−", "-"))
         error_value = float(error.replace("−", "-")) if error else None
         if error_value is not None and error_value < 0:
             raise ValueError(f"{words!r}: an uncertainty cannot be negative")
-        return cls(
-            text=words, value=float(value.replace("−", "-")), error=error_value, rounding=rounding
-        )
+        if not all(math.isfinite(v) for v in (number_value, error_value or 0.0, rounding)):
+            raise ValueError(f"{words!r}: expected a finite number")
+        return cls(text=words, value=number_value, error=error_value, rounding=rounding)
 
 
 class Schedule(Strict):
@@ -150,7 +150,7 @@ class ProfileBlocks(Blocks):
     """
 
     rows: list[dict[str, Scalar | list[Scalar]]] | None = None
-    stand_ins: dict[str, list[str]] | None = None
+    stand_ins: dict[str, Annotated[list[str], Field(min_length=1)]] | None = None
 
 
 Deterministic = Annotated[

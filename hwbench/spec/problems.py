@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,18 @@ class SpecError(UserError):
     def __init__(self, problems: Sequence[Problem] | str) -> None:
         self.problems = [] if isinstance(problems, str) else list(problems)
         super().__init__(problems if isinstance(problems, str) else "\n".join(map(str, problems)))
+
+
+_UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+
+
+def visible(text: str) -> str:
+    r"""Return a text with its control characters written out, so that none controls anything.
+
+    >>> print(visible("\x1b[31m red"))
+    \x1b[31m red
+    """
+    return _UNSEEN.sub(lambda m: m[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def did_you_mean(name: str, known: Sequence[str]) -> str:

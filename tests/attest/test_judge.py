@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from hwbench.attest.judge import Runs, distance, explained, farthest, spread_of
-from hwbench.gate import BEYOND, ROUNDING, BaselineRow, rounding_of
+from hwbench.baseline import BaselineRow
+from hwbench.gate import BEYOND, ROUNDING, rounding_of
 
 NAME = "metric log_likelihood"
 

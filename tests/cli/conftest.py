@@ -34,7 +34,7 @@ def files(folder):
 def wide(monkeypatch):
     for stream in (console.out, console.err):
         monkeypatch.setattr(stream, "_width", 400)
-    monkeypatch.setattr(console, "out", console.Console(highlight=False, width=400))
+    monkeypatch.setattr(console, "out", console.Output(width=400))
     monkeypatch.setattr(console, "err", Messages(width=400))
 
 

@@ -135,7 +135,7 @@ def test_another_code_another_folder_or_another_terminal_count(stored, shown, re
     assert len(read) == 12
     wide = shown("compare", "tiny")
     assert len(read) == 12
-    monkeypatch.setattr(console, "out", console.Console(highlight=False, width=60))
+    monkeypatch.setattr(console, "out", console.Output(width=60))
     assert shown("compare", "tiny") != wide
     assert len(read) == 16
 

@@ -9,7 +9,7 @@ def test_unwritable_reports_are_told_before_anything_runs(folder, capsys):
     (folder / "reports").write_text("a file, not a folder")
     before = files(folder)
     assert run("reproduce", "tiny", "--profile", "smoke") == 2
-    assert "the reports folder reports cannot be written" in capsys.readouterr().err
+    assert "reports: not a folder" in capsys.readouterr().err
     assert files(folder) == before
 
 

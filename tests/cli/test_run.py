@@ -40,7 +40,7 @@ def test_a_run_ends_with_the_warnings_of_its_results(folder, monkeypatch, capsys
 def test_an_unwritable_results_folder_is_told_before_anything_runs(folder, capsys):
     (folder / "results").write_text("a file, not a folder")
     assert run("run", "tiny", "--profile", "smoke") == 2
-    assert "cannot be written" in capsys.readouterr().err
+    assert "results: not a folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["run", "reproduce"])
@@ -180,8 +180,8 @@ def test_machines_that_cannot_be_are_refused_by_file_line_and_field(
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ("Unscaled", "pixels lie between 0 and 1; found 0 to 255; scale the images"),
-        ("Few", "9 labels for the 1297 points of the TrainSplit"),
+        ("Unscaled", "training points go from 0 to 255, but FineTuned"),
+        ("Few", "training points: 9 labels for 1297 points"),
     ],
 )
 def test_data_that_do_not_fit_a_machine_fail_before_pretraining(machine, capsys, data, message):

@@ -415,6 +415,36 @@ def test_a_dead_mirror_is_passed_over(declare, reachable, server):
     assert files.read(NAME) == RIGHT
 
 
+def test_nothing_is_fetched_without_a_checksum(declare, reachable, alone, server):
+    """A page of HTML was taken for data, and stayed in the cache."""
+    root, served, asked = server
+    declare(NAME, None, addresses=(f"{root}/thing.bin",))
+    served["/thing.bin"] = b"<html>sorry</html>"
+    with pytest.raises(DataMissing, match=r"Not fetched: .* \(without a checksum\)"):
+        files.fetch(NAME)
+    assert not files.obtainable([NAME])
+    put(alone / "cache" / "data", b"<html>sorry</html>")  # of an earlier version
+    assert files.locate(NAME) is None
+    assert asked == []
+
+
+def test_what_a_reader_refuses_leaves_the_cache(declare, alone):
+    declare(NAME, RIGHT)
+    path = put(alone / "cache" / "data", RIGHT)
+    assert "will be fetched again" in str(files.wrong(NAME, "nonsense"))
+    assert not path.exists()
+    mine = put(alone / "data", RIGHT)
+    assert "replace or remove it" in str(files.wrong(NAME, "nonsense"))
+    assert mine.exists()
+
+
+def test_http_is_left_where_a_checksum_guards_it():
+    for name, file in files.declared().items():
+        for address in file.addresses:
+            guarded = file.form(address).checksum
+            assert address.startswith("https://") or (guarded and "lecun" in address), name
+
+
 def test_a_wrong_file_in_the_cache_is_fetched_again(declare, reachable, alone, server):
     root, served, _ = server
     declare(NAME, RIGHT, addresses=(f"{root}/thing.bin",))

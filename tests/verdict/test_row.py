@@ -183,14 +183,6 @@ def test_rows_without_results(tmp_path):
     assert rows[0].expected_seeds == 5
 
 
-def test_a_number_that_is_none_is_a_failure(tmp_path):
-    bench = Bench(tmp_path, ONE)
-    bench.put("A", [math.nan])
-    row = bench.row()
-    assert row.verdict == "failed"
-    assert "log_likelihood is not finite" in row.reason
-
-
 def test_seeds_that_failed_leave_a_selection(tmp_path):
     """Agreement of the survivors proves nothing; being worse in spite of the selection does."""
     for mean, verdict in ((-90.0, "undecided"), (-95.0, "worse")):
@@ -200,10 +192,6 @@ def test_seeds_that_failed_leave_a_selection(tmp_path):
         row = bench.row()
         assert row.verdict == verdict
         assert "1 seed failed" in marks(row)
-    bench = Bench(tmp_path / "nan", ONE)
-    bench.put("A", [*spread(-90.0, 0.05, 4), math.nan])
-    assert bench.row().verdict == "undecided"
-    assert len(bench.row().results) == 4
 
 
 def test_a_failure_that_was_run_again_is_forgotten(tmp_path):

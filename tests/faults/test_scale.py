@@ -1,0 +1,88 @@
+"""Two thousand results: what the command line needs for them, in CPU seconds and memory."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hwbench.sources import fingerprint
+from hwbench.spec import load, variants
+from hwbench.spec.files import find
+from hwbench.store import Result, Store, StoredCurve, StoredMetric
+
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[2]
+RESULTS = 2000
+MIB = 250
+CHILD = """
+import resource, runpy, sys
+sys.argv = ["hwbench", *sys.argv[1:]]
+try:
+    runpy.run_module("hwbench", run_name="__main__")
+finally:
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    print("USED", used.ru_utime + used.ru_stime, used.ru_maxrss / 1024, file=sys.stderr)
+"""
+
+
+def stored(case, metric, value, rng):
+    curve = StoredCurve(x=list(range(200)), y=(value - 40 / np.arange(1, 201)).tolist())
+    result = Result(
+        case=case, key=case.key, fingerprint=fingerprint(case),
+        metrics={metric: StoredMetric(value=value, se=0.3, n=10_000, k=5000)},
+        curves={"train/objective": curve}, seconds={"train": 100.0, "evaluate": 10.0},
+        machine={"device": "CPU (made up)", "torch": "2.11.0"}, started="2026-01-01T00:00:00",
+    )  # fmt: skip
+    return result, {"log_px": rng.normal(value, 28, 10_000).astype(np.float32)}
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory):
+    """A folder of results of every table, of as many seeds as it takes."""
+    folder, rng = tmp_path_factory.mktemp("scale"), np.random.default_rng(0)
+    store = Store(folder / "results")
+    specs = [load(path) for path in find(ROOT / "benchmarks").values()]
+    count = seed = 0
+    while count < RESULTS:
+        for spec in specs:
+            for row in spec.rows if count < RESULTS else []:
+                published = spec.judged(row)
+                value = rng.normal(published.value if published else 10.0, 0.1)
+                case = variants(spec, row, "full", seed)[0]
+                count += store.write(*stored(case, spec.metric, float(value), rng))
+        seed += 1
+    return folder
+
+
+def used(folder, *arguments):
+    """Run the command line; returns its seconds of CPU and its MiB of memory."""
+    own = os.environ | {"PYTHONPATH": str(ROOT), "HWBENCH_CACHE": str(folder / "cache")}
+    own |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(
+        [sys.executable, "-c", CHILD, *arguments, "--results", str(folder / "results")],
+        cwd=ROOT, env=own, capture_output=True, text=True, timeout=600,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    seconds, mebibytes = done.stderr.split("USED")[1].split()
+    return float(seconds), float(mebibytes)
+
+
+def test_2000_results_are_listed_compared_and_reported_in_time(many, capsys):
+    first = used(many, "list")
+    again = min(used(many, "list") for _ in range(3))
+    compared = used(many, "compare", "rws/mnist")
+    once_more = min(used(many, "compare", "rws/mnist") for _ in range(3))
+    reported = used(many, "report", "--reports", str(many / "reports"), "--format", "html,pdf")
+    with capsys.disabled():
+        print(
+            f"\n{RESULTS} results: list {first[0]:.1f} s, again {again[0]:.2f} s; compare "
+            f"{compared[0]:.2f} s, again {once_more[0]:.2f} s; report {reported[0]:.1f} s; MiB "
+            f"{first[1]:.0f}, {compared[1]:.0f}, {reported[1]:.0f}"
+        )
+    assert again[0] <= 0.6
+    assert compared[0] <= 1.0
+    assert reported[0] <= 10
+    assert max(first[1], compared[1], reported[1]) <= MIB
