@@ -4,7 +4,8 @@ import pytest
 
 from hwbench.spec import Case
 from hwbench.verdict.reduction import Departure, departures, trained_alike
-from verdict.conftest import Bench
+
+from .conftest import Bench
 
 BASE = {"use": "vae.VAE", "latent": 5}
 
