@@ -20,8 +20,23 @@ ROOT = Path(__file__).parents[2]
 PATH = os.pathsep.join([str(ROOT), str(ROOT / "tests/executors")])
 
 
-def start(folder, *options):
-    """Start a run under Ray, of cases that take some seconds each."""
+@pytest.fixture
+def start():
+    """start(folder, *options): a run of cases that take some seconds each; killed at the end."""
+    started = []
+
+    def begin(folder, *options):
+        started.append(_start(folder, *options))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+def _start(folder, *options):
     command = [sys.executable, "-m", "hwbench", "run", "tiny", "--profile", "smoke", *options]
     own = os.environ | {"PYTHONPATH": PATH, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, cwd=folder, env=own, stderr=subprocess.PIPE, text=True)
@@ -59,7 +74,7 @@ def numbers(folder):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_driver_exits_with_3_and_resumes(long, number):
+def test_a_stopped_driver_exits_with_3_and_resumes(long, start, number):
     ray_options = ("--executor", "ray", "--jobs", "2")
     process = start(long, *ray_options)
     wait_for(lambda: list((long / "cache/runs").rglob("*")) and workers(process))
@@ -79,7 +94,7 @@ def test_a_stopped_driver_exits_with_3_and_resumes(long, number):
     assert interrupted == numbers(long)
 
 
-def test_a_killed_worker_takes_only_its_own_case(long):
+def test_a_killed_worker_takes_only_its_own_case(long, start):
     process = start(long, "--executor", "ray", "--jobs", "2")
     (first, *_) = wait_for(lambda: workers(process))
     time.sleep(1)
