@@ -20,9 +20,25 @@ ROOT = Path(__file__).parents[2]
 PATH = os.pathsep.join([str(ROOT), str(ROOT / "tests/executors")])
 
 
-def start(folder, *options):
-    """Start a run under Ray, of cases that take some seconds each."""
-    command = [sys.executable, "-m", "hwbench", "run", "tiny", "--profile", "smoke", *options]
+@pytest.fixture
+def start():
+    """start(folder, *options): a run of cases that take some seconds each; killed at the end."""
+    started = []
+
+    def begin(folder, *options):
+        started.append(_start(folder, *options))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        process.kill()
+        process.wait()
+        process.stderr.close()
+
+
+def _start(folder, *options):
+    command = [sys.executable, "-m", "hwbench", "run", "tiny", "--profile", "smoke", "--seeds", "1"]
+    command += options
     own = os.environ | {"PYTHONPATH": PATH, "OMP_NUM_THREADS": "1"}
     return subprocess.Popen(command, cwd=folder, env=own, stderr=subprocess.PIPE, text=True)
 
@@ -47,19 +63,19 @@ def workers(process):
 @pytest.fixture
 def long(folder):
     """The tiny table with longer training, so that there is something to interrupt."""
-    edit(folder, "smoke: {train: {epochs: 1}}", "smoke: {train: {epochs: 400}}")
+    edit(folder, "smoke: {train: {epochs: 1}}", "smoke: {train: {epochs: 300}}")
     return folder
 
 
 def numbers(folder):
     spec = load(folder / "benchmarks/tiny/table.yaml")
-    found = [Store(folder / "results").read(case) for case in cases(spec, "smoke")]
+    found = [Store(folder / "results").read(case) for case in cases(spec, "smoke", seeds=1)]
     assert all(found)
     return [result.metrics["log_likelihood"].value for result in found]
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_driver_exits_with_3_and_resumes(long, number):
+def test_a_stopped_driver_exits_with_3_and_resumes(long, start, number):
     ray_options = ("--executor", "ray", "--jobs", "2")
     process = start(long, *ray_options)
     wait_for(lambda: list((long / "cache/runs").rglob("*")) and workers(process))
@@ -69,26 +85,26 @@ def test_a_stopped_driver_exits_with_3_and_resumes(long, number):
     assert process.returncode == 3, told
     assert list((long / "cache/runs").rglob("state.safetensors"))
     again = start(long, *ray_options)
-    again.communicate(timeout=300)
+    again.communicate(timeout=600)
     assert again.returncode == 0
     interrupted = numbers(long)
     (long / "results").rename(long / "interrupted")
     (long / "cache").rename(long / "old-cache")
     whole = start(long, "--executor", "local", "--jobs", "2")
-    whole.communicate(timeout=300)
+    whole.communicate(timeout=600)
     assert interrupted == numbers(long)
 
 
-def test_a_killed_worker_takes_only_its_own_case(long):
+def test_a_killed_worker_takes_only_its_own_case(long, start):
     process = start(long, "--executor", "ray", "--jobs", "2")
     (first, *_) = wait_for(lambda: workers(process))
     time.sleep(1)
     os.kill(first, signal.SIGKILL)
-    _, told = process.communicate(timeout=300)
+    _, told = process.communicate(timeout=600)
     assert process.returncode == 4, told
     assert told.count("the next run tries again") >= 1
     again = start(long, "--executor", "ray", "--jobs", "2")
-    again.communicate(timeout=300)
+    again.communicate(timeout=600)
     assert again.returncode == 0
     numbers(long)
 
