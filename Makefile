@@ -23,7 +23,7 @@ PARALLEL := -n auto --maxprocesses 4 --dist worksteal --benchmark-disable
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install reproduce-table1 campaign test test-all smoke baselines speed check format report docker clean FORCE
+.PHONY: help install reproduce-table1 campaign test test-all smoke baselines speed gpu-check check format report docker clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][-a-z0-9%]*:.*## / { \
@@ -75,6 +75,9 @@ baselines: $(STAMP) ## take tests/baselines anew: 5 seeds of every spec, and 2 o
 
 speed: $(STAMP) ## time the hot paths, without the checks of shapes that tests have
 	JAXTYPING_DISABLE=1 $(PYTEST) tests/speed --benchmark-only $(ARGS)
+
+gpu-check: $(STAMP) ## on a GPU: the losses of the CPU over 200 steps, and steps per second of both
+	$(BIN)/python tests/gpu/check.py $(ARGS)
 
 check: $(STAMP) ## ruff, mypy, import rules, and every spec
 	$(BIN)/ruff check .
