@@ -26,7 +26,7 @@ PARALLEL := -n auto --maxprocesses 4 --dist worksteal --benchmark-disable
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install reproduce-table1 campaign test test-all ray-test smoke baselines speed check format report docker clean FORCE
+.PHONY: help install reproduce-table1 campaign test test-all ray-test smoke baselines speed gpu-check check format report docker clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][-a-z0-9%]*:.*## / { \
@@ -87,6 +87,9 @@ baselines: $(STAMP) ## take tests/baselines anew: 5 seeds of every spec, and 2 o
 
 speed: $(STAMP) ## time the hot paths; writes a table and a figure to build/speed
 	MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=8589934592 JAXTYPING_DISABLE=1 $(PYTEST) tests/speed --benchmark-only $(ARGS)
+
+gpu-check: $(STAMP) ## on a GPU: the losses of the CPU over 200 steps, and steps per second of both
+	$(BIN)/python tests/gpu/check.py $(ARGS)
 
 check: $(STAMP) ## ruff, mypy, import rules, and every spec
 	$(BIN)/ruff check .

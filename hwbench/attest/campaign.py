@@ -14,14 +14,17 @@ from typing import Any, Literal
 
 from hwbench import attested
 from hwbench.attest import cases, judge
-from hwbench.attest.checkout import commit_named, require_committed, same_code, unpack
-from hwbench.attest.judge import Movement, Runs
-from hwbench.attest.side import KERNELS, THREADS, Numbers, Side, SideError
+from hwbench.attest.checkout import commit_named, require_committed, unpack
+from hwbench.attest.judge import Changes, Movement
+from hwbench.attest.memory import Question
+from hwbench.attest.pace import Pace, Rates
+from hwbench.attest.pair import Pair
+from hwbench.attest.side import KERNELS, THREADS, SideError
+from hwbench.attest.table import Table, table_of
 from hwbench.spec import Case, Spec
 from hwbench.store import Store
 
 News = Callable[[str], None]
-Code = tuple[str, str]  # content of a case, and fingerprint
 Status = Literal["attested", "moved", "withheld", "unreached"]
 
 
@@ -69,90 +72,6 @@ class Comparison:
         return sum(outcome.status == status for outcome in self.outcomes)
 
 
-class Pair:
-    """Both codes, and the old one under other kernels, each in a process of its own.
-
-    Args:
-        old: checkout of the old code.
-        new: checkout of the new code.
-        scratch: folder for what they compute.
-        device: where cases run.
-        limit: seconds that one run may take.
-        news: told what runs next.
-    """
-
-    def __init__(
-        self, old: Path, new: Path, scratch: Path, device: str, limit: float, news: News
-    ) -> None:
-        self.roots, self.news = (old, new), news
-        self.machine: dict[str, Any] = {}
-
-        def side(name: str, root: Path, extra: dict[str, str]) -> Side:
-            (scratch / name).mkdir()
-            return Side(root, scratch / name, device, extra, limit)
-
-        self.old, self.new = side("run-old", old, {}), side("run-new", new, {})
-        self.elsewhere = side("run-elsewhere", old, KERNELS)
-
-    @property
-    def sides(self) -> tuple[Side, Side, Side]:
-        """Return all processes."""
-        return self.old, self.new, self.elsewhere
-
-    def unchanged(self, pattern: str) -> bool:
-        """Return whether files of the package are the same code on both sides."""
-        return same_code(*self.roots, pattern)
-
-    def whole(self, seeds: Sequence[Case]) -> Runs:
-        """Run a case at each seed by both codes in turns.
-
-        Raises:
-            SideError: one of them failed.
-        """
-
-        def run(side: Side, case: Case) -> Numbers:
-            numbers, told = side.run(case)
-            self.machine = told["machine"]
-            return numbers
-
-        return self._runs(seeds, run)
-
-    def steps(self, case: Case, points: int) -> Runs:
-        """Take the steps of a shortened case by both codes.
-
-        Raises:
-            SideError: one of them failed, or a fit was stopped before it left a trace.
-        """
-
-        def run(side: Side, case: Case) -> Numbers:
-            numbers, told = side.steps(case, points)
-            if "stopped" in told and told["idle"]:
-                raise SideError("its fit changes the model only at its end")
-            if told.get("stopped", len(case.train)) < len(case.train) - 1:
-                raise SideError(f"stage {told['stopped'] + 2} comes after a whole fit")
-            return numbers
-
-        return self._runs([case], run)
-
-    def _runs(self, seeds: Sequence[Case], run: Callable[[Side, Case], Numbers]) -> Runs:
-        old, new = {}, {}
-        for case in seeds:
-            old[case.seed] = _blame("the old code", run, self.old, case)
-            new[case.seed] = _blame("the new code", run, self.new, case)
-        found = Runs(old, new, {})
-        if found.identical:
-            return found
-        there = {c.seed: _blame("other kernels", run, self.elsewhere, c) for c in seeds}
-        return replace(found, elsewhere=there)
-
-
-def _blame(name: str, run: Callable[[Side, Case], Numbers], side: Side, case: Case) -> Numbers:
-    try:
-        return run(side, case)
-    except SideError as error:
-        raise SideError(f"{name}: {error}") from None
-
-
 def attest(
     specs: Sequence[Spec],
     store: Store,
@@ -162,10 +81,13 @@ def attest(
     repository: Path = Path(),
     only_on_file: bool = False,
     device: str = "cpu",
+    plugins: Sequence[str] = (),
     limit: float = 600.0,
     news: News = lambda text: None,
 ) -> Comparison:
     """Compare two commits on the cases of specs, and store an attestation of what is equivalent.
+
+    Every answer is kept in the user's cache: the same call goes on where one was stopped.
 
     Args:
         specs: whose rows are compared, at all profiles.
@@ -175,8 +97,9 @@ def attest(
         only_on_file: leave out cases of which no result rests on the old code.
         repository: a folder in the git repository that holds both.
         device: where both run.
+        plugins: packages whose classes specs may name, the same for both commits.
         limit: seconds that one run may take.
-        news: told what runs next.
+        news: told how much there is to run, then what runs next.
 
     Raises:
         CheckoutError: a commit is unknown, or the new code is not committed.
@@ -191,113 +114,81 @@ def attest(
         scratch = Path(name)
         before = unpack(repository, found.old, scratch / "old")
         after = unpack(repository, found.new, scratch / "new")
-        pair = Pair(before, after, scratch, device, limit, news)
+        pair = Pair(before, after, scratch, device, limit, plugins)
         for side in pair.sides:
             stack.enter_context(side)
+        tables, rates = [], Rates()
         for spec in specs:
-            resting = Counter(
-                (attested.content_of(r.case), r.fingerprint) for r in store.results(spec.id)[0]
-            )
+            results = store.results(spec.id)[0]
+            resting = Counter((attested.content_of(r.case), r.fingerprint) for r in results)
             wanted = resting.__contains__ if only_on_file else lambda code: True
-            outcomes = _compare_spec(spec, pair, wanted)
-            found.on_file += sum(resting[code] for code in {_code(o) for o in outcomes})
-            found.outcomes += outcomes
+            tables.append(table_of(spec, pair, wanted))
+            codes = {(attested.content_of(a.case), a.old) for a in tables[-1].affected}
+            found.on_file += sum(resting[code] for code in codes)
+            rates.learn(results)
+        pace = Pace([q for t in tables for q in t.questions() if not pair.known(q)], rates)
+        news(pace.start(sum(len(t.rows) for t in tables)))
+        for table in tables:
+            found.outcomes += _compare(table, pair, lambda text, q: news(pace.next(text, q)))
         found.machine = pair.machine
     found.outcomes = _withheld(found.outcomes)
     found.path = _record(found, store)
     return found
 
 
-def _code(found: Outcome | cases.Affected) -> Code:
-    return attested.content_of(found.case), found.old
-
-
-def _compare_spec(
-    spec: Spec, pair: Pair, wanted: Callable[[Code], bool] = lambda code: True
+def _compare(
+    table: Table, pair: Pair, news: Callable[[str, Question], None] = lambda text, question: None
 ) -> list[Outcome]:
-    """Return the outcome of each affected row, profile and data set of a spec that is wanted."""
-    rows = list(cases.all_cases(spec))
-    everything = [case for _, case in rows]
-    identities = [side.identities(everything) for side in (pair.old, pair.new)]
-    found, barred = cases.affected(rows, *identities)
-    found = [a for a in found if wanted(_code(a))]
-    outcomes = [Outcome(case, "unreached", reason) for case, reason in barred]
-    if not found:
-        return outcomes
-    here = {case.key: at for case, at in zip(everything, pair.new.here(everything), strict=True)}
-    smoke: dict[str, Case] = {}
-    for row, case in rows:
-        if case.profile == "smoke" and here[case.key]:
-            smoke.setdefault(row.name, case)
-    names = dict.fromkeys(a.row.name for a in found)
-    runs: dict[str, Runs | str] = {}
-    for number, name in enumerate(names, 1):
-        pair.news(f"{spec.id} {name}: smoke ({number} of {len(names)})")
-        runs[name] = _smoke_runs(spec, smoke.get(name), pair)
-    whole = [r for r in runs.values() if isinstance(r, Runs)]
-    for number, name in enumerate(names, 1):
-        pair.news(f"{spec.id} {name}: steps at full size ({number} of {len(names)})")
-        own = [a for a in found if a.row.name == name]
-        base = runs[name]
-        if isinstance(base, str):
-            outcomes += [_outcome(a, base) for a in own]
-            continue
-        at_smoke = judge.farthest(base, whole)
-        outcomes += _compare_row(own, smoke[name], at_smoke, here, pair)
+    """Return the outcome of each affected row, profile and data set of a table."""
+    outcomes = [Outcome(case, "unreached", reason) for case, reason in table.barred]
+    at_smoke = {row: _ask(table.smoke_question(row), "smoke", pair, news) for row in table.rows}
+    whole = [changes for changes in at_smoke.values() if not isinstance(changes, str)]
+    for row in table.rows:
+        own = at_smoke[row]
+        if isinstance(own, str):
+            outcomes += [_outcome(a, own) for a in table.cases_of(row)]
+        else:
+            outcomes += _compare_row(table, row, judge.farthest(own, whole), pair, news)
     return outcomes
 
 
-def _smoke_runs(spec: Spec, case: Case | None, pair: Pair) -> Runs | str:
-    """Return a row's runs at smoke, or why there are none."""
-    if case is None:
-        return "it has no smoke run whose data are here"
+def _ask(
+    question: Question | str, kind: str, pair: Pair, news: Callable[[str, Question], None]
+) -> Changes | str:
+    """Return how far numbers moved, or why that is not known."""
+    if isinstance(question, str):
+        return question
+    if not pair.known(question):
+        news(f"{question.case.spec} {question.case.row}: {kind}", question)
     try:
-        return pair.whole(cases.smoke_cases(spec, case))
+        return pair.ask(question)
     except SideError as error:
-        return f"smoke: {error}"
+        return f"{kind}: {error}"
 
 
 def _compare_row(
-    own: Sequence[cases.Affected],
-    smoke: Case,
+    table: Table,
+    row: str,
     at_smoke: Movement,
-    here: dict[str, bool],
     pair: Pair,
+    news: Callable[[str, Question], None],
 ) -> Iterator[Outcome]:
     """Yield the outcome of each profile and data set of a row whose smoke runs were compared."""
-    moved: dict[str, Movement | str] = {}
-    for a in own:
+    for a in table.cases_of(row):
         if at_smoke.share > 1:
             yield _outcome(a, at_smoke, place="smoke")
         elif a.profile == "smoke":
             reason = "its data are not here, and smoke ran on others"
-            yield _outcome(a, at_smoke if a.case.key == smoke.key else reason)
+            yield _outcome(a, at_smoke if a.case.key == table.smoke[row].key else reason)
         else:
-            short = cases.shortened(a.case, smoke)
-            if short.key not in moved:
-                moved[short.key] = _steps(a.case, short, smoke, here[a.case.key], pair)
-            step = moved[short.key]
-            if isinstance(step, Movement):
-                step = max(step, at_smoke, key=lambda m: m.share)
-            yield _outcome(a, step, place=f"{cases.STEPS} steps at {a.profile}")
-
-
-def _steps(case: Case, short: Case, smoke: Case, here: bool, pair: Pair) -> Movement | str:
-    """Return how far the steps of a shortened case moved, or what could not be reached and why."""
-    only_here = cases.stops_early(case) and not cases.stops_early(smoke)
-    if only_here and not pair.unchanged("learner.py"):
-        return "it may stop early, which smoke never does, and learner.py has changed"
-    points = 0
-    if not here:
-        wanted = cases.synthetic_points(case)
-        if wanted is None or not pair.unchanged("datasets/*.py"):
-            return f"the data of {case.data.get('use')} are not here"
-        points = wanted
-    try:
-        runs = pair.steps(short, points)
-    except SideError as error:
-        return f"steps at {case.profile}: {error}"
-    return judge.farthest(runs, [runs])
+            kind = f"steps at {a.profile}"
+            found = _ask(table.steps_question(a), kind, pair, news)
+            if isinstance(found, str):
+                yield _outcome(a, found)
+            else:
+                step = judge.farthest(found, [found])
+                farther = max(step, at_smoke, key=lambda m: m.share)
+                yield _outcome(a, farther, place=f"{cases.STEPS} {kind}")
 
 
 def _outcome(a: cases.Affected, found: Movement | str, place: str = "") -> Outcome:

@@ -47,12 +47,13 @@ def shortened(case: Case, smoke: Case) -> Case:
     """Return a case with 200 steps for each stage, and the evaluators that smoke does not reach.
 
     Model, data, batch, rule and optimiser stay; a fit stays, too, and is stopped by its reports.
+    Evaluators keep their switches, and take their sizes from smoke where it has them.
     """
     return case.model_copy(
         update={
             "seed": 0,
             "train": [_short_stage(stage) for stage in case.train],
-            "evaluate": [block for block in case.evaluate if not _reached(block, smoke)],
+            "evaluate": [_small(b, smoke) for b in case.evaluate if not _reached(b, smoke)],
         }
     )
 
@@ -80,6 +81,27 @@ def switches(value: Any) -> Any:
 
 def _reached(block: Block, smoke: Case) -> bool:
     return any(switches(block) == switches(other) for other in smoke.evaluate)
+
+
+def _small(block: Block, smoke: Case) -> Block:
+    like = [other for other in smoke.evaluate if other.get("use") == block.get("use")]
+    return _sized(block, like[0]) if like else block
+
+
+def _sized(block: Block, like: Block) -> Block:
+    """Return a block with the numbers of another where both have numbers.
+
+    >>> _sized({"chains": 100, "reverse": True, "ks": [1, 5]}, {"chains": 20, "ks": [1]})
+    {'chains': 20, 'reverse': True, 'ks': [1]}
+    """
+    out = dict(block)
+    for key in block.keys() & like.keys():
+        mine, other = block[key], like[key]
+        if isinstance(mine, dict) and isinstance(other, dict):
+            out[key] = _sized(mine, other)
+        elif switches(mine) == switches(other) == 0:
+            out[key] = other
+    return out
 
 
 def stops_early(case: Case) -> bool:

@@ -1,8 +1,8 @@
 """Answers questions about one checkout's code, a JSON object per line; a script, never imported.
 
-It is started as `python -P driver.py ROOT` and imports the package from ROOT only. The same script
-serves both sides, so it must get along with older layouts of the package: names are looked up where
-they are today, then where they were.
+It is started as `python -P driver.py ROOT [PLUGIN...]` and imports the package from ROOT only. The
+same script serves both sides, so it must get along with older layouts of the package: names are
+looked up where they are today, then where they were.
 """
 
 from __future__ import annotations
@@ -13,7 +13,6 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 import traceback
 from collections.abc import Iterator, Sequence
 from importlib.abc import MetaPathFinder
@@ -92,17 +91,21 @@ def numbers_of(result: Any, arrays: dict[str, Any], weights: Path) -> dict[str, 
     return out
 
 
-def run(case: Any, device: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Run a whole case as `hwbench run` does; returns its numbers and the machine."""
+def run(case: Any, device: str, cache: Path) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Run a whole case as `hwbench run` does; returns its numbers and the machine.
+
+    Only trained stages stay in the cache, for cases that train them alike.
+    """
     job_class = find("Job", "hwbench.runner.job", "hwbench.runner")
     run_case = find("run_case", "hwbench.runner.result", "hwbench.runner")
-    cache = Path(tempfile.mkdtemp())
     try:
         job = job_class(case, cache, cache, device)
         result, arrays = run_case(job, lambda news: None, lambda: False)
         return numbers_of(result, arrays, cache), {"machine": result.machine}
     finally:
-        shutil.rmtree(cache, ignore_errors=True)
+        for path in cache.iterdir():
+            if path.name != "stages":
+                shutil.rmtree(path, ignore_errors=True)
 
 
 def synthetic(case: Any, points: int) -> Any:
@@ -268,18 +271,20 @@ def answer(question: dict[str, Any]) -> dict[str, Any]:
     case, device = case_of(question["case"]), question["device"]
     with production_paths():
         if kind == "run":
-            found, told = run(case, device)
+            found, told = run(case, device, Path(question["cache"]))
         else:
             found, told = steps(case, device, question["points"])
     np.savez(question["to"], **{name: plain(value) for name, value in found.items()})
     return told
 
 
-def main(root: str) -> None:
+def main(root: str, *plugins: str) -> None:
     """Answer until the questions end; what the code prints goes to standard error."""
     out = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
     sys.meta_path.insert(0, OnlyBelow(root))
+    if plugins:
+        find("allow_plugins", "hwbench.build")(plugins)
     for line in sys.stdin:
         try:
             said = answer(json.loads(line))
@@ -292,4 +297,4 @@ def main(root: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1])
+    main(*sys.argv[1:])

@@ -8,13 +8,15 @@ interval of one new seed. An array counts by its root mean square.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from hwbench.attest.side import Numbers
 from hwbench.gate import BEYOND, LEVEL, ROUNDING
+
+SMALL = 0.1  # share of `ROUNDING` of the value; what moves by less needs no other kernels
 
 
 @dataclass(frozen=True)
@@ -46,6 +48,22 @@ class Spread:
     sd: float
     seeds: int
     differences: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class Change:
+    """How far one number or array moved between two codes, and what is known of its rounding.
+
+    Attributes:
+        moved: the largest root mean square of the movement over seeds; 0 where it stayed.
+        spread: of the old code.
+    """
+
+    moved: float
+    spread: Spread
+
+
+Changes = Mapping[str, Change]  # by kind and name, as 'metric log_likelihood'
 
 
 @dataclass(frozen=True)
@@ -138,23 +156,44 @@ def _rank(movement: Movement) -> tuple[bool, bool, float]:
     return beyond, beyond and movement.name.startswith("metric "), movement.share
 
 
-def farthest(runs: Runs, rows: Iterable[Runs]) -> Movement:
-    """Return the number of a row that moved farthest, among all seeds.
+def changes(runs: Runs) -> Changes:
+    """Return how far each number of a row moved; nothing where all agree to the last bit."""
+    if runs.identical:
+        return {}
+    names = {name for numbers in (*runs.old.values(), *runs.new.values()) for name in numbers}
+    return {
+        name: Change(
+            max(_moved(name, before, runs.new[seed]) for seed, before in runs.old.items()),
+            spread_of(name, runs),
+        )
+        for name in sorted(names)
+    }
+
+
+def all_small(found: Changes) -> bool:
+    """Return whether no number moved by more than a small share of the least tolerance.
+
+    Other kernels could only raise the tolerance, so their runs may be left out.
+    """
+    return all(c.moved <= SMALL * ROUNDING * c.spread.size for c in found.values())
+
+
+def farthest(own: Changes, rows: Sequence[Changes]) -> Movement:
+    """Return the number of a row that moved farthest.
 
     Where some moved beyond what rounding explains, a metric among them stands for all.
 
     Args:
-        runs: of the row.
+        own: of the row.
         rows: of all rows of the spec, with this one.
     """
-    if runs.identical:
-        return STILL
-    others = list(rows)
-    names = {name for numbers in (*runs.old.values(), *runs.new.values()) for name in numbers}
-    found = []
-    for name in sorted(names):
-        moved = max(_moved(name, before, runs.new[seed]) for seed, before in runs.old.items())
-        if moved > 0:
-            spreads = [spread_of(name, other) for other in others]
-            found.append(Movement(name, moved, explained(spread_of(name, runs), spreads)))
+    found = [
+        Movement(
+            name,
+            change.moved,
+            explained(change.spread, [row[name].spread for row in rows if name in row]),
+        )
+        for name, change in own.items()
+        if change.moved > 0
+    ]
     return max(found, key=_rank, default=STILL)

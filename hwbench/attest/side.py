@@ -7,7 +7,7 @@ import os
 import selectors
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,7 @@ class Side:
         device: where cases run.
         extra: environment variables besides those of every worker.
         limit: seconds that an answer may take.
+        plugins: packages whose classes cases may name, the same for both codes.
     """
 
     def __init__(
@@ -50,9 +51,10 @@ class Side:
         device: str = "cpu",
         extra: Mapping[str, str] | None = None,
         limit: float = 600.0,
+        plugins: Sequence[str] = (),
     ) -> None:
         self.root, self.scratch, self.device, self.limit = root, scratch, device, limit
-        self.extra = dict(extra or {})
+        self.extra, self.plugins = dict(extra or {}), tuple(plugins)
         self._process: subprocess.Popen[str] | None = None
         self._log = scratch / "log"
 
@@ -76,8 +78,11 @@ class Side:
 
     def here(self, cases: list[Case]) -> list[bool]:
         """Return of each case whether its data are on this machine."""
-        found: list[bool] = self._ask({"ask": "here", "blocks": [c.data for c in cases]})["here"]
-        return found
+        texts = [json.dumps(case.data, sort_keys=True) for case in cases]
+        blocks = {text: case.data for text, case in zip(texts, cases, strict=True)}
+        said = self._ask({"ask": "here", "blocks": list(blocks.values())})["here"]
+        found = dict(zip(blocks, said, strict=True))
+        return [found[text] for text in texts]
 
     def run(self, case: Case) -> tuple[Numbers, dict[str, Any]]:
         """Run a whole case; returns its numbers by name, and the `machine`.
@@ -85,7 +90,9 @@ class Side:
         Raises:
             SideError: it failed, or took too long.
         """
-        return self._numbers({"ask": "run", "case": case.model_dump()})
+        cache = self.scratch / "cache"
+        cache.mkdir(exist_ok=True)
+        return self._numbers({"ask": "run", "case": case.model_dump(), "cache": str(cache)})
 
     def steps(self, case: Case, points: int) -> tuple[Numbers, dict[str, Any]]:
         """Train a shortened case; returns its numbers by name, and how far it came.
@@ -112,7 +119,7 @@ class Side:
         own = {"PYTHONDONTWRITEBYTECODE": "1", "SLURM_JOB_NAME": "interactive"}
         with self._log.open("a", encoding="utf-8") as log:
             return subprocess.Popen(
-                [sys.executable, "-P", str(DRIVER), str(self.root)],
+                [sys.executable, "-P", str(DRIVER), str(self.root), *self.plugins],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

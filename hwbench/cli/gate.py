@@ -11,17 +11,19 @@ from typing import TYPE_CHECKING, Annotated, cast
 import typer
 
 from hwbench.cli import console
-from hwbench.cli.console import DONE, FAILED, VERDICT
+from hwbench.cli.console import DONE, FAILED, INTERRUPTED, VERDICT
 from hwbench.cli.options import (
     RESULTS,
     BenchmarksOption,
     JsonOption,
     Names,
+    PluginOption,
     ResultsOption,
     profile_named,
 )
 
 if TYPE_CHECKING:
+    from hwbench.attest.campaign import Comparison
     from hwbench.spec import Profile, Spec
     from hwbench.store import Store
 
@@ -61,6 +63,9 @@ OnFileOption = Annotated[
         "--on-file", help="With --attest: only cases that have a stored result of the old code."
     ),
 ]
+AttestDevice = Annotated[
+    str, typer.Option("--device", "-d", help="With --attest: where both run, as cpu or cuda.")
+]
 LimitOption = Annotated[
     float,
     typer.Option(min=1, help="With --attest: the longest time that one run may take, in seconds."),
@@ -78,6 +83,8 @@ def gate(
     against: NewCodeOption = None,
     on_file: OnFileOption = False,
     limit: LimitOption = 600.0,
+    device: AttestDevice = "cpu",
+    plugin: PluginOption = None,
     results: ResultsOption = RESULTS,
     benchmarks: BenchmarksOption = None,
     as_json: JsonOption = False,
@@ -85,7 +92,7 @@ def gate(
     """Exit 1 if a metric differs from its baseline by more than the tolerance, up or down.
 
     With --attest, exit 1 if a number moved by more than rounding explains, and 4 if something could
-    not be run.
+    not be run. Stopped by Ctrl-C or SIGTERM (exit 3), the same command resumes.
 
     Examples: [bold]hwbench gate --baseline tests/baselines --junit gate.xml[/],
     [bold]hwbench gate table1 --attest HEAD~1[/]
@@ -101,9 +108,12 @@ def gate(
     if attest is not None:
         if update or junit or elsewhere:
             raise SpecError("--attest cannot be combined with --update, --junit or --elsewhere")
-        raise typer.Exit(_attest(specs, store, attest, against, on_file, limit, as_json))
+        found = _attest(specs, store, attest, against, on_file, limit, device, plugin or [])
+        raise typer.Exit(_print_comparison(found, as_json))
     if against is not None:
         raise SpecError("--against needs --attest")
+    if plugin:
+        raise SpecError("--plugin needs --attest")
     if elsewhere is not None and not (update and elsewhere.is_dir()):
         why = "no such folder" if update else "needs --update"
         raise SpecError(f"--elsewhere {elsewhere}: {why}")
@@ -150,16 +160,36 @@ def _attest(
     new: str | None,
     only_on_file: bool,
     limit: float,
-    as_json: bool,
-) -> int:
-    """Compare two commits, print the outcome and return the exit code."""
+    device: str,
+    plugins: Sequence[str],
+) -> Comparison:
+    """Compare two commits, and say what runs."""
     from hwbench.attest.campaign import attest
-    from hwbench.report.formats.attest import print_comparison, to_json
 
     def news(text: str) -> None:
         console.err.print(text, markup=False)
 
-    found = attest(specs, store, old, new, only_on_file=only_on_file, limit=limit, news=news)
+    try:
+        return attest(
+            specs,
+            store,
+            old,
+            new,
+            only_on_file=only_on_file,
+            limit=limit,
+            device=device,
+            plugins=plugins,
+            news=news,
+        )
+    except KeyboardInterrupt:
+        news("Stopped. What was measured is kept; run the same command to resume.")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _print_comparison(found: Comparison, as_json: bool) -> int:
+    """Print the outcome of a comparison of two commits, and return the exit code."""
+    from hwbench.report.formats.attest import print_comparison, to_json
+
     if as_json:
         console.print_json(json.loads(to_json(found)))
     else:

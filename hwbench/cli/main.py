@@ -71,7 +71,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # no text fails for want of a character
             stream.reconfigure(errors="replace")
-    with _terminable():
+    with terminable():
         code = _run(arguments)
     for console_ in (console.out, console.err):
         console_.write("")  # what is left goes out now, or nowhere
@@ -121,7 +121,7 @@ def _code_of(error: Exception) -> int:
 
 
 @contextlib.contextmanager
-def _terminable() -> Iterator[None]:
+def terminable() -> Iterator[None]:
     """Let TERM interrupt a command as Ctrl-C does, unless something else handles it."""
     if (
         threading.current_thread() is not threading.main_thread()

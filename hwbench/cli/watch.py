@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from typing import Any
@@ -14,7 +15,7 @@ from hwbench.cli import console
 from hwbench.cli.progress import Display
 from hwbench.numbers import counted, rough_duration
 from hwbench.runner.campaign import Campaign, Observer
-from hwbench.runner.cost import Cost
+from hwbench.runner.cost import BUSY, Cost
 from hwbench.runner.job import Job, Outcome
 from hwbench.runner.plan import Settings
 from hwbench.sources import fingerprint
@@ -25,6 +26,15 @@ from hwbench.verdict.spread import detectable_difference
 from hwbench.verdict.wording import size_text
 
 TIMING = "timing a few steps and looking for finished stages"
+
+
+def hours(seconds: float) -> str:
+    """Return hours to two digits, as '0.012' or '260'; '?' where they are not known.
+
+    >>> hours(43.2), hours(936_000.0), hours(math.nan)
+    ('0.012', '260', '?')
+    """
+    return "?" if math.isnan(seconds) else f"{float(f'{seconds / 3600:.2g}'):.10g}"
 
 
 class Watcher(Observer):
@@ -99,14 +109,23 @@ class Watcher(Observer):
                     "about ", (rough_duration(total), "bold"), f" on {workers}, {'; '.join(notes)}"
                 )
             )
+        waits = sorted(cost.wait for cost in costs if cost is not None)
+        if waits and waits[len(waits) // 2] > BUSY:
+            share = 1 / waits[len(waits) // 2]
+            console.err.print(
+                f"The machine is busy: a worker gets {share:.0%} of a core. The estimate is for "
+                "a core each.",
+                style="yellow",
+            )
         if self.settings.dry_run:
             self._print_rows(campaign.jobs, costs)
 
     def _print_rows(self, jobs: Sequence[Job], costs: Sequence[Cost | None]) -> None:
-        """Print the cost of each row, and the smallest difference that its seeds can detect."""
-        heads = ("row", "cases", "train", "evaluate", "detectable difference")
+        """Print the hours of each row, the dearest first, and what its seeds can detect."""
+        heads = ("row", "cases", "train (h)", "evaluate (h)", "total (h)", "detectable difference")
         table = Table(*heads, box=None, header_style="bold")
         store = Store(self.settings.results)
+        found: list[tuple[float, float, str, int, str]] = []
         for spec in self.specs:
             stored = StoredResults(spec, store, fingerprint)
             for row in spec.rows:
@@ -120,12 +139,23 @@ class Watcher(Observer):
                 timed = [cost for _, cost in here if cost is not None]
                 least = detectable_difference(stored, row, [case for case, _ in here])
                 detectable = "unknown" if least is None else size_text(least, spec.unit)
-                parts = ["?", "?"]
-                if timed:  # the total of its cases on one worker
-                    seconds = sum(c.train for c in timed), sum(c.evaluate for c in timed)
-                    parts = [rough_duration(s) for s in seconds]
+                train = sum(c.train for c in timed) if timed else math.nan
+                evaluate = sum(c.evaluate for c in timed) if timed else math.nan
                 name = f"{spec.id} {label(row.at)}"
-                table.add_row(name, str(len(here)), *parts, detectable)
+                found.append((train, evaluate, name, len(here), detectable))
+        known = [row for row in found if not math.isnan(row[0])]
+        rest = [row for row in found if math.isnan(row[0])]
+        dearest = sorted(known, key=lambda row: -row[0] - row[1])
+        total = (
+            math.fsum(row[0] for row in known),
+            math.fsum(row[1] for row in known),
+            "all rows",
+            len(jobs),
+            "",
+        )
+        for train, evaluate, name, number, detectable in [*dearest, *rest, total]:
+            parts = map(hours, (train, evaluate, train + evaluate))
+            table.add_row(name, str(number), *parts, detectable)
         console.out.print(table)
 
     def running(

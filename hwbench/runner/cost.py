@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
@@ -24,19 +24,23 @@ if TYPE_CHECKING:
     from hwbench.learner import Learner
 
 TIMED = 1.0  # seconds of an evaluation to time before extrapolating
+PACED = 0.1  # seconds of steps to time in each quarter of a stage, at least one step
+BUSY = 1.25  # elapsed seconds for each second of the processor, from which a machine is busy
 
 
 @dataclass(frozen=True)
 class Cost:
-    """Seconds of one case on one worker.
+    """Seconds of one case on one worker that has a core to itself.
 
     Attributes:
         stages: of each training stage, None for a fit.
         evaluate: of the evaluation.
+        wait: elapsed seconds for each second of the processor while it was timed; 1 where idle.
     """
 
     stages: tuple[float | None, ...]
     evaluate: float
+    wait: float = 1.0
 
     @property
     def train(self) -> float:
@@ -47,6 +51,15 @@ class Cost:
     def total(self) -> float:
         """Return the seconds of the whole case except fits."""
         return self.train + self.evaluate
+
+
+def clock_of(device: torch.device) -> Callable[[], float]:
+    """Return a clock for work on a device.
+
+    On one thread of a CPU it is the processor's time, which other processes do not slow down.
+    """
+    alone = device.type == "cpu" and torch.get_num_threads() == 1
+    return time.process_time if alone else time.monotonic
 
 
 def probe(job: Job, report: Report, should_stop: Callable[[], bool]) -> Cost | None:
@@ -60,6 +73,7 @@ def probe(job: Job, report: Report, should_stop: Callable[[], bool]) -> Cost | N
         from hwbench.learner import Checkpoint, Progress
 
         allow_plugins(job.plugins)
+        elapsed, worked = time.monotonic(), time.process_time()
         built = pipeline.construct(job.case, pick_device(job.device))
         stages: list[float | None] = [None] * len(job.case.train)
         for index, raw in enumerate(job.case.train):
@@ -81,19 +95,28 @@ def probe(job: Job, report: Report, should_stop: Callable[[], bool]) -> Cost | N
             stages[index] = seconds
         if stages and not any("rule" in stage for stage in job.case.train):
             return None
-        return Cost(tuple(stages), _evaluation_cost(job.case, built, should_stop))
+        evaluate = _evaluation_cost(job.case, built, should_stop)
+        worked = max(time.process_time() - worked, 1e-3)
+        alone = clock_of(built.device) is time.process_time
+        wait = (time.monotonic() - elapsed) / worked if alone else 1.0
+        return Cost(tuple(stages), evaluate, max(1.0, wait))
     except Interrupted:
         return None
 
 
 def _pace(learner: Learner, x: Tensor) -> float:
     """Return the seconds of a step on x [1, B, D], averaged over a stage: steps may slow down."""
+    clock = clock_of(x.device)
     learner.run_steps(x)
-    clock = time.monotonic()
+    pace = 0.0
     for quarter in range(4):
         learner.rule.advance((quarter + 0.5) / 4)
-        learner.run_steps(x)
-    return (time.monotonic() - clock) / 4
+        start, steps, spent = clock(), 0, 0.0
+        while not steps or spent < PACED:
+            learner.run_steps(x)
+            steps, spent = steps + 1, clock() - start
+        pace += spent / steps / 4
+    return pace
 
 
 def answer(
@@ -126,7 +149,7 @@ def net_costs(
         reused = [n for n, f in enumerate(own, 1) if f is not None and (f[1] or f[0] in trained)]
         first = max(reused, default=0)
         if cost is not None:
-            cost = Cost((0.0,) * first + cost.stages[first:], cost.evaluate)
+            cost = replace(cost, stages=(0.0,) * first + cost.stages[first:])
         net.append(cost)
     return net
 
@@ -147,24 +170,25 @@ def _seconds(
     evaluator: Evaluator[Any], model: Model, points: HeldOut, should_stop: Callable[[], bool]
 ) -> float:
     """Return the seconds that an evaluation takes, extrapolated from its start."""
-    clock = time.monotonic()
+    clock = clock_of(points.values.device)
+    start = clock()
     first: tuple[float, float] | None = None  # what precedes it (preparation) says nothing of pace
 
     def progress(fraction: float) -> None:
         nonlocal first
         if should_stop():
             raise Interrupted
-        now = time.monotonic()
+        now = clock()
         first = first or (now, fraction)
         seconds, share = now - first[0], fraction - first[1]
         if share > 0 and seconds > TIMED:
-            raise _Timed(now - clock + seconds * (1 - fraction) / share)
+            raise _Timed(now - start + seconds * (1 - fraction) / share)
 
     training = model.training
     model.eval()
     try:
         evaluator(model, points, seed=0, progress=progress)
-        return time.monotonic() - clock
+        return clock() - start
     except _Timed as timed:
         return float(timed.args[0])
     finally:

@@ -13,8 +13,11 @@ from hwbench import attested
 from hwbench.attest import campaign
 from hwbench.attest.cases import all_cases
 from hwbench.attest.checkout import CheckoutError, commit_named, require_committed, same_code
-from hwbench.attest.judge import Runs
+from hwbench.attest.judge import Runs, changes
+from hwbench.attest.memory import Answer, Memory
+from hwbench.attest.pair import Pair
 from hwbench.attest.side import KERNELS, Side, SideError
+from hwbench.attest.table import table_of
 from hwbench.cli.main import main
 from hwbench.sources import PACKAGE
 from hwbench.spec import Case, load
@@ -222,7 +225,7 @@ def test_comments_and_docstrings_are_no_code(tmp_path):
 # --- what cannot be reached, with sides that are made up ------------------------------------------
 
 
-class Sides(campaign.Pair):
+class Sides(Pair):
     """Answers from tables: fingerprints by side, movements by row, failures by row."""
 
     def __init__(self, moved=None, failing="", absent=(), changed=()):
@@ -230,7 +233,8 @@ class Sides(campaign.Pair):
         self.changed = changed
         self.machine = {"device": "CPU (here)", "torch": "2.13"}
         self.old, self.new = self.Codes("a", absent), self.Codes("b", absent)
-        self.said, self.synthetic = [], []
+        self.synthetic = []
+        self.memory = Memory("cpu")
 
     class Codes:
         def __init__(self, letter, absent):
@@ -242,30 +246,23 @@ class Sides(campaign.Pair):
         def here(self, cases):
             return [case.profile not in self.absent for case in cases]
 
-    def news(self, text):
-        self.said.append(text)
-
     def unchanged(self, pattern):
         return pattern not in self.changed
 
-    def whole(self, seeds):
-        return self._made(seeds[0], "smoke")
-
-    def steps(self, case, points):
-        self.synthetic.append(points)
-        return self._made(case, case.profile)
-
-    def _made(self, case, kind):
+    def _measure(self, question):
+        case, steps = question.case, question.kind == "steps"
+        self.synthetic += [question.points] if steps else []
+        kind = case.profile if steps else "smoke"
         if self.failing == kind:
             raise SideError("the new code: it took more than 600 s")
         value = -5.0 + self.moved.get((case.row, kind), 0.0)
         old, new = ({0: {"metric log_likelihood": np.array(v)}} for v in (-5.0, value))
-        return Runs(old, new, {} if value == -5.0 else old)
+        return Answer(changes(Runs(old, new, {} if value == -5.0 else old)), self.machine)
 
 
 def outcomes(spec, **keys):
     sides = Sides(**keys)
-    found = campaign._withheld(campaign._compare_spec(spec, sides))
+    found = campaign._withheld(campaign._compare(table_of(spec, sides), sides))
     return {(o.case.row, o.case.profile): o for o in found}, sides
 
 
@@ -288,7 +285,7 @@ def test_the_larger_of_smoke_and_steps_counts(spec):
 def test_cases_without_results_can_be_left_out(spec):
     (case,) = (c for _, c in all_cases(spec) if (c.row, c.profile) == ("VAE", "full"))
     wanted = {(attested.content_of(case), "a" * 16)}
-    found = campaign._compare_spec(spec, Sides(), wanted.__contains__)
+    found = campaign._compare(table_of(spec, Sides(), wanted.__contains__), Sides())
     where = [(o.case.row, o.case.profile, o.status) for o in found]
     assert where == [("VAE", profile, "attested") for profile in ("quick", "full")]  # one content
 

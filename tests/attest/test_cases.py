@@ -53,7 +53,23 @@ def test_evaluators_with_other_switches_are_run_after_the_steps(spec):
     smoke = case_at(spec, "smoke")
     extra = {"use": "importance.LogLikelihood", "k": 5000, "points": 100}
     full = case_at(spec, "full").model_copy(update={"evaluate": [*smoke.evaluate, extra]})
-    assert shortened(full, smoke).evaluate == [extra]
+    (at_smoke,) = smoke.evaluate
+    assert shortened(full, smoke).evaluate == [{**extra, "k": at_smoke["k"]}]
+
+
+def test_such_evaluators_take_their_sizes_from_smoke(spec):
+    """A chain of 14 500 temperatures takes the same path with 100."""
+    own = {"use": "ais.AIS", "chains": 100, "schedule": [[0, 0.5, 500], [0.5, 1, 4000]]}
+    at_smoke = {"use": "ais.AIS", "chains": 20, "schedule": [[0, 1, 100]], "points": 30}
+    smoke = case_at(spec, "smoke").model_copy(update={"evaluate": [at_smoke]})
+    full = case_at(spec, "full").model_copy(update={"evaluate": [{**own, "reverse": True}]})
+    (found,) = shortened(full, smoke).evaluate
+    assert found == {
+        "use": "ais.AIS",
+        "chains": 20,
+        "schedule": [[0, 1, 100]],
+        "reverse": True,
+    }
 
 
 def test_switches_are_names_and_truth_values():

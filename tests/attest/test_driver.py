@@ -20,7 +20,7 @@ def full(spec):
     return variants(spec, spec.rows[0], "full", 0)[0]
 
 
-def test_a_run_gives_every_number_of_the_result(smoke, monkeypatch):
+def test_a_run_gives_every_number_of_the_result(smoke, monkeypatch, tmp_path):
     kept = []
 
     def kept_too(*arguments):
@@ -28,7 +28,7 @@ def test_a_run_gives_every_number_of_the_result(smoke, monkeypatch):
         return kept[-1]
 
     monkeypatch.setattr("hwbench.runner.result.run_case", kept_too)
-    found, told = driver.run(smoke, "cpu")
+    found, told = driver.run(smoke, "cpu", tmp_path)
     ((result, arrays),) = kept
     assert found["metric log_likelihood"] == result.metrics["log_likelihood"].value
     assert found["se of log_likelihood"] == result.metrics["log_likelihood"].se

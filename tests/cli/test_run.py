@@ -201,7 +201,13 @@ def test_dry_run_prints_a_plan_and_writes_nothing(folder, capsys):
     printed = capsys.readouterr()
     assert "4 cases, 0 on file, 4 to run" in printed.err
     assert "about" in printed.err
-    assert "tiny/table IWAE" in printed.out
+    head, *rows, total = printed.out.strip().splitlines()
+    assert head.split()[:3] == ["row", "cases", "train"]
+    assert {" ".join(row.split()[:2]) for row in rows} == {"tiny/table IWAE", "tiny/table VAE"}
+    hours = [float(row.split()[5]) for row in rows]
+    assert hours == sorted(hours, reverse=True)  # the dearest first
+    assert total.split()[:3] == ["all", "rows", "4"]
+    assert float(total.split()[5]) == pytest.approx(sum(hours), rel=0.1)
     assert not (folder / "results").exists()
 
 

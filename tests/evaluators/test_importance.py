@@ -2,10 +2,13 @@
 
 import itertools
 import math
+import weakref
 
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from hwbench.evaluators.importance import ROWS, Bound, LogLikelihood, block_means, log_weights
 from hwbench.evaluators.latents import ActiveUnits
@@ -227,6 +230,61 @@ def test_100_000_samples_pass_through_in_bounded_chunks(monkeypatch):
     assert sum(sizes) == 3 * 100_000
     assert max(sizes) <= ROWS < 100_000
     assert found.metrics["log_likelihood"].k == 100_000
+
+
+class LiveBytes(TorchDispatchMode):
+    """Counts the bytes of tensors that are alive, and their peak."""
+
+    def __init__(self):
+        super().__init__()
+        self.live = self.peak = 0
+        self.seen = set()
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        for tensor in tree_leaves(out):
+            if isinstance(tensor, torch.Tensor) and tensor.numel():
+                self._count(tensor.untyped_storage())
+        return out
+
+    def _count(self, storage):
+        address, size = storage.data_ptr(), storage.nbytes()
+        if address not in self.seen:
+            self.seen.add(address)
+            self.live += size
+            self.peak = max(self.peak, self.live)
+            weakref.finalize(storage, self._free, address, size)
+
+    def _free(self, address, size):
+        self.seen.discard(address)
+        self.live -= size
+
+
+def test_memory_is_flat_in_the_number_of_samples():
+    """25 times as many samples of an image need less than a quarter more: their log weights."""
+    model = BinaryHelmholtzMachine(784, [20])
+    split = TestSplit(torch.zeros(1, 784, dtype=torch.uint8))
+    peaks = []
+    for k in (4_000, 100_000):
+        with LiveBytes() as memory:
+            LogLikelihood(k=k)(model, split, seed=0)
+        peaks.append(memory.peak)
+    assert peaks[0] > 1e6
+    assert peaks[1] < 1.25 * peaks[0]
+
+
+@pytest.mark.parametrize("random", [[], ["recognition"], ["generative"]])
+def test_weights_scored_in_parts_are_those_scored_at_once(random, monkeypatch):
+    """Random generative weights are drawn while scoring, so their samples stay together."""
+    model = VAE(visible=6, latent=[3, 2], hidden=[4], random=random)
+    x = torch.ones(2, 6)
+    found = []
+    for part in (10_000, 7):
+        monkeypatch.setattr("hwbench.evaluators.importance.PART", part)
+        torch.manual_seed(0)
+        with torch.no_grad():
+            found.append(log_weights(model, x, 50))
+    torch.testing.assert_close(*found)
 
 
 def test_k_curve_is_nested_and_rises_to_the_estimate(model, points):

@@ -8,7 +8,7 @@ import torch
 
 from hwbench.models import nade
 from hwbench.models.darn import AutoregressiveLayer
-from hwbench.models.layers import DeterministicLayer, SigmoidLayer, clamp_logits
+from hwbench.models.layers import DeterministicLayer, SigmoidLayer, clamp_logits, log_bernoulli
 from hwbench.models.nade import NADE, NADELayer, logits_by_blocks, logits_by_loop
 
 SIGMA = 5.0  # statistical tests: standard errors allowed
@@ -276,3 +276,29 @@ def test_nade_samples_have_the_density_s_means():
     assert (
         (means.mean(0) - expected).abs() <= SIGMA * means.std(0) / math.sqrt(20_000) + 1e-12
     ).all()
+
+
+@pytest.mark.parametrize(
+    ("x", "logits"),
+    [
+        ((2, 784), (5, 2, 784)),  # samples of points
+        ((5, 2, 9), (2, 9)),  # q's logits, computed once
+        ((5, 2, 8), (8,)),  # the top layer
+        ((3, 12), (5, 1, 12)),  # samples that all points share
+        ((5, 1, 7), (5, 1, 7)),
+        ((6,), (6,)),
+    ],
+)
+def test_scores_without_gradients_are_those_with(x, logits):
+    """In double precision, at logits up to ±100 and at 0; torch's softplus leaves out e^−20."""
+    generator = torch.Generator().manual_seed(0)
+    bits = (torch.rand(x, generator=generator) < 0.3).double()
+    a = 30 * torch.randn(logits, generator=generator).double()
+    a[..., 0] = 0.0
+    a[..., -1] = -100.0
+    expected = log_bernoulli(bits, a.requires_grad_())
+    with torch.no_grad():
+        found = log_bernoulli(bits, a)
+    assert found.shape == expected.shape
+    torch.testing.assert_close(found, expected, rtol=1e-13, atol=1e-7)
+    assert (a[..., -1] == -100.0).all()  # unchanged
