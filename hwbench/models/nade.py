@@ -164,7 +164,9 @@ class NADEUnits(BinaryUnits):
         units, hidden = self.encode.shape
         flat_x = x.expand(*lead, units).reshape(-1, units)
         flat_a = self.hidden.expand(*lead, hidden).reshape(-1, hidden)
-        logits = logits_by_blocks(flat_x, flat_a, self.encode, self.decode)
+        # Blocks have as many states as units are on, for which a GPU would make the host wait.
+        form = logits_by_blocks if x.device.type == "cpu" else logits_by_loop
+        logits = form(flat_x, flat_a, self.encode, self.decode)
         return self.squash(logits.view(*lead, units) + self.bias)
 
     @torch.no_grad()
