@@ -84,8 +84,8 @@ def test_a_wrong_queue_is_one_message(folder, capsys, text, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["tiny", "--queue", "queue.yaml"], "leave them out"),
-        (["--queue", "queue.yaml", "--seeds", "1"], "leave them out"),
+        (["tiny", "--queue", "queue.yaml"], "cannot be combined with"),
+        (["--queue", "queue.yaml", "--seeds", "1"], "cannot be combined with"),
         (["--queue", "nowhere.yaml"], "no such queue file"),
         ([], "name a spec, or a queue"),
         (["tiny", "--budget", "soon"], "expected a time like 3h, 90m or 2h30m"),
