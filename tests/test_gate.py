@@ -316,7 +316,7 @@ def test_what_ran_elsewhere_must_be_the_same(spec, folder, capsys):
     assert "--elsewhere nowhere: no such folder" in capsys.readouterr().err
     there.write(result(spec, -5.0, 0).model_copy(update={"fingerprint": "other"}))
     assert run("gate", "--baseline", "base", "--elsewhere", "there") == 2
-    assert "needs --update" in capsys.readouterr().err
+    assert "only --update takes it" in capsys.readouterr().err
     assert run(*update, "there") == 2
     assert "not the code or data of the other results" in " ".join(capsys.readouterr().err.split())
 

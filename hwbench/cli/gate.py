@@ -107,15 +107,15 @@ def gate(
     store = Store(results)
     if attest is not None:
         if update or junit or elsewhere:
-            raise SpecError("--attest cannot be combined with --update, --junit or --elsewhere")
+            raise SpecError("--attest goes with none of --update, --junit and --elsewhere")
         found = _attest(specs, store, attest, against, on_file, limit, device, plugin or [])
         raise typer.Exit(_print_comparison(found, as_json))
     if against is not None:
-        raise SpecError("--against needs --attest")
+        raise SpecError("--against: only --attest takes it")
     if plugin:
-        raise SpecError("--plugin needs --attest")
+        raise SpecError("--plugin: only --attest takes it")
     if elsewhere is not None and not (update and elsewhere.is_dir()):
-        why = "no such folder" if update else "needs --update"
+        why = "no such folder" if update else "only --update takes it"
         raise SpecError(f"--elsewhere {elsewhere}: {why}")
     if update:
         other = Store(elsewhere) if elsewhere else None

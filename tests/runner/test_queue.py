@@ -84,11 +84,11 @@ def test_a_wrong_queue_is_one_message(folder, capsys, text, message):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["tiny", "--queue", "queue.yaml"], "leave them out"),
-        (["--queue", "queue.yaml", "--seeds", "1"], "leave them out"),
+        (["tiny", "--queue", "queue.yaml"], "cannot be combined with"),
+        (["--queue", "queue.yaml", "--seeds", "1"], "cannot be combined with"),
         (["--queue", "nowhere.yaml"], "no such queue file"),
         ([], "name a spec, or a queue"),
-        (["tiny", "--budget", "soon"], "expected a time, as 3h, 90m or 2h30m"),
+        (["tiny", "--budget", "soon"], "expected a time like 3h, 90m or 2h30m"),
         (["tiny", "--budget", "0h"], "expected a time"),
     ],
 )
@@ -107,7 +107,7 @@ def test_budgets():
 
 
 class Waiting(Observer):
-    """Holds the first news of a case back until the budget is spent."""
+    """Holds the first news of a case back until the time budget is used up."""
 
     def __init__(self):
         self.ended = threading.Event()
@@ -173,7 +173,7 @@ def test_a_damaged_or_hostile_archive_places_nothing(folder, spec):
     with pytest.raises(UserError, match=r"cut\.tar"):
         unpack(folder / "cut.tar", folder / "new")
     (folder / "empty.tar").write_bytes(b"")
-    with pytest.raises(UserError, match="is no archive of checkpoints"):
+    with pytest.raises(UserError, match="is not an archive of checkpoints"):
         unpack(folder / "empty.tar", folder / "new")
     text = data.replace(b'"state.safetensors"', b'"../../../evil.s12"')
     (folder / "evil.tar").write_bytes(text)

@@ -12,7 +12,7 @@ import pytest
 from hwbench.report.figures import pictures
 from hwbench.report.figures.canvas import restyled
 from hwbench.report.figures.images import (
-    UNSEEN,
+    HIDDEN,
     image_grid,
     images_picture,
     stored_images,
@@ -101,9 +101,9 @@ def test_strip_pixels_are_exact():
     images = np.array([[[0, 7], [255, -1]], [[1, 2], [3, 4]]], dtype=np.int16)
     pixels = strip_pixels(images)
     assert pixels.shape == (3, 6, 4)
-    assert pixels[:2, [0, 1, 3, 4], 0].tolist() == [[0, 7, 1, 2], [255, UNSEEN[0], 3, 4]]
-    assert tuple(pixels[1, 1]) == UNSEEN
-    assert len(set(UNSEEN[:3])) > 1  # no grey
+    assert pixels[:2, [0, 1, 3, 4], 0].tolist() == [[0, 7, 1, 2], [255, HIDDEN[0], 3, 4]]
+    assert tuple(pixels[1, 1]) == HIDDEN
+    assert len(set(HIDDEN[:3])) > 1  # no grey
     assert (pixels[2, :, 3] == 0).all()  # gaps are clear
     assert (pixels[:2, [0, 1, 3, 4], 3] == 255).all()
 
