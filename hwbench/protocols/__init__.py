@@ -7,6 +7,7 @@ class counts in the fingerprint of every case that uses it.
 Dims: K samples, B points of a batch, N points of a split, D observed units.
 """
 
+from hwbench.protocols.angular import AngularModel as AngularModel
 from hwbench.protocols.boltzmann import Autoencoder as Autoencoder
 from hwbench.protocols.boltzmann import BoltzmannMachine as BoltzmannMachine
 from hwbench.protocols.boltzmann import BoltzmannStack as BoltzmannStack
