@@ -86,6 +86,7 @@ LEARNED: dict[type[Model], Parts] = {
 }
 LEARNED_BY: dict[type[Rule], Parts] = {  # rules that learn less than others of their protocol
     RULES["recognition.RecognitionLearning"]: recognition_density,
+    RULES["posterior_mode.PosteriorMode"]: joint_density,
 }
 
 
