@@ -7,6 +7,7 @@ class counts in the fingerprint of every case that uses it.
 Dims: K samples, B points of a batch, N points of a split, D observed units.
 """
 
+from hwbench.protocols.angular import AngularModel as AngularModel
 from hwbench.protocols.boltzmann import Autoencoder as Autoencoder
 from hwbench.protocols.boltzmann import BoltzmannMachine as BoltzmannMachine
 from hwbench.protocols.boltzmann import BoltzmannStack as BoltzmannStack
@@ -49,6 +50,8 @@ from hwbench.protocols.evaluators import Evaluation as Evaluation
 from hwbench.protocols.evaluators import Evaluator as Evaluator
 from hwbench.protocols.evaluators import Metric as Metric
 from hwbench.protocols.evaluators import PicturingEvaluator as PicturingEvaluator
+from hwbench.protocols.factors import FactorModel as FactorModel
+from hwbench.protocols.factors import PriorModel as PriorModel
 from hwbench.protocols.helmholtz import BeliefNetwork as BeliefNetwork
 from hwbench.protocols.helmholtz import Gaussian as Gaussian
 from hwbench.protocols.helmholtz import GaussianHelmholtzMachine as GaussianHelmholtzMachine

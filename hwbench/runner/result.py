@@ -130,10 +130,15 @@ def _record(
 
 
 def _samples(model: GenerativeModel) -> np.ndarray:
-    """Return images [SAMPLES, D] of what the model generates, as bytes."""
+    """Return images [SAMPLES, D] of what the model generates, as bytes.
+
+    Values of both signs are scaled so that zero is grey, and the largest is white or black.
+    """
     torch.manual_seed(stream(0, "samples"))
-    images = (model.sample(SAMPLES).clamp(0, 1) * 255).round().to(torch.uint8)
-    return images.cpu().numpy()
+    images = model.sample(SAMPLES)
+    if images.min() < 0:
+        images = 0.5 + 0.5 * images / images.abs().max()
+    return (images.clamp(0, 1) * 255).round().to(torch.uint8).cpu().numpy()
 
 
 def _curves(progress: Progress, found: Evaluation) -> dict[str, StoredCurve]:

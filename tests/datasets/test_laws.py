@@ -135,7 +135,7 @@ def test_batches_are_what_a_model_expects(dataset, splits):
         x = part.batch(torch.arange(min(20, len(part))), torch.Generator().manual_seed(0))
         assert x.dtype == torch.float32
         if real(part):
-            assert x.abs().max() > 1
+            assert ((x != 0) & (x != 1)).any()
             continue
         assert x.min() >= 0
         assert x.max() <= 1

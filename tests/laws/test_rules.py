@@ -16,6 +16,7 @@ from hwbench.protocols import (
     BeliefNetwork,
     BoltzmannStack,
     Classifier,
+    ConditionalDreamer,
     Dreamer,
     HelmholtzMachine,
     Model,
@@ -66,14 +67,26 @@ def joint_density(model: Dreamer, x: Tensor) -> Iterator[Tensor]:
     yield model.log_joint(dreamt, h)
 
 
+def recognition_density(model: HelmholtzMachine, x: Tensor) -> Iterator[Tensor]:
+    """Dreams train q, and p stays as it is."""
+    dreamt, h = model.dream(len(x))
+    yield model.log_q([h_l[None] for h_l in h], dreamt)
+
+
 # What rules of a protocol learn where they do not learn all, as functions that depend on it. Rules
 # of any other protocol learn every parameter.
-LEARNED: dict[type[Model], Callable[..., Iterator[Tensor]]] = {
+Parts = Callable[..., Iterator[Tensor]]
+LEARNED: dict[type[Model], Parts] = {
     Stack: stack_of_pairs,
     BoltzmannStack: whole_machine,
     BeliefNetwork: directed_layers_and_top,
     Autoencoder: reconstructions,
     Dreamer: joint_density,
+    ConditionalDreamer: joint_density,
+}
+LEARNED_BY: dict[type[Rule], Parts] = {  # rules that learn less than others of their protocol
+    RULES["recognition.RecognitionLearning"]: recognition_density,
+    RULES["posterior_mode.PosteriorMode"]: joint_density,
 }
 
 
@@ -81,12 +94,12 @@ def has_gradient(gradient: Tensor | None) -> bool:
     return gradient is not None and bool((gradient != 0).any())
 
 
-def learned_by(protocol: type[Model], model: Model, x: Tensor) -> set[str]:
-    """Return the names of the parameters that rules of a protocol learn."""
+def learned_by(parts: Parts | None, model: Model, x: Tensor) -> set[str]:
+    """Return the names of the parameters that these functions depend on; all without functions."""
     names, parameters = zip(*model.named_parameters(), strict=True)
-    if protocol not in LEARNED:
+    if parts is None:
         return set(names)
-    total = torch.stack([value.sum() for value in LEARNED[protocol](model, x)]).sum()
+    total = torch.stack([value.sum() for value in parts(model, x)]).sum()
     gradients = torch.autograd.grad(total, parameters, allow_unused=True)
     return {n for n, g in zip(names, gradients, strict=True) if has_gradient(g)}
 
@@ -250,7 +263,7 @@ def test_every_parameter_is_reached(trial):
     """Within four steps each parameter of the rule, and each that it learns, gets a gradient.
 
     Of a model that is trained in stages, these are the parameters that the functions in `LEARNED`
-    depend on, and no others. A rule with a `layer` learns them one layer at a time.
+    or `LEARNED_BY` depend on, and no others. A rule with a `layer` learns them one layer at a time.
     """
     names = [name for name, _ in trial.model.named_parameters()]
     names += [f"rule.{name}" for name, _ in trial.rule.named_parameters()]
@@ -261,7 +274,8 @@ def test_every_parameter_is_reached(trial):
         for seed in range(4):
             _, gradients = trial.step(seed)
             reached |= {n for n, g in zip(names, gradients, strict=True) if has_gradient(g)}
-    expected = learned_by(trial.rule.trains(), trial.model, trial.x)
+    parts = LEARNED_BY.get(type(trial.rule), LEARNED.get(trial.rule.trains()))
+    expected = learned_by(parts, trial.model, trial.x)
     assert reached == expected | {name for name in names if name.startswith("rule.")}
 
 
@@ -273,7 +287,7 @@ def test_every_parameter_of_a_model_trained_in_stages_is_learned(model_class, aw
     if not protocols or not set(protocols) <= set(LEARNED):
         pytest.skip("not trained in stages alone")
     x = points_for(model).values.float()
-    found = set_by_start(model).union(*(learned_by(p, model, x) for p in protocols))
+    found = set_by_start(model).union(*(learned_by(LEARNED[p], model, x) for p in protocols))
     assert found == {name for name, _ in model.named_parameters()}
 
 

@@ -8,6 +8,7 @@ import signal
 
 import numpy as np
 import pytest
+import torch
 from torch.overrides import TorchFunctionMode
 
 from hwbench import learner, pipeline, products
@@ -251,3 +252,15 @@ def test_curves_are_thinned_but_keep_their_ends():
     thin = result_.thin(points)
     assert len(thin["x"]) == 200
     assert (thin["x"][0], thin["x"][-1]) == (0.0, 999.0)
+
+
+def test_samples_of_both_signs_are_grey_at_zero(job, monkeypatch):
+    """The largest of either sign is an end of the scale; values from 0 to 1 stay what they are."""
+    for values, expected in (
+        ([-0.5, 0.0, 0.25, 0.5], [0, 128, 191, 255]),
+        ([0.0, 0.2, 0.4, 1.0], [0, 51, 102, 255]),
+    ):
+        row = torch.tensor(values).repeat(4)  # 16 pixels
+        monkeypatch.setattr("hwbench.models.vae.VAE.sample", lambda self, n, row=row: row[None])
+        _, per_point = run_case(job, quiet, never)
+        assert per_point["samples"][0, :4].tolist() == expected
