@@ -143,7 +143,7 @@ def test_racing_processes_lose_nothing(tmp_path, processes, count):
     assert not [p for p in store.folder.rglob(".*") if p.name != ".failed"]
 
 
-@pytest.mark.parametrize("count", [60, pytest.param(2000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("count", [12, pytest.param(2000, marks=pytest.mark.slow)])
 def test_damaged_results_crash_no_comparison(folder, spec, count, capsys):
     rng, store = random.Random(21), Store(folder / "results")
     for seed in range(3):

