@@ -13,6 +13,7 @@ from typing import Any
 from hwbench.executors.local import GRACE, SIGNALS, Done, call, environment
 from hwbench.spec import UserError
 
+LOOK_EVERY = 1.0  # seconds after which an item that reports nothing asks whether to stop
 MOST_ON_A_GPU = 4  # cases that may share one; beyond, they only take turns
 
 
@@ -31,6 +32,9 @@ class _Board:
         messages, self.messages = self.messages, []
         return messages
 
+    def stop_requested(self) -> bool:
+        return self.stop
+
     def end(self) -> None:
         self.stop = True
 
@@ -38,16 +42,21 @@ class _Board:
 def _task(name: str, index: int, item: Any, board: Any) -> Done:
     import ray
 
-    stop_requested = False
+    stop_requested, looked = False, time.monotonic()
 
-    def report(news: Any) -> None:
-        nonlocal stop_requested
+    def take(answer: Any) -> None:
+        nonlocal stop_requested, looked
         try:
-            stop_requested = ray.get(board.tell.remote(index, news))
+            stop_requested, looked = ray.get(answer), time.monotonic()
         except ray.exceptions.RayError:  # The driver or its node is gone: save and end.
             stop_requested = True
 
-    return call(name, index, item, report, lambda: stop_requested)
+    def should_stop() -> bool:
+        if not stop_requested and time.monotonic() - looked > LOOK_EVERY:
+            take(board.stop_requested.remote())
+        return stop_requested
+
+    return call(name, index, item, lambda news: take(board.tell.remote(index, news)), should_stop)
 
 
 @contextlib.contextmanager
@@ -123,7 +132,8 @@ class RayExecutor:
         """Yield outcomes as they arrive; see `LocalExecutor.map`."""
         ray = self._ray
         self._connect()
-        gpus = gpu_share(self.jobs, ray.cluster_resources().get("GPU", 0)) if self.has_gpu else 0
+        on_cluster = int(ray.cluster_resources().get("GPU", 0))
+        gpus = gpu_share(self.jobs, on_cluster) if self.has_gpu else 0
         own = {"env_vars": environment(self.threads)}
         task = ray.remote(num_cpus=self.threads, num_gpus=gpus, max_retries=0, runtime_env=own)(
             _task
@@ -163,13 +173,13 @@ class RayExecutor:
             ray.kill(board)
 
 
-def gpu_share(jobs: int, gpus: float) -> float:
+def gpu_share(jobs: int, gpus: int) -> float:
     """Return how much of a GPU each of so many jobs asks for, at least a quarter.
 
     >>> gpu_share(1, 1), gpu_share(2, 1), gpu_share(16, 2), gpu_share(1, 4)
     (1.0, 0.5, 0.25, 1.0)
     """
-    together = -(-jobs // max(1, int(gpus)))  # jobs to a GPU, rounded up
+    together = -(-jobs // max(1, gpus))  # jobs to a GPU, rounded up
     return 1.0 / min(MOST_ON_A_GPU, max(1, together))
 
 

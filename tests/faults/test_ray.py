@@ -129,7 +129,8 @@ def test_a_killed_node_takes_only_its_own_items():
             outcomes[done.index] = done
             executor.stop()
         assert sum(done.error is not None for done in outcomes.values()) == 1
-        assert "stopped" in {done.outcome for done in outcomes.values()}
+        (left,) = (done.outcome for done in outcomes.values() if done.error is None)
+        assert left in ("stopped", "never told")  # Ray may need long to see that a node is gone
     finally:
         ray.shutdown()
         cluster.shutdown()
