@@ -2,12 +2,14 @@
 
 import ast
 import importlib.metadata
+import json
 import os
 import re
 import shutil
 import subprocess
 import sys
 import tomllib
+import zipfile
 from itertools import chain
 from pathlib import Path
 
@@ -129,6 +131,53 @@ def test_tests_import_only_what_an_installation_for_development_brings():
     modules = set().union(*(imports_of(p) for p in sorted((ROOT / "tests").rglob("*.py"))))
     local = {p.stem for p in (ROOT / "tests").rglob("*.py")} | {"tests"}
     assert distributions_of(modules - local) - set(PINS) == set()
+
+
+# --- the wheel ------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory) -> Path:
+    """Build the wheel from the files that git knows, and unpack it in a folder of its own."""
+    folder = tmp_path_factory.mktemp("wheel")
+    for path in tracked():
+        name = path.relative_to(ROOT)
+        if name.parts[0] in ("hwbench", "benchmarks") or len(name.parts) == 1:
+            (folder / "source" / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, folder / "source" / name)
+    build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
+    subprocess.run([*build, "-w", str(folder), str(folder / "source")], check=True)
+    (wheel,) = folder.glob("*.whl")
+    with zipfile.ZipFile(wheel) as content:
+        content.extractall(folder / "installed")
+    return folder / "installed"
+
+
+def elsewhere(installed: Path, folder: Path, *command: str) -> str:
+    """Run hwbench in a folder by the code of the wheel alone."""
+    environment = os.environ | {"PYTHONPATH": str(installed), "HWBENCH_CACHE": str(folder / "c")}
+    done = subprocess.run(
+        [sys.executable, "-m", "hwbench", *command],
+        cwd=folder, env=environment, capture_output=True, text=True,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_an_installed_wheel_brings_the_specs(installed, tmp_path):
+    assert json.loads(elsewhere(installed, tmp_path, "list", "--json"))
+    (tmp_path / "benchmarks/me").mkdir(parents=True)
+    shutil.copy(ROOT / "benchmarks/hm2012/nade-rate.yaml", tmp_path / "benchmarks/me/own.yaml")
+    own = (tmp_path / "benchmarks/me/own.yaml").read_text(encoding="utf-8")
+    own = own.replace("id: hm2012/nade-rate", "id: me/own")
+    (tmp_path / "benchmarks/me/own.yaml").write_text(own, encoding="utf-8")
+    assert "me/own" in elsewhere(installed, tmp_path, "list", "--json")  # one's own come first
+
+
+@pytest.mark.slow
+def test_an_installed_wheel_reproduces_a_table(installed, tmp_path):
+    elsewhere(installed, tmp_path, "reproduce", "table1", "--profile", "smoke", "--seeds", "1")
+    assert (tmp_path / "reports/index.html").is_file()
 
 
 # --- size -----------------------------------------------------------------------------------------

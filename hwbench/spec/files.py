@@ -20,7 +20,9 @@ from hwbench.spec.problems import Problem, SpecError, did_you_mean, display_path
 
 
 def benchmarks_folder(named: Path | None = None) -> Path:
-    """Return the folder of specs: the named one, ./benchmarks, or the one beside the package.
+    """Return the folder of specs: the named one, ./benchmarks, or the one that hwbench brings.
+
+    In a wheel that is inside the package, in a checkout beside it.
 
     Raises:
         SpecError: the named folder does not exist.
@@ -29,8 +31,9 @@ def benchmarks_folder(named: Path | None = None) -> Path:
         if not named.is_dir():
             raise SpecError(f"--benchmarks {named}: no such folder")
         return named
-    local = Path("benchmarks")
-    return local if local.is_dir() else Path(__file__).parents[2] / "benchmarks"
+    package = Path(__file__).parents[1]
+    places = Path("benchmarks"), package / "benchmarks", package.parent / "benchmarks"
+    return next((place for place in places if place.is_dir()), places[-1])
 
 
 def spec_paths(names: Sequence[str] | None, folder: Path) -> list[Path]:
