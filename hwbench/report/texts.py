@@ -5,10 +5,20 @@ from __future__ import annotations
 TEXTS = {
     "index": "Published and measured",
     "warnings": "Warnings",
+    "some_smoke": (
+        "SMOKE RUN. Some numbers only show that the machinery works: tiny data, tiny training."
+    ),
+    "tables": "Tables by document",
+    "supporting": "Supporting: searches for settings that the document leaves open",
+    "every_row": "Every row with a result",
     "both": "The table: published and measured",
     "only_measured": "The table: measured",
+    "as_both": "Published over measured",
     "as_published": "As published",
     "as_measured": "As measured",
+    "below": "The difference from the published value, with its interval, stands below.",
+    "waiting": "rows have no result yet:",
+    "claims_waiting": "claims wait for rows that have no result",
     "shared": "Unless a cell states otherwise: ",
     "means": "A measured value is the mean over seeds ± its standard error.",
     "rows": "Row by row",
@@ -25,9 +35,10 @@ TEXTS = {
     "about_assumptions": "What the document leaves open, and how it was settled here.",
     "protocol": "Protocol",
     "differing": "Differences between rows",
+    "further": "Other metrics and diagnostics",
     "others": "Other metrics (mean ± standard error over seeds)",
     "diagnostics": "Diagnostics of the estimators (mean over seeds)",
-    "machine": "Machine",
+    "machine": "Machine and time",
     "timings": "Time and speed (mean over seeds)",
     "verdicts": "What the verdicts mean",
     "errors": (
