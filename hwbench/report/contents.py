@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from hwbench.report import figures
 from hwbench.report.figures.distances import distances_picture
+from hwbench.report.figures.kept import kept_pictures
 from hwbench.report.overview import make_overview
 from hwbench.report.section import make_section
 
@@ -56,4 +56,4 @@ class Contents:
     @cached_property
     def pictures(self) -> list[list[Picture]]:
         """Return the pictures of each section."""
-        return [figures.pictures(comparison, self.store) for comparison in self.comparisons]
+        return [kept_pictures(comparison, self.store) for comparison in self.comparisons]

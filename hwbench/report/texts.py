@@ -27,6 +27,7 @@ TEXTS = {
     ),
     "detectable": "Detectable difference with these seeds: ",
     "claims": "Claims",
+    "claims_parts": "Claims in parts",
     "no_result": "no result",
     "not_counted": "not counted",
     "other_curves": "Other recorded curves: ",

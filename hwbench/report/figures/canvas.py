@@ -90,6 +90,10 @@ def new_figure(height: float) -> Figure:
 
 def svg_of(figure: Figure) -> bytes:
     """Return a figure as SVG, the same bytes for the same figure."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine("none")  # else it is laid out, and drawn in vain, once more
     buffer = io.BytesIO()
     figure.savefig(
         buffer, format="svg", metadata={"Date": None, "Creator": None, "Type": None, "Format": None}

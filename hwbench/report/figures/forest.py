@@ -44,7 +44,7 @@ TITLE = "Published against measured"
 
 
 def forest_picture(comparison: Comparison, name: str) -> Picture | None:
-    """Return the picture of published against measured; None where nothing is published."""
+    """Return the picture of published against measured; None where no row has both."""
     figure = forest_figure(comparison)
     if figure is None:
         return None
@@ -56,9 +56,9 @@ def forest_picture(comparison: Comparison, name: str) -> Picture | None:
 def forest_figure(comparison: Comparison) -> Figure | None:
     """Return published against measured: values at the left, differences at the right.
 
-    None where nothing is published: the figures of the spec show what is measured.
+    None where no row has both: the figures of the spec show what there is.
     """
-    if not any(published_value(o) for o in comparison.rows):
+    if not any(published_value(o) and o.mean is not None for o in comparison.rows):
         return None
     spec, blocks = comparison.spec, _blocks(comparison)
     key = group_key(spec)
