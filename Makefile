@@ -58,7 +58,9 @@ campaign: $(STAMP) ## run benchmarks/queue.yaml, the most valuable cases first: 
 test: $(STAMP) ## unit tests, laws and the smallest case of every spec (minutes)
 	$(PYTEST) $(PARALLEL) -m 'not slow' --benchmark-skip $(ARGS)
 
-test-all: $(STAMP) ray-test ## all tests, the slow ones too, and those under Ray
+test-all: $(STAMP) ray-test ## all tests, the slow ones too, and those under Ray; those of the report's pages need Chromium, and npm for axe-core
+	@command -v npm >/dev/null && npm install --silent --no-save --prefix build/browser axe-core@4 || \
+		echo 'no axe-core: the test of accessibility is skipped'
 	$(PYTEST) $(PARALLEL) $(ARGS)
 
 ray-test: $(RAY_STAMP) ## signals, killed workers and killed nodes under Ray, in an environment of its own (minutes)

@@ -103,8 +103,15 @@ def table_number(value: float | None) -> str:
 
 
 def axis_text(value: float) -> str:
-    """Return the number at a tick of an axis: a count where it is whole, else in short."""
-    return count(int(value)) if value == int(value) and abs(value) < 1e7 else f"{value:g}"
+    """Return the number at a tick of an axis: a count below a million, else as 2e9.
+
+    >>> axis_text(0.05), axis_text(500_000.0) == f"500{NARROW_SPACE}000", axis_text(5e6)
+    ('0.05', True, '5e6')
+    """
+    if abs(value) >= 1e6 or 0 < abs(value) < 1e-4:
+        mantissa, _, exponent = f"{value:e}".partition("e")
+        return f"{float(mantissa):g}e{int(exponent)}".replace("-", MINUS)
+    return count(int(value)) if value == int(value) else f"{value:g}"
 
 
 def with_error(value: float | None, error: float | None, fallback: int = 3) -> str:

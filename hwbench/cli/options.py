@@ -95,7 +95,18 @@ DryOption = Annotated[
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 FormatOption = Annotated[
-    str, typer.Option("--format", "-f", help="One or more formats, e.g. html,pdf or csv.")
+    str,
+    typer.Option(
+        "--format",
+        "-f",
+        help="One or more of html, pdf, csv, json, latex, markdown, figures, overview.",
+    ),
+]
+SingleFileOption = Annotated[
+    bool, typer.Option("--single-file", help="One HTML page instead of a page for each table.")
+]
+FullOption = Annotated[
+    bool, typer.Option("--full", help="A PDF with everything that the pages fold away.")
 ]
 RequireOption = Annotated[
     str | None,

@@ -14,10 +14,12 @@ from hwbench.cli.options import (
     AgainstOption,
     BenchmarksOption,
     FormatOption,
+    FullOption,
     Names,
     ReportsOption,
     ResultsOption,
     ShownProfile,
+    SingleFileOption,
     formats_named,
 )
 
@@ -30,10 +32,13 @@ def report(
     reports: ReportsOption = REPORTS,
     benchmarks: BenchmarksOption = None,
     against: AgainstOption = None,
+    single_file: SingleFileOption = False,
+    full: FullOption = False,
 ) -> None:
-    """Write the report of specs as HTML and PDF.
+    """Write the report of specs as HTML and PDF: an index, and a page for each table.
 
-    Examples: [bold]hwbench report[/], [bold]hwbench report table1 --format html[/]
+    Examples: [bold]hwbench report[/], [bold]hwbench report table1 --format html[/],
+    [bold]hwbench report --format overview --reports docs[/]
     """
     from hwbench.spec.files import benchmarks_folder
     from hwbench.store import check_writable
@@ -42,17 +47,22 @@ def report(
     check_writable(reports, "the reports folder")
     folder = benchmarks_folder(benchmarks)
     found = comparisons(names, profile, results, folder, against)
-    write_report(found, results, reports, kinds, folder)
+    write_report(found, results, reports, kinds, folder, single_file=single_file, full=full)
 
 
 def write_report(
-    found: Sequence[Any], results: Path, reports: Path, formats: Sequence[str], folder: Path
+    found: Sequence[Any],
+    results: Path,
+    reports: Path,
+    formats: Sequence[str],
+    folder: Path,
+    **how: bool,
 ) -> None:
-    """Write the report and print the path of each file."""
+    """Write the report and print the path of each file; `how` goes to `render`."""
     from hwbench.report import render
     from hwbench.spec import display_path, read_yaml
     from hwbench.store import Store
 
     papers = read_yaml(folder / "papers.yaml")[0] if (folder / "papers.yaml").is_file() else None
-    for path in render(list(found), Store(results), reports, formats, papers):
+    for path in render(list(found), Store(results), reports, formats, papers, **how):
         console.err.print(f"wrote {display_path(path)}", markup=False)

@@ -12,9 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hwbench.report.contents import Contents
-from hwbench.report.figures.forest import exported
-from hwbench.report.formats import put, report_formats
-from hwbench.report.words import anchor
+from hwbench.report.formats import report_formats
 
 if TYPE_CHECKING:
     from hwbench.store import Store
@@ -27,6 +25,9 @@ def render(
     folder: Path,
     formats: Sequence[str] = ("html", "pdf"),
     papers: Mapping[str, Any] | None = None,
+    *,
+    single_file: bool = False,
+    full: bool = False,
 ) -> list[Path]:
     """Write the report of one or several specs and return the files written.
 
@@ -36,10 +37,11 @@ def render(
     Args:
         comparisons: one for each spec, in the order of the report.
         store: where curves and sample images come from.
-        folder: receives the files of each format, and the picture of published against measured as
-            `figures/<paper>-<table>-published-vs-measured.{svg,png}`.
+        folder: receives the files of each format.
         formats: names of files in `hwbench/report/formats`.
         papers: references by paper; see `Contents`.
+        single_file: whether HTML is one page.
+        full: whether the PDF has an appendix.
 
     Raises:
         ValueError: nothing to report, or an unknown format.
@@ -53,10 +55,5 @@ def render(
     for name in formats:
         if name not in known:
             raise ValueError(f"no report format {name!r}{did_you_mean(name, list(known))}")
-    contents = Contents(comparisons, store, papers)
-    written = [path for name in formats for path in known[name](contents, folder)]
-    for comparison in comparisons:
-        stem = f"figures/{anchor(comparison.spec.id)}-published-vs-measured"
-        for suffix, data in exported(comparison).items():
-            written.append(put(folder / f"{stem}.{suffix}", data))
-    return written
+    contents = Contents(comparisons, store, papers, single_file, full)
+    return [path for name in formats for path in known[name](contents, folder)]

@@ -6,12 +6,12 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from hwbench.report.views import Grid, GridEntry, GridLine, Section
+from hwbench.report.views import Grid, GridEntry, Section
 from hwbench.typography import MINUS
 
 FIGURE_SPACE = "\u2007"  # as wide as a digit
 POINT_SPACE = "\u2008"  # as wide as a point
-NUMBER = re.compile(rf"([≈~]?\s*[-+{MINUS}]?)(\d+)(\.\d+)?(?:( ± )(\d+)(\.\d+)?)?")
+NUMBER = re.compile(rf"([≈~]?\s*[-+{MINUS}]?)(\d+)(\.\d+)?(?:( ± )(\d+)(\.\d+)?)?(\s?%)?")
 
 
 def lined_up(section: Section) -> Section:
@@ -34,7 +34,7 @@ def _lined_up_grid(grid: Grid) -> Grid:
         for entry, left, right in zip(entries, published, measured, strict=True):
             padded[entry.row] = GridEntry(entry.row, left, right)
     lines = [
-        GridLine(line.heads, [[padded[entry.row] for entry in cell] for cell in line.cells])
+        replace(line, cells=[[padded[entry.row] for entry in cell] for cell in line.cells])
         for line in grid.lines
     ]
     return replace(grid, lines=lines)
@@ -63,7 +63,7 @@ def aligned(column: Sequence[str]) -> list[str]:
             line += _padded(part[6] or "", error_fraction)
         else:
             line += part[3] or ""
-        out.append(line.rstrip(FIGURE_SPACE + POINT_SPACE))
+        out.append(line.rstrip(FIGURE_SPACE + POINT_SPACE) + (part[7] or ""))
     return out
 
 

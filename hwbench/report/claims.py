@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hwbench.numbers import decimals, difference_text, interval_text, p_text, percent, short
+from hwbench.numbers import decimals, difference_text, interval_text, p_text, percent
+from hwbench.report.units import Scale
 from hwbench.report.views import ClaimPartView, Tally
 from hwbench.report.words import CLAIM_VERDICTS, ROW_VERDICTS, below_full, sentence
 from hwbench.spec import label
@@ -12,32 +13,35 @@ from hwbench.typography import clean, minus, words
 from hwbench.verdict.outcome import ClaimOutcome, ClaimPart, Comparison
 
 
-def claim_kind(claim: ClaimOutcome) -> str:
+def claim_kind(claim: ClaimOutcome, scale: Scale) -> str:
     """Return what a claim asserts, in a few words."""
     asked = claim.claim
     if asked.order:
         ((name, ranking),) = asked.order.items()
         return f"order of {words(name)}, best first: " + " > ".join(clean(v) for v in ranking)
     if asked.gap:
-        published = (
-            f"; published gap {minus(clean(asked.gap.published.text))}"
+        printed = (
+            f"; published gap {scale.printed(minus(clean(asked.gap.published.text)))}"
             if asked.gap.published
             else ""
         )
-        least = f" by at least {short(asked.gap.at_least)}" if asked.gap.at_least else ""
-        return f"{label(asked.gap.better)} better than {label(asked.gap.worse)}{least}{published}"
+        wanted = scale.value(asked.gap.at_least)
+        least = f" by at least {scale.signed(f'{wanted:g}')}" if wanted else ""
+        return f"{label(asked.gap.better)} better than {label(asked.gap.worse)}{least}{printed}"
     assert asked.within is not None
-    within = asked.within
-    return f"{label(within.a)} and {label(within.b)} within {short(within.tolerance)}"
+    width = scale.signed(f"{scale.value(asked.within.tolerance):g}")
+    return f"{label(asked.within.a)} and {label(asked.within.b)} within {width}"
 
 
-def claim_part(part: ClaimPart) -> ClaimPartView:
+def claim_part(part: ClaimPart, scale: Scale) -> ClaimPartView:
     """Return the view of one part of a claim."""
-    interval = part.interval
+    interval, effect = scale.interval(part.interval), scale.value(part.effect)
     return ClaimPartView(
         at=label(part.at) or "all rows",
         verdict=part.verdict,
-        effect=difference_text(part.effect, interval, max(2, decimals(abs(part.effect or 0.0)))),
+        effect=scale.signed(
+            difference_text(effect, interval, max(2, decimals(abs(effect or 0.0))))
+        ),
         interval=f"{interval_text(interval)} ({percent(interval.level)})" if interval else "",
         p=p_text(part.p),
         test=clean(part.test),

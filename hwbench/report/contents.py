@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from hwbench.report import figures
+from hwbench.report.figures.distances import distances_picture
+from hwbench.report.figures.kept import kept_pictures
+from hwbench.report.overview import make_overview
 from hwbench.report.section import make_section
 
 if TYPE_CHECKING:
     from hwbench.report.figures.canvas import Picture
-    from hwbench.report.views import Section
+    from hwbench.report.views import Overview, Section
     from hwbench.store import Store
     from hwbench.verdict.outcome import Comparison
 
@@ -26,11 +28,15 @@ class Contents:
         store: where curves and sample images come from.
         papers: references by paper: a text, or a mapping with authors, title, venue, year and one
             of url, doi and arxiv.
+        single_file: whether HTML is one page instead of an index and a page for each spec.
+        full: whether the PDF has what the pages fold away.
     """
 
     comparisons: Sequence[Comparison]
     store: Store
     papers: Mapping[str, Any] | None = None
+    single_file: bool = False
+    full: bool = False
 
     @cached_property
     def sections(self) -> list[Section]:
@@ -38,6 +44,16 @@ class Contents:
         return [make_section(comparison, self.papers) for comparison in self.comparisons]
 
     @cached_property
+    def overview(self) -> Overview:
+        """Return what all sections say together."""
+        return make_overview(self.comparisons, self.sections, self.papers)
+
+    @cached_property
+    def distances(self) -> Picture | None:
+        """Return the picture of all judged rows; None where there are none."""
+        return distances_picture(self.comparisons)
+
+    @cached_property
     def pictures(self) -> list[list[Picture]]:
         """Return the pictures of each section."""
-        return [figures.pictures(comparison, self.store) for comparison in self.comparisons]
+        return [kept_pictures(comparison, self.store) for comparison in self.comparisons]

@@ -73,7 +73,7 @@ def grids(comparison: Comparison) -> list[Grid]:
                 entry = GridEntry(i, published[i], measured[i])
                 entries.setdefault((heads(i), column), []).append(entry)
         lines = [
-            GridLine([clean(h) for h in place], [entries.get((place, c), []) for c in columns])
+            _line(comparison, place, [entries.get((place, c), []) for c in columns])
             for place in sorted(dict.fromkeys(map(heads, rows)), key=rank)
         ]
         out.append(
@@ -86,3 +86,10 @@ def grids(comparison: Comparison) -> list[Grid]:
             )
         )
     return out
+
+
+def _line(
+    comparison: Comparison, heads: Sequence[Scalar | None], cells: list[list[GridEntry]]
+) -> GridLine:
+    waiting = all(not comparison.rows[entry.row].results for cell in cells for entry in cell)
+    return GridLine([clean(h) for h in heads], cells, waiting)

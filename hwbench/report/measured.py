@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 from hwbench.numbers import decimals, fixed, significant, with_error
+from hwbench.report.units import Scale, scale_of
 from hwbench.report.words import on_other_data
 from hwbench.spec import Published
 from hwbench.typography import NONE, clean, minus
@@ -27,38 +28,40 @@ def published_value(outcome: RowOutcome) -> Published | None:
     return outcome.published or outcome.row.published
 
 
-def fallback_decimals(published: Published | None) -> int:
+def fallback_decimals(published: Published | None, scale: Scale) -> int:
     """Return the decimals of the published value, for a measured one of unknown uncertainty."""
     if published is None or published.rounding <= 0:
         return 3
-    return min(max(round(-math.log10(2 * published.rounding)), 0), 6)
+    return min(max(round(-math.log10(2 * published.rounding)) - scale.digits, 0), 6)
 
 
-def measured_text(outcome: RowOutcome) -> str:
+def measured_text(outcome: RowOutcome, scale: Scale) -> str:
     """Return 'mean ± standard error over seeds'; with one seed the mean alone."""
     if outcome.mean is None:
         return NONE
-    error = standard_error(outcome)
+    fallback = fallback_decimals(outcome.published, scale)
+    mean, error = scale.value(outcome.mean), scale.value(standard_error(outcome))
     if error is None:
-        return fixed(
-            outcome.mean, decimals(outcome.se_points, fallback_decimals(outcome.published))
-        )
-    return with_error(outcome.mean, error, fallback_decimals(outcome.published))
+        return scale.signed(fixed(mean, decimals(scale.value(outcome.se_points), fallback)))
+    return scale.signed(with_error(mean, error, fallback))
 
 
 def number_texts(comparison: Comparison) -> tuple[list[str], list[str]]:
     """Return the published and the measured value of each row as text."""
+    scale = scale_of(comparison.spec)
     published = [
-        minus(clean(o.row.published.text)) if o.row.published else NONE for o in comparison.rows
+        scale.printed(minus(clean(o.row.published.text))) if o.row.published else NONE
+        for o in comparison.rows
     ]
-    return published, [measured_text(o) for o in comparison.rows]
+    return published, [measured_text(o, scale) for o in comparison.rows]
 
 
-def measured_note(outcome: RowOutcome) -> str:
+def measured_note(outcome: RowOutcome, scale: Scale) -> str:
     """Return the error over test points, which is shown but not counted."""
     if outcome.mean is None or outcome.se_points is None or not math.isfinite(outcome.se_points):
         return ""
-    return f"± {significant(outcome.se_points, 2)} over test points"
+    error = scale.signed(significant(scale.value(outcome.se_points), 2))
+    return f"± {error} over test points"
 
 
 def seed_values(outcome: RowOutcome, metric: str) -> list[float]:

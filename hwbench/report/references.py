@@ -18,7 +18,18 @@ def reference(papers: Mapping[str, Any] | None, spec: Spec) -> Reference | None:
     """
     known = papers or {}
     named = (key for key, entry in known.items() if _first_author(entry) in _names(spec.source))
-    entry = known.get(next(named, spec.paper))
+    return document_reference(known, next(named, spec.paper))
+
+
+def document_title(papers: Mapping[str, Any] | None, paper: str) -> str:
+    """Return the title of a document; the name of its folder where no reference is known."""
+    entry = (papers or {}).get(paper)
+    return clean(entry["title"]) if isinstance(entry, Mapping) and "title" in entry else paper
+
+
+def document_reference(papers: Mapping[str, Any] | None, paper: str) -> Reference | None:
+    """Return how a document is cited, None where its reference is unknown."""
+    entry = (papers or {}).get(paper)
     if entry is None:
         return None
     if not isinstance(entry, Mapping):

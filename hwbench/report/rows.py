@@ -18,6 +18,7 @@ from hwbench.numbers import (
 )
 from hwbench.report.layout import placed
 from hwbench.report.measured import measured_note, number_texts, over_seeds
+from hwbench.report.units import scale_of
 from hwbench.report.views import RowView
 from hwbench.report.words import anchor, is_guest, on_other_data, row_label, sentence
 from hwbench.spec import Row, Spec, label
@@ -80,6 +81,7 @@ def _source(spec: Spec, row: Row) -> tuple[str, str]:
     if row.source is None or not differs_in_source(row):
         return "", ""
     number, by_source = minus(clean(row.source.text)), spec.judged(row) is row.source
+    number = scale_of(spec).printed(number)
     judge = "source" if by_source else "document"
     text = f"{number} in the original source; judged against the {judge}"
     return text, number if by_source else ""
@@ -98,14 +100,14 @@ def row_views(comparison: Comparison) -> tuple[list[RowView], list[str]]:
     all_facts = [facts(o, spec.metric) for o in comparison.rows]
     usual = _usual(all_facts)
     published, measured = number_texts(comparison)
-    places = placed(spec)
+    places, scale = placed(spec), scale_of(spec)
     views = []
     for outcome, fact, published_text, number in zip(
         comparison.rows, all_facts, published, measured, strict=True
     ):
-        away = on_other_data(outcome)  # a difference from the published value would be meaningless
-        interval = None if away else outcome.interval
-        margin = spec.margin(outcome.row)
+        away = on_other_data(outcome)  # no distance from the published value is meaningful
+        interval = None if away else scale.interval(outcome.interval)
+        margin = scale.value(spec.margin(outcome.row))
         half = None if interval is None else (interval.high - interval.low) / 2
         flags = [
             clean(flag_text(f)) for f in outcome.flags if f.kind != "memory"
@@ -125,20 +127,27 @@ def row_views(comparison: Comparison) -> tuple[list[RowView], list[str]]:
                 source=source,
                 judged=judged,
                 measured=number,
-                measured_note=measured_note(outcome),
-                facts=[v for k, v in fact.items() if k != "stand-in"],  # there is a flag for it
+                measured_note=measured_note(outcome, scale),
+                facts=[v for k, v in fact.items() if k != "stand-in"],  # a flag says it
                 own=[
                     v for k, v in fact.items() if usual.get(k) != v and str(k) not in outcome.row.at
                 ],
-                difference=difference_text(
-                    None if away else outcome.difference, interval, decimals(outcome.se_points, 2)
+                difference=scale.signed(
+                    difference_text(
+                        None if away else scale.value(outcome.difference),
+                        interval,
+                        decimals(scale.value(outcome.se_points), 2),
+                    )
                 ),
                 interval=interval_text(interval),
                 level=percent(interval.level) if interval else "",
-                margin="" if margin is None or outcome.published is None else f"± {short(margin)}",
+                margin=""
+                if margin is None or outcome.published is None
+                else scale.signed(f"± {margin:g}"),
                 smallest=""
                 if away or outcome.smallest is None
-                else fixed(outcome.smallest, decimals(half)),
+                else scale.signed(fixed(scale.value(outcome.smallest), decimals(half))),
+                profile=outcome.profile or "",
                 verdict=outcome.verdict,
                 reason=sentence(outcome.reason),
                 flags=list(dict.fromkeys(flags)),

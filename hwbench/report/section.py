@@ -18,10 +18,13 @@ from hwbench.report.notices import merged_warnings
 from hwbench.report.protocol import protocol_listing
 from hwbench.report.references import reference
 from hwbench.report.rows import row_views
-from hwbench.report.views import ClaimView, Section
-from hwbench.report.words import anchor, below_full, has_published, sentence
+from hwbench.report.units import scale_of
+from hwbench.report.views import ClaimView, Section, Waiting
+from hwbench.report.words import anchor, below_full, has_published, row_label, sentence
 from hwbench.typography import clean, words
 from hwbench.verdict.outcome import Comparison
+
+OWN_WORK = "this work"  # `source` of a spec that is no table of a document
 
 
 def banner_text(comparison: Comparison) -> tuple[str, bool]:
@@ -41,6 +44,17 @@ def banner_text(comparison: Comparison) -> tuple[str, bool]:
             if result.banner:
                 return clean(result.banner), False
     return "", False
+
+
+def _waiting(comparison: Comparison) -> list[Waiting]:
+    """Return the rows without a result by what they lack."""
+    run = f"hwbench run {comparison.spec.id} --profile {comparison.profile or 'full'}"
+    rows: dict[tuple[str, str], list[str]] = {}
+    for outcome in comparison.rows:
+        if not outcome.results:
+            command = f"{run} --retry-failed" if outcome.verdict == "failed" else run
+            rows.setdefault((sentence(outcome.reason), command), []).append(row_label(outcome))
+    return [Waiting(reason, labels, command) for (reason, command), labels in rows.items()]
 
 
 def _summary(comparison: Comparison) -> str:
@@ -65,12 +79,13 @@ def make_section(comparison: Comparison, papers: Mapping[str, Any] | None = None
     curves = {name for r in results for name in r.curves}
     return Section(
         id=spec.id,
+        paper=spec.paper,
         anchor=anchor(spec.id),
         title=clean(spec.title),
         source=clean(spec.source),
         reference=reference(papers, spec),
         about=clean(spec.about),
-        measure=", ".join(filter(None, [words(spec.metric), clean(spec.unit)]))
+        measure=", ".join(filter(None, [words(spec.metric), scale_of(spec).unit]))
         + f"; {spec.better} is better",
         profile=comparison.profile or "",
         banner=banner,
@@ -81,15 +96,16 @@ def make_section(comparison: Comparison, papers: Mapping[str, Any] | None = None
         shared=shared,
         grids=grids(comparison),
         rows=rows,
+        waiting=_waiting(comparison),
         claims=[
             ClaimView(
                 id=clean(c.claim.id),
                 text=clean(c.claim.text),
-                kind=claim_kind(c),
+                kind=claim_kind(c, scale_of(spec, c.claim.metric)),
                 verdict=c.verdict,
                 at=below_full(c),
                 reason=sentence(c.reason),
-                parts=[claim_part(p) for p in c.parts],
+                parts=[claim_part(p, scale_of(spec, c.claim.metric)) for p in c.parts],
                 empty=all(p.verdict == "missing" for p in c.parts),
             )
             for c in comparison.claims
@@ -104,5 +120,6 @@ def make_section(comparison: Comparison, papers: Mapping[str, Any] | None = None
         warnings=merged_warnings(comparison),
         dates="" if not days else days[0] if days[0] == days[-1] else f"{days[0]} to {days[-1]}",
         other_curves=sorted(clean(n) for n in curves if n not in asked and not shown_by_default(n)),
-        has_published=has_published(comparison.spec),
+        has_published=has_published(spec),
+        supporting=spec.source == OWN_WORK,
     )

@@ -25,6 +25,7 @@ class RowView:
         judged: that number, if the row is judged against it.
         facts: what is needed to interpret the number: profile, seeds, K, pixels.
         own: the facts in which the row differs from most others, coordinates left out.
+        profile: of its results; '' without any.
     """
 
     anchor: str
@@ -44,6 +45,7 @@ class RowView:
     level: str
     margin: str
     smallest: str
+    profile: str
     verdict: str
     reason: str
     flags: list[str]
@@ -62,10 +64,15 @@ class GridEntry:
 
 @dataclass(frozen=True)
 class GridLine:
-    """A line of the published layout: its headings, and the rows in each column."""
+    """A line of the published layout: its headings, and the rows in each column.
+
+    Attributes:
+        waiting: whether none of its rows has a result.
+    """
 
     heads: list[str]
     cells: list[list[GridEntry]]
+    waiting: bool
 
 
 @dataclass(frozen=True)
@@ -127,14 +134,27 @@ class Listing:
 
 
 @dataclass(frozen=True)
+class Waiting:
+    """Rows that have no result for the same reason, and the command that runs them."""
+
+    reason: str
+    rows: list[str]
+    command: str
+
+
+@dataclass(frozen=True)
 class Section:
     """All that a report says about one spec, except its pictures.
 
     Attributes:
+        waiting: the rows without a result; `rows` has them, too.
         has_published: whether the document has a value for any row.
+        supporting: whether the spec only settles what other specs leave open: it is no table of a
+            document but of this work.
     """
 
     id: str
+    paper: str
     anchor: str
     title: str
     source: str
@@ -150,6 +170,7 @@ class Section:
     shared: list[str]
     grids: list[Grid]
     rows: list[RowView]
+    waiting: list[Waiting]
     claims: list[ClaimView]
     assumptions: list[str]
     protocol: list[tuple[str, str]]
@@ -162,3 +183,31 @@ class Section:
     dates: str
     other_curves: list[str]
     has_published: bool
+    supporting: bool
+
+
+@dataclass(frozen=True)
+class Document:
+    """A document in the index: its name, and the numbers of its sections."""
+
+    name: str
+    reference: Reference | None
+    headline: list[int]
+    supporting: list[int]
+
+
+@dataclass(frozen=True)
+class Overview:
+    """What all sections say together.
+
+    Attributes:
+        rows, claims: verdicts counted, in a sentence and for a bar.
+        facts: when, with which code and on which hardware, as pairs of a name and a text.
+    """
+
+    rows_text: str
+    rows: list[Tally]
+    claims_text: str
+    claims: list[Tally]
+    facts: list[tuple[str, str]]
+    documents: list[Document]

@@ -45,6 +45,7 @@ ROW_VERDICTS = {
     "failed": Meaning("×", "diverged or crashed"),
     "missing": Meaning("○", "not run, or its data are unavailable"),
 }
+JUDGED = ("agrees", "better", "worse", "undecided")  # the verdicts that compare with a document
 CLAIM_VERDICTS = {
     "fails": Meaning("×", "the measured values contradict the claim"),
     "holds": Meaning("✓", "the measured values support the claim at the stated level"),

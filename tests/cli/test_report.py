@@ -29,3 +29,6 @@ def test_run_compare_report_and_gate(done, capsys):
     ]  # fmt: skip
     assert run("report", "tiny", "--format", "html") == 0
     assert (done / "reports" / "index.html").stat().st_size > 5000
+    assert (done / "reports" / "tiny-table.html").stat().st_size > 5000
+    assert run("report", "tiny", "--format", "html", "--single-file", "--reports", "one") == 0
+    assert [f.name for f in (done / "one").iterdir()] == ["index.html"]

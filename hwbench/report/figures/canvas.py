@@ -7,7 +7,7 @@ import io
 import math
 import re
 import textwrap
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -29,6 +29,13 @@ SERIES = (
     "#57606a",
     "#7b5bd6",
 )
+VERDICT_COLOURS = {
+    "agrees": "#00795a",
+    "better": "#0068a8",
+    "worse": "#c2410c",
+    "undecided": "#9a6700",
+    "calibrated": "#9a3f86",
+}
 DASHES = ("-", (0, (4, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.2, 1.2, 1.2)))
 MARKERS = "osD^vPX*"
 PUBLISHED: dict[str, Any] = {"marker": "D", "ms": 3.6, "mfc": PAPER, "mec": INK, "mew": 0.9}
@@ -83,11 +90,31 @@ def new_figure(height: float) -> Figure:
 
 def svg_of(figure: Figure) -> bytes:
     """Return a figure as SVG, the same bytes for the same figure."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine("none")  # else it is laid out, and drawn in vain, once more
     buffer = io.BytesIO()
     figure.savefig(
         buffer, format="svg", metadata={"Date": None, "Creator": None, "Type": None, "Format": None}
     )
     return buffer.getvalue()
+
+
+def exported(draw: Callable[[], Figure | None]) -> dict[str, bytes]:
+    """Return a figure as files that stand alone, by suffix: SVG with outlined text, and PNG.
+
+    Args:
+        draw: makes the figure; None where there is nothing to draw, which makes no file.
+    """
+    with style(**{"svg.fonttype": "path", "savefig.facecolor": "white"}):
+        figure = draw()
+        if figure is None:
+            return {}
+        png = io.BytesIO()
+        figure.savefig(png, format="png", metadata={"Software": None})
+        figure.set_layout_engine("none")  # what was laid out for one file serves the other
+        return {"svg": svg_of(figure), "png": png.getvalue()}
 
 
 def draw_point(axes: Axes, x: float, y: float, marker: Mapping[str, Any], **bars: Any) -> None:

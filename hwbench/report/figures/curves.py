@@ -8,7 +8,7 @@ import numpy as np
 
 from hwbench import vocabulary
 from hwbench.report.figures.canvas import Picture
-from hwbench.report.figures.lines import Frame, Line, describe_lines, line_plot
+from hwbench.report.figures.lines import Frame, Line, describe_lines, line_plot, remarks
 from hwbench.report.layout import group_key, panel_of
 from hwbench.report.measured import published_value
 from hwbench.report.words import on_other_data, row_label
@@ -118,6 +118,7 @@ def curve_picture(
     frame = Frame(clean(x_label), clean(y_label), log_x, log_y)
     data, cut = line_plot(lines, frame, focus=not counts)
     caption = _band(lines) + (" The first epochs are off the scale." if cut else "")
+    caption += remarks(lines, frame)
     if any(line.published for line in lines):
         caption += " Open markers are published values, each at the end of its curve"
         bounds = any(x == 1 for line in lines for x, _, _ in line.published)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
@@ -16,10 +15,10 @@ from hwbench.report.figures.canvas import (
     PAPER,
     PUBLISHED,
     SERIES,
+    VERDICT_COLOURS,
     Picture,
     draw_point,
     new_figure,
-    style,
     svg_of,
     wrap,
 )
@@ -31,7 +30,8 @@ from hwbench.report.measured import (
     seed_values,
     standard_error,
 )
-from hwbench.report.words import ROW_VERDICTS, has_published, on_other_data, row_label
+from hwbench.report.units import scale_of
+from hwbench.report.words import JUDGED, ROW_VERDICTS, on_other_data, row_label
 from hwbench.spec import Spec
 from hwbench.typography import MINUS, clean, minus, words
 from hwbench.verdict.outcome import Comparison, RowOutcome
@@ -40,29 +40,25 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-VERDICT_COLOURS = {
-    "agrees": "#00795a",
-    "better": "#0068a8",
-    "worse": "#c2410c",
-    "undecided": "#9a6700",
-    "calibrated": "#9a3f86",
-}
-JUDGED = ("agrees", "better", "worse", "undecided")
+TITLE = "Published against measured"
 
 
 def forest_picture(comparison: Comparison, name: str) -> Picture | None:
-    """Return the picture of published against measured; None where there is neither."""
+    """Return the picture of published against measured; None where no row has both."""
     figure = forest_figure(comparison)
     if figure is None:
         return None
-    title, caption = forest_title(comparison), forest_caption(comparison)
+    title, caption = TITLE, forest_caption(comparison)
     alt = forest_alt(comparison)
     return Picture(name, "forest", "svg", svg_of(figure), title, caption, alt)
 
 
 def forest_figure(comparison: Comparison) -> Figure | None:
-    """Return published against measured: values at the left, differences at the right."""
-    if not any(published_value(o) or o.mean is not None for o in comparison.rows):
+    """Return published against measured: values at the left, differences at the right.
+
+    None where no row has both: the figures of the spec show what there is.
+    """
+    if not any(published_value(o) and o.mean is not None for o in comparison.rows):
         return None
     spec, blocks = comparison.spec, _blocks(comparison)
     key = group_key(spec)
@@ -83,7 +79,8 @@ def forest_figure(comparison: Comparison) -> Figure | None:
         panels[0].set_yticks(range(len(rows)), [labels[id(o)] for o in rows])
         panels[0].set_ylim(len(rows) - 0.5, -0.5)
         panels[0].set_title(name)
-    unit = f" ({clean(spec.unit)})" if spec.unit else ""
+    scale = scale_of(spec)
+    unit = f" ({scale.unit})" if scale.unit else ""
     grid[-1][0].set_xlabel(f"{words(spec.metric)}{unit}")
     if differing:
         better = "right" if spec.better == "higher" else "left"
@@ -113,20 +110,24 @@ def _blocks(comparison: Comparison) -> list[tuple[str, list[RowOutcome]]]:
 
 def _draw_block(panels: Sequence[Axes], rows: Sequence[RowOutcome], spec: Spec) -> None:
     """Draw the rows of one group, the first at the top: values, and differences beside them."""
+    from matplotlib.ticker import FuncFormatter
+
     left, right = panels[0], panels[-1]
+    digits = scale_of(spec).digits
     half = _half_width(rows, spec)
     for place, outcome in enumerate(rows):
         y = float(place)
         _draw_values(left, y, outcome, spec.metric)
         if right is not left:
             _draw_difference(right, y, outcome, spec.margin(outcome.row), half)
-        if outcome.verdict != "unpublished" or has_published(spec):
-            _draw_verdict(right, y, outcome)
+        _draw_verdict(right, y, outcome)
     for axes in panels:
         axes.grid(axis="y", visible=False)
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
         axes.locator_params(axis="x", nbins=5)
+        if digits:
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v * 10**digits:g}"))
     if right is not left:
         right.axvline(0, color=MUTED, lw=0.8, zorder=3)
         if half > 0:
@@ -174,6 +175,8 @@ def _draw_difference(
     if margin is not None and outcome.published is not None:
         band = [y - 0.36, y + 0.36]
         axes.fill_betweenx(band, -margin, margin, color=GRID, alpha=0.75, lw=0, zorder=1)
+        for end in (-margin, margin):  # edges show a band that is narrow on this axis
+            axes.plot([end, end], band, "-", color=MUTED, lw=0.6, zorder=2)
     difference = difference_of(outcome)
     if difference is None or not math.isfinite(difference):
         return
@@ -226,8 +229,7 @@ def _legend(comparison: Comparison, differing: bool) -> dict[str, Any]:
     from matplotlib.patches import Patch
 
     rows, handles = comparison.rows, dict[str, Any]()
-    if has_published(comparison.spec):
-        handles["published"] = Line2D([], [], ls="", **PUBLISHED)
+    handles["published"] = Line2D([], [], ls="", **PUBLISHED)
     if any(o.mean is not None and not on_other_data(o) for o in rows):
         handles["measured ± s.e."] = Line2D([], [], ls="-", lw=1.1, color=SERIES[0], **MEASURED)
         if any(len(o.results) > 1 for o in rows):
@@ -255,27 +257,9 @@ def forest_caption(comparison: Comparison) -> str:
 
 def forest_alt(comparison: Comparison) -> str:
     """Return the alternative text of the picture."""
-    parts = []
+    parts, scale = [], scale_of(comparison.spec)
     for o in comparison.rows:
         published = o.published.text if o.published else "nothing"
-        parts.append(
-            f"{row_label(o)}: published {published}, measured {measured_text(o)}, {o.verdict}"
-        )
-    return minus(clean(f"{forest_title(comparison)}. " + "; ".join(parts) + "."))
-
-
-def forest_title(comparison: Comparison) -> str:
-    """Return the title of the picture."""
-    return "Published against measured" if has_published(comparison.spec) else "Measured"
-
-
-def exported(comparison: Comparison) -> dict[str, bytes]:
-    """Return published against measured as files that stand alone: SVG (outlined text) and PNG."""
-    with style(**{"svg.fonttype": "path", "savefig.facecolor": "white"}):
-        figure = forest_figure(comparison)
-        if figure is None:
-            return {}
-        png = io.BytesIO()
-        figure.savefig(png, format="png", metadata={"Software": None})
-        figure.set_layout_engine("none")  # what was laid out for one file serves the other
-        return {"svg": svg_of(figure), "png": png.getvalue()}
+        measured = measured_text(o, scale)
+        parts.append(f"{row_label(o)}: published {published}, measured {measured}, {o.verdict}")
+    return minus(clean(f"{TITLE}. " + "; ".join(parts) + "."))

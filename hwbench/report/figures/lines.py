@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -71,11 +71,12 @@ class Frame:
 
 @dataclass(frozen=True)
 class Look:
-    """What distinguishes a line: colour with marker, and dash."""
+    """What distinguishes a line: colour with marker, and dash; a width, if it is not the usual."""
 
     colour: str
     marker: str
     dash: Any
+    width: float | None = None
 
 
 def looks(lines: Sequence[Line]) -> dict[str, Look]:
@@ -138,8 +139,41 @@ def draw_lines(
 
 def _stroke(how: Look, *, thin: bool, marks: bool) -> dict[str, Any]:
     """Return the settings of a line and of its markers."""
-    line = {"color": how.colour, "ls": how.dash, "lw": 0.7 if thin else None, "alpha": 0.9}
+    line = {"color": how.colour, "ls": how.dash, "lw": 0.7 if thin else how.width, "alpha": 0.9}
     return line | {"marker": how.marker if marks else None, "ms": 3.6, "mec": PAPER, "mew": 0.4}
+
+
+def hidden_lines(lines: Sequence[Line], frame: Frame) -> dict[str, str]:
+    """Return which line hides which within a panel: the name of the lower one, and of the upper.
+
+    A line is hidden where both have the same x, and their y differ by less than 1 % of the panel.
+    """
+    scale = np.log10 if frame.log_y else np.asarray
+    hidden = {}
+    for group in dict.fromkeys(line.group for line in lines):
+        here = [line for line in lines if line.group == group and len(line.x)]
+        every = np.concatenate([line.y for line in here]) if here else np.zeros(0)
+        if not every.size or not np.isfinite(every).all() or (frame.log_y and every.min() <= 0):
+            continue
+        height = np.ptp(scale(every))
+        for lower, upper in itertools.combinations(here, 2):
+            if not np.array_equal(lower.x, upper.x):
+                continue
+            if np.abs(scale(lower.y) - scale(upper.y)).max() < 0.01 * height:
+                hidden[lower.name] = upper.name
+    return hidden
+
+
+def remarks(lines: Sequence[Line], frame: Frame) -> str:
+    """Return what a plot does not show, as sentences for its caption; '' if it shows all."""
+    below = sum(
+        int(((line.x <= 0) & frame.log_x | (line.y <= 0) & frame.log_y).sum()) for line in lines
+    )
+    texts = [f"{lower} lies under {upper}." for lower, upper in hidden_lines(lines, frame).items()]
+    if below:
+        points = f"{below} points are" if below > 1 else "1 point is"
+        texts.append(f"{points} at or below 0, off the logarithmic axis.")
+    return "".join(f" {clean(text)}" for text in texts)
 
 
 def _focus(axes: Axes, lines: Sequence[Line]) -> bool:
@@ -183,6 +217,8 @@ def line_plot(
             continue
         here = [line for line in lines if line.group == group]
         dodge = frame.ticks is not None
+        for name in () if dodge else hidden_lines(here, frame):
+            look[name] = replace(look[name], width=3.4)  # seen at both sides of the upper line
         drawn = draw_lines(axes, here, look, marks=few or bars, bars=bars, dodge=dodge)
         for name, handle in drawn.items():
             handles.setdefault(name, handle)

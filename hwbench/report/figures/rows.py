@@ -9,7 +9,7 @@ import numpy as np
 
 from hwbench.numbers import count
 from hwbench.report.figures.canvas import Picture, shorten
-from hwbench.report.figures.lines import Frame, Line, describe_lines, line_plot
+from hwbench.report.figures.lines import Frame, Line, describe_lines, line_plot, remarks
 from hwbench.report.measured import published_value, seed_values
 from hwbench.spec import Figure as Wanted
 from hwbench.spec import coordinate
@@ -114,6 +114,7 @@ def rows_picture(comparison: Comparison, name: str, wanted: Wanted) -> Picture:
     frame = Frame(x_label, y_label, wanted.log_x and ticks is None, wanted.log_y, ticks)
     data, _ = line_plot(lines, frame, bars=True)
     caption = _measured(rows_shown(comparison, wanted), metric)
+    caption += remarks(lines, frame)
     if any(line.published for line in lines):
         caption += " Open markers are published values."
     return Picture(name, "figures", "svg", data, title, caption, describe_lines(lines, title))

@@ -1,7 +1,7 @@
 """Formats: a shelf, where each file lays out for one medium what `section` prepared.
 
 A file that defines `write(contents, folder)` is a format of the report: `--format` accepts its
-name, without any list to edit. The other files print (`terminal`, `gate`) or convert (`json`).
+name, and no list has it. The other files print (`terminal`, `gate`, `attest`).
 Belongs here: layout and escaping for one medium. Does not: deciding, computing or wording.
 """
 

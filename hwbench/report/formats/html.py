@@ -1,12 +1,17 @@
-"""One self-contained HTML page: inline style and figures, no script, nothing fetched."""
+"""HTML that fetches nothing: an index and a page for each table, or all on one page.
+
+Style, figures and the one script are inline; the page is complete without the script, which filters
+rows. A policy in the page admits nothing else.
+"""
 
 from __future__ import annotations
 
 import base64
-from collections.abc import Sequence
+import hashlib
+from functools import partial
 from importlib.resources import files
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hwbench.report.alignment import lined_up
 from hwbench.report.contents import Contents
@@ -29,8 +34,39 @@ COLOURS = {
 
 
 def write(contents: Contents, folder: Path) -> list[Path]:
-    """Write `index.html`."""
-    return [put(folder / "index.html", page(contents.sections, contents.pictures).encode())]
+    """Write `index.html` and `<paper>-<table>.html` for each spec, or `index.html` alone."""
+    if contents.single_file:
+        return [put(folder / "index.html", single(contents).encode())]
+    pages = {"index.html": index(contents)}
+    pages |= {f"{s.anchor}.html": page(contents, i) for i, s in enumerate(contents.sections)}
+    return [put(folder / name, text.encode()) for name, text in pages.items()]
+
+
+def index(contents: Contents) -> str:
+    """Return the first page: what all tables say together, and where each is."""
+    return _render(contents, overview=contents.overview, distances=contents.distances)
+
+
+def page(contents: Contents, number: int) -> str:
+    """Return the page of one table, with links to its neighbours."""
+    sections = contents.sections
+    return _render(
+        contents,
+        shown=[(lined_up(sections[number]), contents.pictures[number])],
+        before=sections[number - 1] if number else None,
+        after=sections[number + 1] if number + 1 < len(sections) else None,
+    )
+
+
+def single(contents: Contents) -> str:
+    """Return one page with everything: what the index says, then each table."""
+    return _render(
+        contents,
+        shown=list(zip(map(lined_up, contents.sections), contents.pictures, strict=True)),
+        overview=contents.overview,
+        distances=contents.distances,
+        single=True,
+    )
 
 
 def drawing(picture: Picture) -> Markup:
@@ -47,8 +83,15 @@ def drawing(picture: Picture) -> Markup:
     return opening + Markup(svg.removeprefix("<svg "))  # nosec B704
 
 
-def page(sections: Sequence[Section], pictures: Sequence[Sequence[Picture]]) -> str:
-    """Return the page for some specs with their pictures; several get an index."""
+def _address(section: Section, anchor: str = "", *, single: bool) -> str:
+    """Return the address of a section, or of a row of it, from any page of the report."""
+    if single:
+        return f"#{anchor or section.anchor}"
+    return f"{section.anchor}.html" + (f"#{anchor}" if anchor else "")
+
+
+def _render(contents: Contents, **shown: Any) -> str:
+    """Return a page; `shown` has what is on it."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -59,14 +102,29 @@ def page(sections: Sequence[Section], pictures: Sequence[Sequence[Picture]]) -> 
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals["drawing"] = drawing
-    style = files("hwbench.report").joinpath("templates/report.css").read_text(encoding="utf-8")
-    return environment.get_template("report.html.j2").render(
-        sections=list(zip(map(lined_up, sections), pictures, strict=True)),
-        style=Markup(style),  # nosec B704
-        texts=TEXTS,
-        places=PLACES,
-        row_verdicts=ROW_VERDICTS,
-        claim_verdicts=CLAIM_VERDICTS,
-        version=version(),
-    )
+    templates = files("hwbench.report").joinpath("templates")
+    style = templates.joinpath("report.css").read_text(encoding="utf-8")
+    script = templates.joinpath("report.js").read_text(encoding="utf-8")
+    digest = hashlib.sha256(script.encode()).digest()
+    on_page = {
+        "overview": None,
+        "distances": None,
+        "single": False,
+        "shown": [],
+        "before": None,
+        "after": None,
+    } | shown
+    environment.globals |= {
+        "drawing": drawing,
+        "address": partial(_address, single=on_page["single"]),
+        "sections": contents.sections,
+        "style": Markup(style),  # nosec B704
+        "script": Markup(script),  # nosec B704
+        "script_hash": base64.b64encode(digest).decode(),
+        "texts": TEXTS,
+        "places": PLACES,
+        "row_verdicts": ROW_VERDICTS,
+        "claim_verdicts": CLAIM_VERDICTS,
+        "version": version(),
+    }
+    return environment.get_template("report.html.j2").render(on_page)

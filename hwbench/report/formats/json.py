@@ -1,22 +1,39 @@
-"""A comparison as plain JSON values."""
+"""One JSON file for each table: the whole comparison as plain values."""
 
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections.abc import Iterable
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
+from hwbench.report.contents import Contents
+from hwbench.report.formats import put
 from hwbench.report.measured import standard_error
 from hwbench.report.rows import facts
 from hwbench.report.section import banner_text
+from hwbench.report.words import anchor
 from hwbench.spec import Published
 from hwbench.verdict.facts import Method, Neighbours
 from hwbench.verdict.outcome import ClaimOutcome, ClaimPart, Comparison, RowOutcome
 from hwbench.verdict.reasons import Reason
 from hwbench.verdict.statistics import Interval
 from hwbench.verdict.wording import flag_text
+
+
+def write(contents: Contents, folder: Path) -> list[Path]:
+    """Write `tables/<paper>-<table>.json` for each comparison."""
+    return [
+        put(folder / f"tables/{anchor(c.spec.id)}.json", (_text(c) + "\n").encode())
+        for c in contents.comparisons
+    ]
+
+
+def _text(comparison: Comparison) -> str:
+    return json.dumps(to_json(comparison), indent=1, ensure_ascii=False, allow_nan=False)
 
 
 def _number(value: float | None) -> float | None:

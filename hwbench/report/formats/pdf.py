@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime
 import json
 import tempfile
-from collections.abc import Sequence
 from dataclasses import asdict
 from importlib.resources import files
 from pathlib import Path
@@ -16,38 +15,30 @@ from hwbench.report.contents import Contents
 from hwbench.report.figures.canvas import Picture, restyled
 from hwbench.report.formats import put
 from hwbench.report.texts import PLACES, TEXTS
-from hwbench.report.views import Section
 from hwbench.report.words import CLAIM_VERDICTS, ROW_VERDICTS, version
 
 FAMILY = "'Libertinus Serif', 'DejaVu Sans Mono'"
 EPOCH = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)  # a PDF needs a date; ours never changes
 
 
+SHORT = ("forest", "figures")  # the pictures of the short edition, by place
+
+
 def write(contents: Contents, folder: Path) -> list[Path]:
-    """Write `report.pdf`."""
-    return [put(folder / "report.pdf", document(contents.sections, contents.pictures))]
+    """Write `report.pdf`: index, tables, claims and figures, and an appendix if it is `full`."""
+    return [put(folder / "report.pdf", document(contents))]
 
 
-def data(sections: Sequence[Section], pictures: Sequence[Sequence[Picture]]) -> dict[str, Any]:
+def data(contents: Contents) -> dict[str, Any]:
     """Return what the layout shows, as plain JSON with pictures by file name."""
     return {
         "version": version(),
+        "full": contents.full,
+        "overview": asdict(contents.overview),
+        "distances": _entry(contents.distances) if contents.distances else None,
         "sections": [
-            {
-                **asdict(lined_up(section)),
-                "pictures": [
-                    {
-                        "place": p.place,
-                        "kind": p.kind,
-                        "title": p.title,
-                        "caption": p.caption,
-                        "alt": p.alt,
-                        "file": f"{p.name}.{p.kind}" if p.data else "",
-                    }
-                    for p in drawn
-                ],
-            }
-            for section, drawn in zip(sections, pictures, strict=True)
+            {**asdict(lined_up(section)), "pictures": [_entry(p) for p in drawn]}
+            for section, drawn in zip(contents.sections, _shown(contents), strict=True)
         ],
         "texts": TEXTS,
         "places": PLACES,
@@ -56,15 +47,31 @@ def data(sections: Sequence[Section], pictures: Sequence[Sequence[Picture]]) -> 
     }
 
 
-def write_source(
-    folder: Path,
-    sections: Sequence[Section],
-    pictures: Sequence[Sequence[Picture]],
-) -> Path:
+def _entry(picture: Picture) -> dict[str, str]:
+    return {
+        "place": picture.place,
+        "kind": picture.kind,
+        "title": picture.title,
+        "caption": picture.caption,
+        "alt": picture.alt,
+        "file": f"{picture.name}.{picture.kind}" if picture.data else "",
+    }
+
+
+def _shown(contents: Contents) -> list[list[Picture]]:
+    """Return the pictures of each section; supporting ones have theirs in the full edition."""
+    return [
+        [p for p in drawn if contents.full or (p.place in SHORT and not section.supporting)]
+        for section, drawn in zip(contents.sections, contents.pictures, strict=True)
+    ]
+
+
+def write_source(folder: Path, contents: Contents) -> Path:
     """Write layout, data and pictures into a folder, and return the file to compile."""
     layout = files("hwbench.report").joinpath("templates/report.typ").read_text(encoding="utf-8")
-    (folder / "data.json").write_text(json.dumps(data(sections, pictures)), encoding="utf-8")
-    for picture in (p for drawn in pictures for p in drawn if p.data):
+    (folder / "data.json").write_text(json.dumps(data(contents)), encoding="utf-8")
+    shown = [p for drawn in _shown(contents) for p in drawn]
+    for picture in (p for p in [contents.distances, *shown] if p and p.data):
         if picture.kind == "svg":
             text = restyled(picture.data, picture.name, FAMILY)
             (folder / f"{picture.name}.svg").write_text(text, encoding="utf-8")
@@ -75,13 +82,13 @@ def write_source(
     return source
 
 
-def document(sections: Sequence[Section], pictures: Sequence[Sequence[Picture]]) -> bytes:
-    """Return the PDF for some specs with their pictures; the same input gives the same bytes."""
+def document(contents: Contents) -> bytes:
+    """Return the PDF; the same contents give the same bytes."""
     import typst
 
     with tempfile.TemporaryDirectory(prefix="hwbench-report-") as name:
         folder = Path(name)
-        source = write_source(folder, sections, pictures)
+        source = write_source(folder, contents)
         out = typst.compile(source, root=folder, ignore_system_fonts=True, timestamp=EPOCH)
     assert isinstance(out, bytes)  # one file: a PDF is not split by page
     return out

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 
 from hwbench.report.figures import forest as forest_
-from hwbench.report.figures.canvas import Picture, style
-from hwbench.report.figures.forest import JUDGED, exported, forest_figure
+from hwbench.report.figures.canvas import Picture, exported, style
+from hwbench.report.figures.forest import forest_figure
 from hwbench.report.measured import difference_of
-from hwbench.report.words import ROW_VERDICTS
+from hwbench.report.words import JUDGED, ROW_VERDICTS
 from hwbench.spec import label
 
 from ..conftest import Example
@@ -51,7 +51,8 @@ def test_a_stand_in_has_no_distance_from_print(example: Example):
 
 
 def test_exported_picture_stands_alone(example: Example):
-    files = exported(replace(example.comparison, rows=example.comparison.rows[:3]))
+    few = replace(example.comparison, rows=example.comparison.rows[:3])
+    files = exported(lambda: forest_figure(few))
     assert set(files) == {"svg", "png"}
     assert files["png"].startswith(b"\x89PNG")
     assert b"<text" not in files["svg"]  # outlined: needs no font

@@ -11,7 +11,15 @@ import pytest
 from hwbench.numbers import count
 from hwbench.report.figures.canvas import new_figure, style
 from hwbench.report.figures.curves import curve_lines
-from hwbench.report.figures.lines import Frame, Line, draw_lines, line_plot, looks
+from hwbench.report.figures.lines import (
+    Frame,
+    Line,
+    draw_lines,
+    hidden_lines,
+    line_plot,
+    looks,
+    remarks,
+)
 from hwbench.spec import Figure
 
 from ..conftest import Example
@@ -42,6 +50,32 @@ def test_a_logarithmic_axis_has_plain_numbers():
     assert b"mathdefault" not in svg
     assert b">0.1<" in svg
     assert count(1000).encode() in svg
+
+
+def test_a_line_under_another_is_named_and_stays_visible():
+    x = np.array([1.0, 2.0, 3.0])
+    lines = [
+        Line("first", "", "first", x, np.array([1.0, 2.0, 9.0])),
+        Line("second", "", "second", x, np.array([1.0, 2.01, 9.0])),
+        Line("third", "", "third", x, np.array([1.0, 2.5, 9.0])),
+    ]
+    frame = Frame("x", "y")
+    assert hidden_lines(lines, frame) == {"first": "second"}
+    assert remarks(lines, frame) == " first lies under second."
+    with style():
+        svg, _ = line_plot(lines, frame)
+        alone, _ = line_plot(lines[1:], frame)
+    assert b"stroke-width: 3.4" in svg
+    assert b"stroke-width: 3.4" not in alone
+
+
+def test_points_that_a_logarithmic_axis_cannot_show_are_counted():
+    line = Line("bias", "", "bias", np.array([0.0, 1.0, 2.0]), np.array([1.0, -2.0, 3.0]))
+    assert remarks([line], Frame("x", "y")) == ""
+    off = "off the logarithmic axis."
+    assert remarks([line], Frame("x", "y", log_y=True)) == f" 1 point is at or below 0, {off}"
+    both = remarks([line], Frame("x", "y", log_x=True, log_y=True))
+    assert both == f" 2 points are at or below 0, {off}"
 
 
 def test_a_long_legend_makes_the_figure_taller_and_not_its_panels_smaller():

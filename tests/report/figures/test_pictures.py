@@ -26,5 +26,5 @@ def test_nothing_measured_leaves_the_published_numbers(example: Example):
         for o in example.comparison.rows
     ]
     found = pictures(replace(example.comparison, rows=tuple(rows), claims=()), example.store)
-    assert [p.place for p in found] == ["forest", "figures", "figures"]
-    assert found[1].caption == "Nothing measured yet. Open markers are published values."
+    assert [p.place for p in found] == ["figures", "figures"]
+    assert found[0].caption == "Nothing measured yet. Open markers are published values."

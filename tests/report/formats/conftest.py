@@ -49,7 +49,7 @@ class Page(HTMLParser):
             self.wrong.append(f"</{tag}> at {self.getpos()}")
 
     def handle_data(self, data):
-        if not self.open or self.open[-1] != "style":
+        if not self.open or self.open[-1] not in ("style", "script"):
             self.text += data
 
     def all(self, *tags: str) -> list[dict[str, str | None]]:
@@ -62,15 +62,19 @@ def reports(example: Example, tmp_path_factory: pytest.TempPathFactory) -> Path:
     files = render([example.comparison], example.store, folder, ("html", "pdf"), PAPERS)
     assert [f.relative_to(folder).as_posix() for f in files] == [
         "index.html",
+        "iwaer-table1.html",
         "report.pdf",
-        "figures/iwaer-table1-published-vs-measured.svg",
-        "figures/iwaer-table1-published-vs-measured.png",
     ]
     return folder
 
 
 @pytest.fixture(scope="session")
 def page(reports: Path) -> Page:
+    return Page((reports / "iwaer-table1.html").read_text(encoding="utf-8"))
+
+
+@pytest.fixture(scope="session")
+def first_page(reports: Path) -> Page:
     return Page((reports / "index.html").read_text(encoding="utf-8"))
 
 

@@ -74,7 +74,6 @@ def test_files_are_named_by_their_table_and_draw_no_pictures_of_sections(
     example: Example, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr("hwbench.report.figures.pictures", pytest.fail)
-    monkeypatch.setattr("hwbench.report.exported", lambda comparison: {})
     files = render([example.comparison], example.store, tmp_path, ["csv"])
     assert files == [tmp_path / "tables/iwaer-table1.csv"]
     assert files[0].read_text(encoding="utf-8") == table(example.comparison)

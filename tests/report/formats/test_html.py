@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import re
 from pathlib import Path
 
@@ -13,27 +15,75 @@ from ..conftest import Example
 from .conftest import HOSTILE, Page
 
 
-def test_page_nests_and_ids_are_unique(page: Page):
-    assert page.wrong == []
-    assert page.open == []
-    ids = [a["id"] for _, a in page.elements if "id" in a]
-    assert len(ids) == len(set(ids))
-    targets = {a["href"][1:] for a in page.all("a") if (a.get("href") or "").startswith("#")}
-    assert targets <= set(ids)
+def ids_of(page: Page) -> list[str]:
+    return [a["id"] or "" for _, a in page.elements if "id" in a]
 
 
-def test_page_fetches_nothing_and_runs_nothing(page: Page, reports: Path):
-    assert not page.all("script", "iframe", "object", "embed", "link", "base", "form")
-    for tag, attributes in page.elements:
-        assert not [name for name in attributes if name.startswith("on")]
-        for name in ("src", "href", "xlink:href", "srcset", "data", "poster", "action"):
-            value = attributes.get(name)
-            if value is not None and not value.startswith(("#", "data:image/png;base64,")):
-                assert (tag, value) == ("a", "https://arxiv.org/abs/1509.00519")
-    source = (reports / "index.html").read_text(encoding="utf-8")
-    assert not re.findall(r"url\((?!#)", source)
-    assert "@import" not in source
-    assert page.all("meta")[3]["content"].startswith("default-src 'none'")
+def test_pages_nest_and_their_links_arrive(page: Page, first_page: Page):
+    places = {"": [], "index.html": ids_of(first_page), "iwaer-table1.html": ids_of(page)}
+    for own, shown in (("index.html", first_page), ("iwaer-table1.html", page)):
+        assert shown.wrong == []
+        assert shown.open == []
+        assert len(places[own]) == len(set(places[own]))
+        for a in shown.all("a"):
+            file, _, anchor = (a["href"] or "").partition("#")
+            if not file.startswith("http"):
+                assert not anchor or anchor in places[file or own]
+
+
+def test_pages_fetch_nothing_and_run_only_their_script(page: Page, first_page: Page, reports: Path):
+    for name, shown in (("index.html", first_page), ("iwaer-table1.html", page)):
+        assert not shown.all("iframe", "object", "embed", "link", "base")
+        assert shown.all("script") == [{}]
+        for tag, attributes in shown.elements:
+            assert not [key for key in attributes if key.startswith("on")]
+            for key in ("src", "href", "xlink:href", "srcset", "data", "poster", "action"):
+                value = attributes.get(key) or "#"
+                if value.startswith("http"):
+                    assert (tag, value) == ("a", "https://arxiv.org/abs/1509.00519")
+                elif tag != "a":
+                    assert value.startswith(("#", "data:image/png;base64,"))
+        source = (reports / name).read_text(encoding="utf-8")
+        assert not re.findall(r"url\((?!#)", source)
+        assert "@import" not in source
+        policy = shown.all("meta")[3]["content"] or ""
+        assert policy.startswith("default-src 'none'")
+        (script,) = re.findall("<script>(.*?)</script>", source, flags=re.S)
+        digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+        assert f"script-src 'sha256-{digest}'" in policy
+
+
+def test_the_first_page_counts_all_verdicts(first_page: Page):
+    text = " ".join(first_page.text.split())
+    assert (
+        "Of 11 rows, 4 could be judged under the published protocol: 1 agrees, 1 is better, 1 is "
+        "worse, 1 is undecided; of the others, 1 ran in a shortened version, 2 ran under a "
+        "different protocol, 1 chose a setting that the document leaves open, 1 has no published "
+        "value, 1 failed, 1 has no result yet."
+    ) in text
+    assert "0123abc" in text
+    assert "NVIDIA H200" in text
+    assert len(first_page.all("svg")) == 1
+
+
+def test_rows_without_a_result_are_said_once_with_the_command_that_runs_them(page: Page):
+    text = " ".join(page.text.split())
+    assert (
+        "2 of 11 rows have no result yet: hwbench run iwaer/table1 --profile full, "
+        "hwbench run iwaer/table1 --profile full --retry-failed"
+    ) in text
+    assert text.count("chardata.mat is not on this machine") == 1
+
+
+def test_every_measured_row_can_be_filtered_and_linked(page: Page, first_page: Page, example):
+    run = [o for o in example.comparison.rows if o.results]
+    for shown in (page, first_page):
+        rows = [a for a in shown.all("tr") if "data-row" in a]
+        assert [a["data-verdict"] for a in rows] == [o.verdict for o in run]
+        assert [a["data-profile"] for a in rows] == [o.profile for o in run]
+        assert {a["data-document"] for a in rows} == {"iwaer"}
+    links = [a["href"] for a in page.all("a") if a.get("class") == "copy"]
+    assert links == [f"#{a['id']}" for a in page.all("tr") if "id" in a]
 
 
 def test_page_is_accessible(page: Page):
@@ -59,8 +109,7 @@ def test_page_shows_every_verdict_in_words(page: Page, example: Example):
 def test_page_says_what_a_sceptic_asks(page: Page):
     text = " ".join(page.text.split())
     for said in (
-        "As published",
-        "As measured",
+        "Published over measured",
         "−95.182 ± 0.022",
         "−95.014 ± 0.035",
         "90 % [−0.747, −0.589]",
@@ -71,7 +120,7 @@ def test_page_says_what_a_sceptic_asks(page: Page):
         "NVIDIA H200",
         "0123abc",
         "1 h 24 min",
-        "from memory, confidence high",
+        "from memory",
         "score, not a likelihood",
         "A. Author. Importance weighting.",
         "Other recorded curves: gradient_norm.",
@@ -80,7 +129,7 @@ def test_page_says_what_a_sceptic_asks(page: Page):
 
 
 def test_figures_of_the_page_follow_its_colour_scheme(reports: Path):
-    source = (reports / "index.html").read_text(encoding="utf-8")
+    source = "".join(f.read_text(encoding="utf-8") for f in sorted(reports.glob("*.html")))
     drawings = "".join(re.findall(r"<svg.*?</svg>", source, flags=re.S))
     used = set(re.findall(r"(?:fill|stroke): (#[0-9a-f]{6}|var\([^)]*\))", drawings))
     fixed = {colour for colour in used if colour.startswith("#")}
@@ -92,15 +141,19 @@ def test_figures_of_the_page_follow_its_colour_scheme(reports: Path):
 
 
 def test_text_of_a_spec_stays_text_in_the_page(hostile: tuple[Example, Path]):
-    page = Page((hostile[1] / "index.html").read_text(encoding="utf-8"))
-    assert page.wrong == []
-    assert not page.all("script")
-    assert HOSTILE in page.text
-    assert "{{ 7*7 }}" in page.text
-    assert not [a for a in page.all("a") if "javascript" in (a.get("href") or "")]
+    for name in ("index.html", "hostile-table.html"):
+        page = Page((hostile[1] / name).read_text(encoding="utf-8"))
+        assert page.wrong == []
+        assert page.all("script") == [{}]
+        assert HOSTILE in page.text
+        assert "{{ 7*7 }}" in page.text
+        assert not [a for a in page.all("a") if "javascript" in (a.get("href") or "")]
 
 
 def test_smoke_cannot_be_missed(hostile: tuple[Example, Path]):
-    source = (hostile[1] / "index.html").read_text(encoding="utf-8")
-    assert "(smoke run)</title>" in source
-    assert source.index('role="alert"') < source.index("<h1")
+    table = (hostile[1] / "hostile-table.html").read_text(encoding="utf-8")
+    first = (hostile[1] / "index.html").read_text(encoding="utf-8")
+    assert "(smoke run)</title>" in table
+    assert "(smoke run)</title>" in first
+    assert table.index('role="alert"') < table.index("<h1")
+    assert first.index('role="alert"') < first.index('class="lead"')

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from hwbench.report import render
 from hwbench.report.formats.json import to_json
 from hwbench.verdict.outcome import Comparison
 
 from ..conftest import Example
+
+
+def test_files_are_named_by_their_table(example: Example, tmp_path: Path):
+    (path,) = render([example.comparison], example.store, tmp_path, ["json"])
+    assert path == tmp_path / "tables/iwaer-table1.json"
+    assert json.loads(path.read_text(encoding="utf-8")) == json.loads(
+        json.dumps(to_json(example.comparison))
+    )
 
 
 def test_json_is_plain_and_complete(example: Example):

@@ -9,9 +9,8 @@ from pathlib import Path
 
 import typst
 
-from hwbench.report import figures
+from hwbench.report.contents import Contents
 from hwbench.report.formats import pdf
-from hwbench.report.section import make_section
 
 from ..conftest import Example
 from .conftest import HOSTILE
@@ -20,14 +19,28 @@ from .conftest import HOSTILE
 def test_text_of_a_spec_stays_text_in_the_pdf(hostile: tuple[Example, Path], tmp_path: Path):
     found, folder = hostile
     assert (folder / "report.pdf").read_bytes().startswith(b"%PDF-")
-    section = make_section(found.comparison)
-    source = pdf.write_source(
-        tmp_path, [section], [figures.pictures(found.comparison, found.store)]
-    )
+    source = pdf.write_source(tmp_path, Contents([found.comparison], found.store))
     headings = json.loads(
         typst.query(source, "heading.where(level: 1)", root=tmp_path, ignore_system_fonts=True)
     )
-    assert [h["body"] for h in headings] == [{"func": "text", "text": HOSTILE}]
+    assert {"func": "text", "text": HOSTILE} in [h["body"] for h in headings]
+
+
+def headings_of(contents: Contents, folder: Path) -> list[str]:
+    source = pdf.write_source(folder, contents)
+    found = typst.query(source, "heading.where(level: 2)", root=folder, ignore_system_fonts=True)
+    return [h["body"].get("text", "") for h in json.loads(found)]
+
+
+def test_the_short_edition_has_no_appendix(example: Example, tmp_path: Path):
+    short = Contents([example.comparison], example.store)
+    full = Contents([example.comparison], example.store, full=True)
+    vars(short)["pictures"] = vars(full)["pictures"] = [[]]
+    appendix = {"Row by row", "Assumptions", "Protocol", "Machine and time"}
+    (tmp_path / "short").mkdir()
+    (tmp_path / "full").mkdir()
+    assert not appendix & set(headings_of(short, tmp_path / "short"))
+    assert appendix <= set(headings_of(full, tmp_path / "full"))
 
 
 def test_pdf_holds_selectable_text_and_no_system_font(reports: Path):

@@ -9,37 +9,70 @@ from pathlib import Path
 
 import pytest
 
-from hwbench.report import figures, render
-from hwbench.report.figures.canvas import Picture
-from hwbench.report.figures.forest import exported
-from hwbench.report.formats import html, pdf
-from hwbench.report.section import make_section
+from hwbench.report import render
+from hwbench.report.contents import Contents
+from hwbench.report.figures.forest import forest_figure
+from hwbench.report.formats import html
 
 from ..conftest import TABLE, Example, make_example
 from .conftest import PAPERS, Page
 
 
-def test_same_results_give_the_same_bytes(example: Example, drawn: list[Picture], reports: Path):
-    section = make_section(example.comparison, PAPERS)  # and `drawn` was drawn another time
-    assert (reports / "index.html").read_bytes() == html.page([section], [drawn]).encode()
-    assert (reports / "report.pdf").read_bytes() == pdf.document([section], [drawn])
-    for suffix, data in exported(example.comparison).items():
-        file = reports / f"figures/iwaer-table1-published-vs-measured.{suffix}"
-        assert file.read_bytes() == data
+def test_same_results_give_the_same_bytes(example: Example, reports: Path, tmp_path: Path):
+    again = render([example.comparison], example.store, tmp_path, ("html", "pdf"), PAPERS)
+    for path in again:
+        assert path.read_bytes() == (reports / path.name).read_bytes()
 
 
-def test_several_specs_get_an_index(example: Example, drawn: list[Picture], tmp_path: Path):
-    other = make_example(tmp_path, spec_id="other/table2", below="smoke")
-    sections = [make_section(e.comparison) for e in (example, other)]
-    page = Page(html.page(sections, [drawn, []]))
+@pytest.fixture(scope="module")
+def several(example: Example, tmp_path_factory: pytest.TempPathFactory) -> Contents:
+    """Two tables of a document and one of this work, without pictures."""
+    folder = tmp_path_factory.mktemp("several")
+    own = TABLE.replace("source: Table 1", "source: this work")
+    others = [
+        make_example(folder, own, spec_id="iwaer/rates"),
+        make_example(folder, spec_id="other/table2", below="smoke"),
+    ]
+    contents = Contents([e.comparison for e in (example, *others)], example.store, PAPERS)
+    vars(contents)["pictures"] = [[], [], []]
+    return contents
+
+
+def test_an_index_groups_tables_by_document_and_folds_supporting_ones(several: Contents):
+    documents = several.overview.documents
+    assert [(d.name, d.headline, d.supporting) for d in documents] == [
+        ("Importance weighting", [0], [1]),
+        ("other", [2], []),
+    ]
+    page = Page(html.index(several))
+    links = [a["href"] for a in page.all("a") if (a["href"] or "").endswith(".html")]
+    tables = ["iwaer-table1.html", "iwaer-rates.html", "other-table2.html"]
+    assert links == 2 * tables  # in the contents and in the list
+    assert "Supporting: searches for settings that the document leaves open (1)" in page.text
+
+
+def test_a_table_leads_to_its_neighbours_and_to_the_index(several: Contents):
+    pages = [Page(html.page(several, i)) for i in range(3)]
+    ends = [
+        {a["rel"]: a["href"] for a in p.all("a") if a.get("rel") in ("prev", "next")} for p in pages
+    ]
+    assert ends == [
+        {"next": "iwaer-rates.html"},
+        {"prev": "iwaer-table1.html", "next": "other-table2.html"},
+        {"prev": "iwaer-rates.html"},
+    ]
+    assert all("index.html" in [a["href"] for a in p.all("a")] for p in pages)
+
+
+def test_one_file_has_everything_and_only_links_into_itself(several: Contents):
+    page = Page(html.single(several))
     assert page.wrong == []
-    links = [a["href"] for a in page.all("a")]
-    assert links[1:3] == ["#iwaer-table1", "#other-table2"]
-    assert len(page.all("article")) == 2
-    assert len(page.all("h1")) == 1
     ids = [a["id"] for _, a in page.elements if "id" in a]
     assert len(ids) == len(set(ids))
-    assert pdf.document(sections, [[], []]).startswith(b"%PDF-")
+    links = [a["href"] or "" for a in page.all("a")]
+    assert {link[1:] for link in links if not link.startswith("http")} <= set(ids)
+    assert len(page.all("article")) == 3
+    assert len(page.all("h1")) == 1
 
 
 def test_bad_requests_write_nothing(example: Example, tmp_path: Path):
@@ -65,16 +98,14 @@ def test_a_table_of_which_nothing_is_published_is_as_measured_only(tmp_path):
     text = text.replace("at_least: 0.1\n      published: 0.231", "at_least: 0.1")
     found = make_example(tmp_path, text)
     files = render([found.comparison], found.store, tmp_path / "reports", ("html", "pdf"), PAPERS)
-    page = Page(files[0].read_text(encoding="utf-8"))
+    page = Page(files[1].read_text(encoding="utf-8"))
     assert page.wrong == []
     assert page.open == []
     shown = " ".join(page.text.split())
     assert "The table: measured" in shown
-    assert "As published" not in shown
+    assert "Published over" not in shown
     heads = [a for a in page.all("td") if a.get("data-label") in ("Published", "Difference")]
     assert heads == []
     assert [a for a in page.all("td") if a.get("data-label") == "Verdict"]
-    assert files[1].read_bytes().startswith(b"%PDF")
-    (forest,) = [p for p in figures.pictures(found.comparison, found.store) if p.place == "forest"]
-    assert forest.title == "Measured"
-    assert "unpublished" not in forest.data.decode()  # text is text in the page's SVG
+    assert files[2].read_bytes().startswith(b"%PDF")
+    assert forest_figure(found.comparison) is None

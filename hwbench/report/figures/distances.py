@@ -1,0 +1,160 @@
+"""Every judged row of every table: its distance to the published value in units of its margin."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hwbench.numbers import axis_text, percent, significant
+from hwbench.report.figures.canvas import (
+    GRID,
+    MUTED,
+    PAPER,
+    VERDICT_COLOURS,
+    Picture,
+    new_figure,
+    shorten,
+    style,
+    svg_of,
+)
+from hwbench.report.measured import difference_of
+from hwbench.report.words import JUDGED, row_label
+from hwbench.typography import MINUS, clean, minus
+from hwbench.verdict.outcome import Comparison
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MARKERS = {"agrees": "o", "better": "^", "worse": "v", "undecided": "s"}
+TITLE = "Every judged row: how far from the published value, in margins"
+CAPTION = (
+    "Differences and intervals are divided by the margin of the row; shaded: within ± one margin, "
+    "where the scale is linear. Beyond it the scale is logarithmic."
+)
+
+
+@dataclass(frozen=True)
+class Distance:
+    """A judged row: its name, and measured − published with its interval in units of its margin.
+
+    Attributes:
+        value, low, high: positive where the measured value is the better one.
+    """
+
+    label: str
+    verdict: str
+    value: float
+    low: float
+    high: float
+
+
+def distances(comparison: Comparison) -> list[Distance]:
+    """Return the judged rows of a spec that have a margin, in its order."""
+    spec, found = comparison.spec, []
+    sign = 1 if spec.better == "higher" else -1
+    for outcome in comparison.rows:
+        difference, margin = difference_of(outcome), spec.margin(outcome.row)
+        if outcome.verdict not in JUDGED or difference is None or not margin:
+            continue
+        interval = outcome.interval
+        ends = (interval.low, interval.high) if interval else (difference, difference)
+        low, high = sorted(sign * end / margin for end in ends)
+        label = row_label(outcome)
+        found.append(Distance(label, outcome.verdict, sign * difference / margin, low, high))
+    return found
+
+
+def distances_figure(comparisons: Sequence[Comparison]) -> Figure | None:
+    """Return the picture, a line for each row and a heading for each table; None without rows."""
+    tables = [(c, found) for c in comparisons if (found := distances(c))]
+    if not tables:
+        return None
+    number = sum(len(found) for _, found in tables)
+    figure = new_figure(0.15 * number + 0.22 * len(tables) + 0.75)
+    axes = figure.subplots()
+    limit = 1.25 * max(2.0, *(abs(d.value) for _, found in tables for d in found))
+    axes.axvspan(-1, 1, color=GRID, alpha=0.75, lw=0, zorder=0)
+    axes.axvline(0, color=MUTED, lw=0.8, zorder=1)
+    y, names = 0.0, []
+    for comparison, found in tables:
+        names.append(
+            (y, clean(f"{comparison.spec.id}: {shorten(comparison.spec.title, 44)}"), True)
+        )
+        for distance in found:
+            y += 1
+            names.append((y, shorten(distance.label, 52), False))
+            _draw(axes, y, distance, limit)
+        y += 1.45
+    _set_axes(axes, names, limit)
+    _add_legend(figure, tables)
+    return figure
+
+
+def _draw(axes: Axes, y: float, distance: Distance, limit: float) -> None:
+    """Draw a row: its interval, cut off at the ends of the axis, and its value."""
+    colour = VERDICT_COLOURS[distance.verdict]
+    ends = [max(distance.low, -limit), min(distance.high, limit)]
+    axes.plot(ends, [y, y], "-", color=colour, lw=1.3, solid_capstyle="butt", zorder=3)
+    marker = MARKERS[distance.verdict]
+    axes.plot(distance.value, y, marker, ms=4.2, color=colour, mec=PAPER, mew=0.4, zorder=4)
+
+
+def _set_axes(axes: Axes, names: Sequence[tuple[float, str, bool]], limit: float) -> None:
+    """Set a scale that is linear within ± one margin and logarithmic beyond, and name the rows."""
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    axes.set_xscale("symlog", linthresh=1, linscale=0.7)
+    axes.set_xlim(-limit, limit)
+    decades = range(math.ceil(math.log10(limit)) + 1)
+    steps = [m * 10.0**k for k in decades for m in (1, 3) if m * 10.0**k <= limit]
+    axes.xaxis.set_major_locator(FixedLocator([-s for s in reversed(steps)] + [0.0] + steps))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(
+        FuncFormatter(lambda v, _: ("+" if v > 0 else MINUS if v < 0 else "") + axis_text(abs(v)))
+    )
+    axes.set_xlabel("margins from the published value (better to the right)")
+    axes.set_yticks([y for y, _, _ in names], [name for _, name, _ in names])
+    for text, (_, _, heading) in zip(axes.get_yticklabels(), names, strict=True):
+        text.set_fontweight("bold" if heading else "normal")
+    axes.set_ylim(names[-1][0] + 0.7, -0.7)
+    axes.grid(axis="y", visible=False)
+    axes.tick_params(axis="y", length=0)
+    axes.spines["left"].set_visible(False)
+
+
+def _add_legend(figure: Figure, tables: Sequence[tuple[Comparison, list[Distance]]]) -> None:
+    """Name the verdicts that occur, with their numbers, and the interval."""
+    from matplotlib.lines import Line2D
+
+    verdicts = [d.verdict for _, found in tables for d in found]
+    handles, labels = [], []
+    for name in JUDGED:
+        if name in verdicts:
+            colour = VERDICT_COLOURS[name]
+            handles.append(Line2D([], [], ls="", marker=MARKERS[name], ms=4.2, color=colour))
+            labels.append(f"{verdicts.count(name)} {name}")
+    levels = sorted({o.interval.level for c, _ in tables for o in c.rows if o.interval})
+    if levels:
+        handles.append(Line2D([], [], lw=1.3, color=MUTED))
+        labels.append(" and ".join(map(percent, levels)) + " interval")
+    figure.legend(handles, labels, loc="outside upper right", ncols=len(handles), columnspacing=1.6)
+
+
+def distances_picture(comparisons: Sequence[Comparison]) -> Picture | None:
+    """Return the picture of all judged rows; None where there are none."""
+    with style():
+        figure = distances_figure(comparisons)
+        if figure is None:
+            return None
+        data = svg_of(figure)
+    rows = [
+        f"{clean(c.spec.id)} {d.label}: {d.verdict}, {significant(d.value, 2, sign=True)}"
+        f" [{significant(d.low, 2, sign=True)}, {significant(d.high, 2, sign=True)}]"
+        for c in comparisons
+        for d in distances(c)
+    ]
+    alt = minus(f"{TITLE}. {'; '.join(rows)}.")
+    return Picture("distances", "overview", "svg", data, TITLE, CAPTION, alt)

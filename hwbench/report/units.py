@@ -1,0 +1,67 @@
+"""Units as documents print them: shares as percentages."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+
+from hwbench.spec import Spec
+from hwbench.typography import NARROW_SPACE, clean
+from hwbench.verdict.statistics import Interval
+
+SHARE = "share of "  # how the unit of a share begins
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How numbers of a metric are shown.
+
+    Attributes:
+        digits: by how many places the decimal point moves.
+        sign: after each number, with its space.
+        unit: of the shown number, for an axis.
+    """
+
+    digits: int = 0
+    sign: str = ""
+    unit: str = ""
+
+    def value(self, number: float | None) -> float | None:
+        """Return a number in the unit that is shown."""
+        return None if number is None else number * 10**self.digits
+
+    def interval(self, interval: Interval | None) -> Interval | None:
+        """Return an interval in the unit that is shown."""
+        if interval is None or not self.digits:
+            return interval
+        factor = 10**self.digits
+        return Interval(interval.low * factor, interval.high * factor, interval.level)
+
+    def signed(self, text: str) -> str:
+        """Return the text of a number with its sign; text without a number stays as it is."""
+        return text + self.sign if any(c.isdigit() for c in text) else text
+
+    def printed(self, text: str) -> str:
+        """Return a printed text, digit by digit.
+
+        >>> Scale(2, " %").printed("0.0140 ± 0.0003"), Scale().printed("−95.18")
+        ('1.40 ± 0.03 %', '−95.18')
+        """
+        if not self.digits:
+            return text
+
+        def moved(match: re.Match[str]) -> str:
+            return format(Decimal(match[0]).scaleb(self.digits), "f")
+
+        return self.signed(re.sub(r"\d+(?:\.\d+)?", moved, text))
+
+
+def scale_of(spec: Spec, metric: str | None = None) -> Scale:
+    """Return how a metric of a spec is shown; without one, the metric of the table."""
+    unit = clean(spec.unit)
+    if metric not in (None, spec.metric):
+        return Scale()
+    if unit.startswith(SHARE):
+        return Scale(2, f"{NARROW_SPACE}%", f"% of {unit.removeprefix(SHARE)}")
+    return Scale(unit=unit)

@@ -1,0 +1,55 @@
+"""Every judged row in units of its margin."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from hwbench.report.figures.canvas import style
+from hwbench.report.figures.distances import distances, distances_figure, distances_picture
+from hwbench.report.words import JUDGED
+
+from ..conftest import Example
+
+
+def test_distances_are_differences_over_margins(example: Example):
+    spec = example.spec
+    judged = [o for o in example.comparison.rows if o.verdict in JUDGED]
+    found = distances(example.comparison)
+    assert [d.verdict for d in found] == [o.verdict for o in judged]
+    for distance, outcome in zip(found, judged, strict=True):
+        margin = spec.margin(outcome.row)
+        assert distance.value * margin == pytest.approx(outcome.difference)
+        assert distance.low * margin == pytest.approx(outcome.interval.low)
+        assert distance.high * margin == pytest.approx(outcome.interval.high)
+
+
+def test_better_is_to_the_right_whatever_the_metric(example: Example):
+    lower = example.spec.model_copy(update={"better": "lower"})
+    for a, b in zip(
+        distances(example.comparison),
+        distances(replace(example.comparison, spec=lower)),
+        strict=True,
+    ):
+        assert (b.value, b.low, b.high) == (-a.value, -a.high, -a.low)
+
+
+def test_every_judged_row_is_within_the_axis_and_named(example: Example):
+    with style():
+        figure = distances_figure([example.comparison, example.comparison])
+    assert figure is not None
+    (axes,) = figure.axes
+    low, high = axes.get_xlim()
+    labels = [t.get_text() for t in axes.get_yticklabels()]
+    for distance in distances(example.comparison):
+        assert low < distance.value < high
+        assert labels.count(distance.label) == 2
+    picture = distances_picture([example.comparison])
+    assert picture is not None
+    assert all(d.label in picture.alt for d in distances(example.comparison))
+
+
+def test_without_judged_rows_there_is_no_picture(example: Example):
+    rows = tuple(o for o in example.comparison.rows if o.verdict not in JUDGED)
+    assert distances_picture([replace(example.comparison, rows=rows)]) is None

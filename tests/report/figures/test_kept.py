@@ -1,0 +1,27 @@
+"""Pictures kept in the cache."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from hwbench.report import figures
+from hwbench.report.figures.canvas import Picture
+from hwbench.report.figures.kept import kept_pictures
+
+from ..conftest import Example
+
+
+def test_pictures_are_drawn_anew_only_if_the_comparison_changes(
+    example: Example, monkeypatch: pytest.MonkeyPatch
+):
+    drawn = [Picture("name", "forest", "svg", b"\\x00<svg>", "title", "caption", "alt")]
+    times = []
+    monkeypatch.setattr(figures, "pictures", lambda comparison, store: times.append(1) or drawn)
+    for _ in range(2):
+        assert kept_pictures(example.comparison, example.store) == drawn
+    assert len(times) == 1
+    fewer = replace(example.comparison, rows=example.comparison.rows[:3])
+    assert kept_pictures(fewer, example.store) == drawn
+    assert len(times) == 2
