@@ -55,9 +55,9 @@ def test_a_logarithmic_axis_has_plain_numbers():
 def test_a_line_under_another_is_named_and_stays_visible():
     x = np.array([1.0, 2.0, 3.0])
     lines = [
-        Line("first", "", "first", x, np.array([1.0, 2.0, 9.0])),
-        Line("second", "", "second", x, np.array([1.0, 2.01, 9.0])),
-        Line("third", "", "third", x, np.array([1.0, 2.5, 9.0])),
+        Line("first", "", "first", "", x, np.array([1.0, 2.0, 9.0])),
+        Line("second", "", "second", "", x, np.array([1.0, 2.01, 9.0])),
+        Line("third", "", "third", "", x, np.array([1.0, 2.5, 9.0])),
     ]
     frame = Frame("x", "y")
     assert hidden_lines(lines, frame) == {"first": "second"}
@@ -70,7 +70,7 @@ def test_a_line_under_another_is_named_and_stays_visible():
 
 
 def test_points_that_a_logarithmic_axis_cannot_show_are_counted():
-    line = Line("bias", "", "bias", np.array([0.0, 1.0, 2.0]), np.array([1.0, -2.0, 3.0]))
+    line = Line("bias", "", "bias", "", np.array([0.0, 1.0, 2.0]), np.array([1.0, -2.0, 3.0]))
     assert remarks([line], Frame("x", "y")) == ""
     off = "off the logarithmic axis."
     assert remarks([line], Frame("x", "y", log_y=True)) == f" 1 point is at or below 0, {off}"
