@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 import math
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
@@ -22,7 +21,7 @@ from hwbench.attest.pair import Pair
 from hwbench.attest.side import KERNELS, THREADS, SideError
 from hwbench.attest.table import Table, table_of
 from hwbench.spec import Case, Spec
-from hwbench.store import Store
+from hwbench.store import Result, Store
 
 News = Callable[[str], None]
 Status = Literal["attested", "moved", "withheld", "unreached"]
@@ -70,6 +69,23 @@ class Comparison:
     def count(self, status: Status) -> int:
         """Return how many outcomes have a status."""
         return sum(outcome.status == status for outcome in self.outcomes)
+
+
+class Resting:
+    """The results of a spec by the code on which they rest, also through earlier attestations."""
+
+    def __init__(self, results: Sequence[Result], store: Store) -> None:
+        self.equivalences = attested.Equivalences.read(store.folder)
+        self.results: dict[str, list[Result]] = {}
+        for result in results:
+            self.results.setdefault(attested.content_of(result.case), []).append(result)
+
+    def number(self, content: str, code: str) -> int:
+        """Return how many results of a case rest on the code of a fingerprint."""
+        own = self.results.get(content, [])
+        return sum(
+            r.fingerprint == code or self.equivalences.share(r, code) is not None for r in own
+        )
 
 
 def attest(
@@ -120,11 +136,11 @@ def attest(
         tables, rates = [], Rates()
         for spec in specs:
             results = store.results(spec.id)[0]
-            resting = Counter((attested.content_of(r.case), r.fingerprint) for r in results)
-            wanted = resting.__contains__ if only_on_file else lambda code: True
+            resting = Resting(results, store)
+            wanted = resting.number if only_on_file else lambda content, code: 1
             tables.append(table_of(spec, pair, wanted))
             codes = {(attested.content_of(a.case), a.old) for a in tables[-1].affected}
-            found.on_file += sum(resting[code] for code in codes)
+            found.on_file += sum(resting.number(*code) for code in codes)
             rates.learn(results)
         pace = Pace([q for t in tables for q in t.questions() if not pair.known(q)], rates)
         news(pace.start(sum(len(t.rows) for t in tables)))
@@ -182,12 +198,15 @@ def _compare_row(
             yield _outcome(a, at_smoke if a.case.key == table.smoke[row].key else reason)
         else:
             kind = f"steps at {a.profile}"
-            found = _ask(table.steps_question(a), kind, pair, news)
-            if isinstance(found, str):
-                yield _outcome(a, found)
+            found = [_ask(table.steps_question(a), kind, pair, news)]
+            if (stop := table.stop_question(a)) is not None:
+                found.append(_ask(stop, "early stopping", pair, news))
+            changes = [f for f in found if not isinstance(f, str)]
+            if len(changes) < len(found):
+                yield _outcome(a, next(f for f in found if isinstance(f, str)))
             else:
-                step = judge.farthest(found, [found])
-                farther = max(step, at_smoke, key=lambda m: m.share)
+                moved = [at_smoke, *(judge.farthest(c, [c]) for c in changes)]
+                farther = max(moved, key=lambda m: m.share)
                 yield _outcome(a, farther, place=f"{cases.STEPS} {kind}")
 
 

@@ -12,6 +12,8 @@ from hwbench.attest.memory import Question
 from hwbench.attest.pair import Pair
 from hwbench.spec import Case, Spec
 
+STOP_EPOCHS = 60
+
 
 @dataclass
 class Table:
@@ -54,8 +56,6 @@ class Table:
     def steps_question(self, a: Affected) -> Question | str:
         """Return the steps to take at the sizes of a case, or what cannot be reached and why."""
         smoke = self.smoke[a.row.name]
-        if cases.stops_early(a.case) and not cases.stops_early(smoke) and not self.same_learner:
-            return "it may stop early, which smoke never does, and learner.py has changed"
         points = 0
         if not self.here[a.case.key]:
             wanted = cases.synthetic_points(a.case)
@@ -64,31 +64,64 @@ class Table:
             points = wanted
         return Question("steps", cases.shortened(a.case, smoke), (a.old, a.new), 1, points)
 
+    def stop_question(self, a: Affected) -> Question | str | None:
+        """Return a run of the row's smoke case that stops early as the case may.
+
+        None where it never does, or the learner is the same code; a reason where smoke has other
+        stages or nothing to stop by.
+        """
+        smoke = self.smoke[a.row.name]
+        if not cases.stops_early(a.case) or self.same_learner:
+            return None
+        case = stopping(smoke, a.case)
+        if case is None:
+            return "it may stop early, which smoke never does, and learner.py has changed"
+        return Question("smoke", case, self.codes[smoke.key], cases.SEEDS)
+
     def questions(self) -> Iterator[Question]:
         """Yield each run that the comparison may need."""
         for row in self.rows:
             question = self.smoke_question(row)
             if not isinstance(question, str):
                 yield question
-                steps = [self.steps_question(a) for a in self.cases_of(row) if a.profile != "smoke"]
-                yield from (q for q in steps if not isinstance(q, str))
+                reduced = [a for a in self.cases_of(row) if a.profile != "smoke"]
+                wanted = [q(a) for a in reduced for q in (self.steps_question, self.stop_question)]
+                yield from (q for q in wanted if isinstance(q, Question))
+
+
+def stopping(smoke: Case, case: Case) -> Case | None:
+    """Return a smoke case whose stages stop as those of another, after one worse validation.
+
+    It validates after each of at most 60 epochs, so that chance soon brings a worse value. None
+    where a stage that may stop has no counterpart with a validation.
+    """
+    stages = list(smoke.train)
+    for i, stage in enumerate(case.train):
+        if not stage.get("stop"):
+            continue
+        if len(stages) != len(case.train) or not stages[i].get("validate"):
+            return None
+        length = {k: v for k, v in stages[i].items() if k != "steps"} | {"epochs": STOP_EPOCHS}
+        stop = {**stage["stop"], "patience": 1, "at_least": 1}
+        stages[i] = length | {"stop": stop, "validate_every": 1}
+    return smoke.model_copy(update={"train": stages, "seed": 0})
 
 
 def table_of(
-    spec: Spec, pair: Pair, wanted: Callable[[tuple[str, str]], bool] = lambda code: True
+    spec: Spec, pair: Pair, wanted: Callable[[str, str], int] = lambda content, code: 1
 ) -> Table:
     """Return what has to be run of a spec.
 
     Args:
         spec: the table.
         pair: both codes.
-        wanted: whether a case is compared, by its content and its old fingerprint.
+        wanted: whether a case is compared (not 0), by its content and its old fingerprint.
     """
     rows = list(cases.all_cases(spec))
     everything = [case for _, case in rows]
     old, new = (side.identities(everything) for side in (pair.old, pair.new))
     found, barred = cases.affected(rows, old, new)
-    found = [a for a in found if wanted((attested.content_of(a.case), a.old))]
+    found = [a for a in found if wanted(attested.content_of(a.case), a.old)]
     table = Table(spec, found, barred)
     if not found:
         return table

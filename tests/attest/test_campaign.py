@@ -17,7 +17,7 @@ from hwbench.attest.judge import Runs, changes
 from hwbench.attest.memory import Answer, Memory
 from hwbench.attest.pair import Pair
 from hwbench.attest.side import KERNELS, Side, SideError
-from hwbench.attest.table import table_of
+from hwbench.attest.table import STOP_EPOCHS, table_of
 from hwbench.cli.main import main
 from hwbench.sources import PACKAGE
 from hwbench.spec import Case, load
@@ -233,7 +233,7 @@ class Sides(Pair):
         self.changed = changed
         self.machine = {"device": "CPU (here)", "torch": "2.13"}
         self.old, self.new = self.Codes("a", absent), self.Codes("b", absent)
-        self.synthetic = []
+        self.synthetic, self.stopping = [], []
         self.memory = Memory("cpu")
 
     class Codes:
@@ -252,6 +252,7 @@ class Sides(Pair):
     def _measure(self, question):
         case, steps = question.case, question.kind == "steps"
         self.synthetic += [question.points] if steps else []
+        self.stopping += [s for s in case.train if s.get("stop")] if not steps else []
         kind = case.profile if steps else "smoke"
         if self.failing == kind:
             raise SideError("the new code: it took more than 600 s")
@@ -285,7 +286,7 @@ def test_the_larger_of_smoke_and_steps_counts(spec):
 def test_cases_without_results_can_be_left_out(spec):
     (case,) = (c for _, c in all_cases(spec) if (c.row, c.profile) == ("VAE", "full"))
     wanted = {(attested.content_of(case), "a" * 16)}
-    found = campaign._compare(table_of(spec, Sides(), wanted.__contains__), Sides())
+    found = campaign._compare(table_of(spec, Sides(), lambda *code: code in wanted), Sides())
     where = [(o.case.row, o.case.profile, o.status) for o in found]
     assert where == [("VAE", profile, "attested") for profile in ("quick", "full")]  # one content
 
@@ -315,7 +316,7 @@ def test_data_that_are_not_here_are_replaced_unless_their_code_has_changed(spec)
     assert found["IWAE", "smoke"].status == "attested"
 
 
-def test_early_stopping_that_smoke_lacks_is_out_of_reach_once_the_learner_changes(folder):
+def test_early_stopping_is_run_at_smoke_once_the_learner_changes(folder):
     path = folder / "benchmarks" / "tiny" / "table.yaml"
     text = path.read_text()
     stop = "  quick: {train: {stop: {patience: 1}}}\n"
@@ -323,8 +324,15 @@ def test_early_stopping_that_smoke_lacks_is_out_of_reach_once_the_learner_change
     spec = load(path)
     found, _ = outcomes(spec)
     assert found["IWAE", "quick"].status == "attested"
-    found, _ = outcomes(spec, changed=("learner.py",))
-    assert found["IWAE", "full"].status == "attested"
+    found, sides = outcomes(spec, changed=("learner.py",))
+    assert {o.status for o in found.values()} == {"attested"}
+    assert [(s["stop"]["patience"], s["validate_every"], s["epochs"]) for s in sides.stopping] == [
+        (1, 1, STOP_EPOCHS)
+    ] * 2  # of both rows
+    path.write_text(
+        path.read_text().replace("smoke: {train: {", "smoke: {train: {validate: null, ")
+    )
+    found, _ = outcomes(load(path), changed=("learner.py",))
     assert found["IWAE", "quick"].reason.startswith("it may stop early, which smoke never does")
 
 
