@@ -16,10 +16,7 @@ from hwbench.store import Result, Store, StoredCurve, StoredMetric
 pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 RESULTS = 2000
-LIST, COMPARE = (
-    0.6,
-    1.0,
-)  # seconds of CPU; a report of all tables is drawn in a minute, for any number
+LIST, COMPARE = 0.6, 1.0  # seconds of CPU on an idle machine
 CHILD = """
 import resource, runpy, sys
 sys.argv = ["hwbench", *sys.argv[1:]]
@@ -85,6 +82,6 @@ def test_2000_results_are_listed_and_compared_in_time(many, capsys):
             f"{compared[0]:.2f} s, again {once_more[0]:.2f} s; report {reported[0]:.1f} s; MiB "
             f"{first[1]:.0f}, {compared[1]:.0f}, {reported[1]:.0f}"
         )
-    assert again[0] <= 2 * LIST  # twice: a busy machine needs more CPU for the same work
-    assert compared[0] <= 2 * COMPARE
+    assert again[0] <= LIST
+    assert compared[0] <= COMPARE
     assert once_more[0] <= compared[0]
