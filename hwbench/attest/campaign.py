@@ -19,7 +19,7 @@ from hwbench.attest.memory import Question
 from hwbench.attest.pace import Pace, Rates
 from hwbench.attest.pair import Pair
 from hwbench.attest.side import KERNELS, THREADS, SideError
-from hwbench.attest.table import Table, table_of
+from hwbench.attest.table import STEP_SEEDS, Table, table_of
 from hwbench.spec import Case, Spec
 from hwbench.store import Result, Store
 
@@ -182,6 +182,23 @@ def _ask(
         return f"{kind}: {error}"
 
 
+def _ask_steps(
+    table: Table,
+    a: cases.Affected,
+    kind: str,
+    pair: Pair,
+    news: Callable[[str, Question], None],
+) -> Changes | str:
+    """Return how far numbers moved in the steps of one seed; if too far, in those of several.
+
+    Rounding rarely turns a discrete sample, and one seed does not show how far that moves.
+    """
+    found = _ask(table.steps_question(a), kind, pair, news)
+    if isinstance(found, str) or judge.farthest(found, [found]).share <= 1:
+        return found
+    return _ask(table.steps_question(a, STEP_SEEDS), f"{kind}, {STEP_SEEDS} seeds", pair, news)
+
+
 def _compare_row(
     table: Table,
     row: str,
@@ -198,7 +215,7 @@ def _compare_row(
             yield _outcome(a, at_smoke if a.case.key == table.smoke[row].key else reason)
         else:
             kind = f"steps at {a.profile}"
-            found = [_ask(table.steps_question(a), kind, pair, news)]
+            found = [_ask_steps(table, a, kind, pair, news)]
             if (stop := table.stop_question(a)) is not None:
                 found.append(_ask(stop, "early stopping", pair, news))
             changes = [f for f in found if not isinstance(f, str)]

@@ -80,7 +80,10 @@ class Pair:
         def steps(side: Side, case: Case) -> Numbers:
             return self._steps(side, case, question.points)
 
-        changes = self._turns(seeds, self._whole if question.kind == "smoke" else steps)
+        if question.kind == "smoke":
+            changes = self._turns(seeds, self._whole, SEEDS)
+        else:
+            changes = self._turns(seeds, steps, len(seeds))
         return Answer(changes, self.machine)
 
     def _whole(self, side: Side, case: Case) -> Numbers:
@@ -96,11 +99,13 @@ class Pair:
             raise SideError(f"stage {told['stopped'] + 2} comes after a whole fit")
         return numbers
 
-    def _turns(self, seeds: Sequence[Case], run: Callable[[Side, Case], Numbers]) -> Changes:
+    def _turns(
+        self, seeds: Sequence[Case], run: Callable[[Side, Case], Numbers], elsewhere: int
+    ) -> Changes:
         """Return the changes over seeds that both codes run in turns.
 
-        The old code runs under other kernels only where numbers moved by more than a small share
-        of the least tolerance.
+        The old code runs under other kernels, at so many of the seeds, only where numbers moved by
+        more than a small share of the least tolerance.
         """
         old, new = {}, {}
         for case in seeds:
@@ -110,7 +115,7 @@ class Pair:
         changes = judge.changes(found)
         if judge.all_small(changes):
             return changes
-        there = {c.seed: _blame("other kernels", run, self.elsewhere, c) for c in seeds[:SEEDS]}
+        there = {c.seed: _blame("other kernels", run, self.elsewhere, c) for c in seeds[:elsewhere]}
         return judge.changes(replace(found, elsewhere=there))
 
 

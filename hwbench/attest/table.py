@@ -13,6 +13,7 @@ from hwbench.attest.pair import Pair
 from hwbench.spec import Case, Spec
 
 STOP_EPOCHS = 60
+STEP_SEEDS = 4  # of the steps, where those of one seed moved
 
 
 @dataclass
@@ -53,7 +54,7 @@ class Table:
         seeds = cases.smoke_cases(self.spec, self.smoke[row])
         return Question("smoke", seeds[0], self.codes[seeds[0].key], len(seeds))
 
-    def steps_question(self, a: Affected) -> Question | str:
+    def steps_question(self, a: Affected, seeds: int = 1) -> Question | str:
         """Return the steps to take at the sizes of a case, or what cannot be reached and why."""
         smoke = self.smoke[a.row.name]
         points = 0
@@ -62,7 +63,7 @@ class Table:
             if wanted is None or not self.same_data:
                 return f"the data of {a.case.data.get('use')} are not here"
             points = wanted
-        return Question("steps", cases.shortened(a.case, smoke), (a.old, a.new), 1, points)
+        return Question("steps", cases.shortened(a.case, smoke), (a.old, a.new), seeds, points)
 
     def stop_question(self, a: Affected) -> Question | str | None:
         """Return a run of the row's smoke case that stops early as the case may.

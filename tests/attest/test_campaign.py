@@ -17,7 +17,7 @@ from hwbench.attest.judge import Runs, changes
 from hwbench.attest.memory import Answer, Memory
 from hwbench.attest.pair import Pair
 from hwbench.attest.side import KERNELS, Side, SideError
-from hwbench.attest.table import STOP_EPOCHS, table_of
+from hwbench.attest.table import STEP_SEEDS, STOP_EPOCHS, table_of
 from hwbench.cli.main import main
 from hwbench.sources import PACKAGE
 from hwbench.spec import Case, load
@@ -233,7 +233,7 @@ class Sides(Pair):
         self.changed = changed
         self.machine = {"device": "CPU (here)", "torch": "2.13"}
         self.old, self.new = self.Codes("a", absent), self.Codes("b", absent)
-        self.synthetic, self.stopping = [], []
+        self.synthetic, self.stopping, self.seeds = [], [], []
         self.memory = Memory("cpu")
 
     class Codes:
@@ -256,7 +256,9 @@ class Sides(Pair):
         kind = case.profile if steps else "smoke"
         if self.failing == kind:
             raise SideError("the new code: it took more than 600 s")
-        value = -5.0 + self.moved.get((case.row, kind), 0.0)
+        self.seeds += [question.seeds] if steps else []
+        several = "several" if steps and question.seeds > 1 else kind
+        value = -5.0 + self.moved.get((case.row, several), self.moved.get((case.row, kind), 0.0))
         old, new = ({0: {"metric log_likelihood": np.array(v)}} for v in (-5.0, value))
         return Answer(changes(Runs(old, new, {} if value == -5.0 else old)), self.machine)
 
@@ -289,6 +291,15 @@ def test_cases_without_results_can_be_left_out(spec):
     found = campaign._compare(table_of(spec, Sides(), lambda *code: code in wanted), Sides())
     where = [(o.case.row, o.case.profile, o.status) for o in found]
     assert where == [("VAE", profile, "attested") for profile in ("quick", "full")]  # one content
+
+
+@pytest.mark.parametrize(("several", "status"), [(0.0, "attested"), (0.1, "moved")])
+def test_steps_that_moved_are_taken_with_more_seeds_before_they_count(spec, several, status):
+    moved = {("VAE", "quick"): 0.1, ("VAE", "several"): several}
+    found, sides = outcomes(spec, moved=moved)
+    assert sides.seeds == [1, 1, STEP_SEEDS]
+    assert found["VAE", "full"].status == status
+    assert found["IWAE", "full"].status == ("attested" if status == "attested" else "withheld")
 
 
 def test_one_row_that_moves_withholds_all_rows_of_its_code(spec):
