@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Annotated
+from typing import Annotated, Literal
 
 import torch
 from jaxtyping import Float
@@ -71,6 +71,7 @@ class ImageNet(nn.Module):
 class _Angular(AngularModel):
     """What both models share: the generative net, densities, dreams, quadrature."""
 
+    observed: Literal["binary", "real"] = "real"
     generative: ImageNet
 
     def filters(self, angle: Float[Tensor, "n"]) -> Float[Tensor, "n d"]:
@@ -89,8 +90,8 @@ class _Angular(AngularModel):
     def log_marginal(self, x: Float[Tensor, "b d"], nodes: int) -> Float[Tensor, "b"]:
         """Return log p(x) = log (1/n) Σ_i p(x | 2πi/n), in float64, with gradients to θ.
 
-        For an integrand of period 2π the error falls exponentially, once the posterior is wider
-        than the distance of two nodes.
+        The error is small once the posterior is wider than the distance of two nodes, and then
+        falls with the square of that distance, since the net has kinks.
         """
         angle = torch.arange(nodes, device=x.device).to(self.generative.log_noise)
         means, wide = self.filters(2 * math.pi / nodes * angle).double(), x.double()

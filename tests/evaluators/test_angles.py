@@ -91,8 +91,9 @@ def test_log_likelihood_is_that_of_the_model_and_too_few_nodes_are_reported():
             layer.weight.mul_(50)
     points = TestSplit(model.dream(30)[0].float())
     fine = AngularLogLikelihood(nodes=2048)(model, points, seed=0)
-    expected = model.log_marginal(points.values, 4096).mean().item()
+    expected, finer = (model.log_marginal(points.values, n).mean().item() for n in (2048, 16384))
     assert fine.metrics["log_likelihood"].value == pytest.approx(expected, abs=1e-6)
+    assert expected == pytest.approx(finer, abs=1e-4)
     assert fine.metrics["log_likelihood"].kind == "exact"
     assert fine.warnings == []
     coarse = AngularLogLikelihood(nodes=32)(model, points, seed=0)

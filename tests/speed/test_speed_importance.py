@@ -1,6 +1,5 @@
 """Importance-sampled test log-likelihoods beside the same by `torch.distributions`."""
 
-import importlib.util
 import math
 
 import pytest
@@ -71,14 +70,12 @@ def test_weights_of_a_sigmoid_belief_net_beside_terms_of_each_unit(at_most, x, m
     at_most(0.8, lambda: weights(fast, 1024), lambda: weights(elementwise, ROWS), rounds=12)
 
 
-@pytest.mark.skipif(importlib.util.find_spec("pythae") is None, reason="pythae is not installed")
 def test_the_evaluation_of_an_iwae_beside_pythae(at_most, x):
     """The same net and number of samples; pythae draws 100 of them at a time."""
-    from pythae.models import VAE as PythaeVAE
-    from pythae.models import VAEConfig
+    pythae = pytest.importorskip("pythae.models")
 
-    config = VAEConfig(input_dim=(1, 28, 28), latent_dim=20, reconstruction_loss="bce")
-    other = PythaeVAE(config)
+    config = pythae.VAEConfig(input_dim=(1, 28, 28), latent_dim=20, reconstruction_loss="bce")
+    other = pythae.VAE(config)
     vae = VAE(visible=784, latent=20, hidden=[512])  # pythae's default width
     evaluator, points = LogLikelihood(k=SAMPLES), TestSplit(x.byte())
     images = x.view(-1, 1, 28, 28)
