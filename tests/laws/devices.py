@@ -37,7 +37,7 @@ PAIRS = [
 WAITS = {
     "kernel.AmortisedLearning": "whether the Cholesky factorisation needs jitter",
     "posterior.GaussianPosterior": "when L-BFGS has converged",
-    "posterior_mode.PosteriorMode": "what decides in the kernel's rule, which its smallest case has",
+    "posterior_mode.PosteriorMode": "as its rule, the first of these",
 }
 
 
