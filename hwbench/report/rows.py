@@ -18,7 +18,7 @@ from hwbench.numbers import (
 )
 from hwbench.report.layout import placed
 from hwbench.report.measured import measured_note, number_texts, over_seeds
-from hwbench.report.units import scale_of
+from hwbench.report.units import Scale, scale_of
 from hwbench.report.views import RowView
 from hwbench.report.words import anchor, is_guest, on_other_data, row_label, sentence
 from hwbench.spec import Row, Spec, label
@@ -94,6 +94,28 @@ def _also(outcome: RowOutcome) -> list[str]:
     ]
 
 
+def _distance(outcome: RowOutcome, scale: Scale, margin: float | None) -> dict[str, str]:
+    """Return how far the row is from the published value, as the texts of its view."""
+    away = on_other_data(outcome)  # no distance from the published value is meaningful
+    interval = None if away else scale.interval(outcome.interval)
+    half = None if interval is None else (interval.high - interval.low) / 2
+    difference = None if away else scale.value(outcome.difference)
+    places = decimals(scale.value(outcome.se_points), 2)
+    out = {
+        "difference": scale.signed(difference_text(difference, interval, places)),
+        "interval": interval_text(interval),
+        "level": percent(interval.level) if interval else "",
+        "margin": "",
+        "smallest": "",
+    }
+    width = scale.value(margin)
+    if width is not None and outcome.published is not None:
+        out["margin"] = scale.signed(f"± {short(width)}")
+    if not away and outcome.smallest is not None:
+        out["smallest"] = scale.signed(fixed(scale.value(outcome.smallest), decimals(half)))
+    return out
+
+
 def row_views(comparison: Comparison) -> tuple[list[RowView], list[str]]:
     """Return the views of all rows, and the facts that most of them share."""
     spec = comparison.spec
@@ -105,13 +127,7 @@ def row_views(comparison: Comparison) -> tuple[list[RowView], list[str]]:
     for outcome, fact, published_text, number in zip(
         comparison.rows, all_facts, published, measured, strict=True
     ):
-        away = on_other_data(outcome)  # no distance from the published value is meaningful
-        interval = None if away else scale.interval(outcome.interval)
-        margin = scale.value(spec.margin(outcome.row))
-        half = None if interval is None else (interval.high - interval.low) / 2
-        flags = [
-            clean(flag_text(f)) for f in outcome.flags if f.kind != "memory"
-        ]  # `origin` has it
+        flags = [clean(flag_text(f)) for f in outcome.flags if f.kind != "memory"]  # in `origin`
         origin, origin_mark = _origin(spec, outcome.row)
         source, judged = _source(spec, outcome.row)
         views.append(
@@ -132,21 +148,7 @@ def row_views(comparison: Comparison) -> tuple[list[RowView], list[str]]:
                 own=[
                     v for k, v in fact.items() if usual.get(k) != v and str(k) not in outcome.row.at
                 ],
-                difference=scale.signed(
-                    difference_text(
-                        None if away else scale.value(outcome.difference),
-                        interval,
-                        decimals(scale.value(outcome.se_points), 2),
-                    )
-                ),
-                interval=interval_text(interval),
-                level=percent(interval.level) if interval else "",
-                margin=""
-                if margin is None or outcome.published is None
-                else scale.signed(f"± {margin:g}"),
-                smallest=""
-                if away or outcome.smallest is None
-                else scale.signed(fixed(scale.value(outcome.smallest), decimals(half))),
+                **_distance(outcome, scale, spec.margin(outcome.row)),
                 profile=outcome.profile or "",
                 verdict=outcome.verdict,
                 reason=sentence(outcome.reason),
