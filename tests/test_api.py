@@ -36,6 +36,7 @@ def test_load_run_and_results(folder, inline):
     assert set(table.method) == {"IWAE"}
 
 
+@pytest.mark.slow
 def test_run_in_a_plain_script(folder):
     """Without `if __name__ == "__main__"`: workers do not import the script again."""
     script = folder / "script.py"

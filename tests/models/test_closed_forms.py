@@ -97,7 +97,9 @@ def losses(model, rule, steps):
 
 
 @pytest.mark.usefixtures("small_parts")
-@pytest.mark.parametrize("name", PAIRS)
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[] if n == "IWAE" else pytest.mark.slow) for n in PAIRS]
+)
 def test_200_steps_draw_the_same_numbers_and_differ_by_rounding(name, monkeypatch):
     """A step rounds by about ten units in the last place, and they add up to 200 times as much."""
     fast = losses(*PAIRS[name], steps=200)

@@ -9,6 +9,7 @@ from hwbench.runner.cost import Cost
 from tests.runner.jobs import STAGES, failing, trained
 
 
+@pytest.mark.slow
 def test_an_estimate_knows_the_stages_of_workers_with_other_threads(job):
     """Their names hold the number of threads; the process that plans has its own."""
 
