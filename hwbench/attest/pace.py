@@ -77,6 +77,7 @@ class Pace:
         """Return the news that a run starts, with what is left by the pace so far."""
         self._done += self._guess.pop(self._last, 0.0)
         self._last, self._number = question.name, self._number + 1
+        self._all = max(self._all, self._number)  # runs with more seeds are not planned
         left = sum(self._guess.values())
         pace = (time.monotonic() - self._started) / self._done if self._done else ALIKE
         return f"{text} ({self._number} of {self._all}, {_hours(pace * left)} left)"
