@@ -38,7 +38,7 @@ NOT_STORED = "a fault of the surroundings: the next run tries again"
 def work(job: Job, report: Report, should_stop: Callable[[], bool]) -> Outcome:
     """Run one job and store its result or its failure; errors of the case do not propagate.
 
-    Faults of the surroundings are told and not stored, so that the next run tries again.
+    Faults of the surroundings are reported and not stored, so that the next run tries again.
     """
     quiet_lightning()
     store = Store(job.results)
@@ -109,7 +109,7 @@ def record_failure(
 ) -> None:
     """Store why a case has no result, with the traceback of the current exception, if that can be.
 
-    The reason is told in any case: a full disk must not hide it.
+    The reason is reported in any case: a full disk must not hide it.
     """
     with contextlib.suppress(StoreError):
         store.write_failure(

@@ -9,7 +9,7 @@ from hwbench.models.softplus import SoftplusGaussian
 
 
 @pytest.fixture(scope="module")
-def test_split():
+def drawn():
     return SoftplusDraws(slope=(1.0, 1.0), noise=0.5).load(0).test
 
 
@@ -38,10 +38,10 @@ def test_metrics_of_a_known_error():
     assert abs(spread.value - 0.8 * 2**0.5 / 2) < 5 * spread.mc_se < 0.1
 
 
-def test_a_rule_without_chance_has_bias_and_no_spread(test_split):
+def test_a_rule_without_chance_has_bias_and_no_spread(drawn):
     block = {"use": "posterior.GaussianPosterior", "nodes": 21, "covariance": "factorised"}
     found = GradientError(block, repeats=3, points=10)(
-        SoftplusGaussian(1, (1.0, 1.0), 0.5), test_split, seed=0
+        SoftplusGaussian(1, (1.0, 1.0), 0.5), drawn, seed=0
     ).metrics
     assert found["bias"].value > 0.05
     assert found["spread"].value == pytest.approx(0.0, abs=1e-9)
@@ -49,11 +49,11 @@ def test_a_rule_without_chance_has_bias_and_no_spread(test_split):
 
 
 @pytest.mark.statistical
-def test_the_error_falls_with_the_number_of_dreams(test_split):
+def test_the_error_falls_with_the_number_of_dreams(drawn):
     model, errors = SoftplusGaussian(1, (1.0, 1.0), 0.5), {}
     for n in (100, 800):
         block = {"use": "kernel.AmortisedLearning", "samples": n}
-        errors[n] = GradientError(block, repeats=5, points=30)(model, test_split, seed=0)
+        errors[n] = GradientError(block, repeats=5, points=30)(model, drawn, seed=0)
     few, many = (errors[n].metrics["log_relative_error"] for n in (100, 800))
     assert few.value - many.value > 5 * math.hypot(few.mc_se, many.mc_se) / 2
 

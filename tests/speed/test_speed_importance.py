@@ -47,7 +47,7 @@ def test_the_evaluation_of_an_iwae_beside_plain_torch(at_most, x):
     evaluator, points = LogLikelihood(k=SAMPLES), TestSplit(x.byte())
     own = torch.from_numpy(evaluator(vae, points, seed=0).per_point["log_px"])
     assert (own - plain_vae(vae, x)).abs().max() < 3  # estimates from other samples
-    at_most(1.0, lambda: evaluator(vae, points, seed=0), lambda: plain_vae(vae, x), rounds=8)
+    at_most(0.8, lambda: evaluator(vae, points, seed=0), lambda: plain_vae(vae, x), rounds=8)
 
 
 def elementwise(x, logits):
@@ -67,7 +67,7 @@ def test_weights_of_a_sigmoid_belief_net_beside_terms_of_each_unit(at_most, x, m
         monkeypatch.setattr("hwbench.evaluators.importance.PART", part)
         return log_weights(model, x[:1], ROWS)
 
-    at_most(0.8, lambda: weights(fast, 1024), lambda: weights(elementwise, ROWS), rounds=12)
+    at_most(0.5, lambda: weights(fast, 1024), lambda: weights(elementwise, ROWS), rounds=12)
 
 
 def test_the_evaluation_of_an_iwae_beside_pythae(at_most, x):
@@ -83,4 +83,4 @@ def test_the_evaluation_of_an_iwae_beside_pythae(at_most, x):
     def theirs():
         other.get_nll(images, n_samples=SAMPLES, batch_size=100)
 
-    at_most(0.5, lambda: evaluator(vae, points, seed=0), theirs, rounds=5)
+    at_most(0.3, lambda: evaluator(vae, points, seed=0), theirs, rounds=5)
