@@ -87,16 +87,16 @@ class Pair:
         return Answer(changes, self.machine)
 
     def _whole(self, side: Side, case: Case) -> Numbers:
-        numbers, told = side.run(case)
-        self.machine = told["machine"]
+        numbers, answer = side.run(case)
+        self.machine = answer["machine"]
         return numbers
 
     def _steps(self, side: Side, case: Case, points: int) -> Numbers:
-        numbers, told = side.steps(case, points)
-        if "stopped" in told and told["idle"]:
+        numbers, answer = side.steps(case, points)
+        if "stopped" in answer and answer["idle"]:
             raise SideError("its fit changes the model only at its end")
-        if told.get("stopped", len(case.train)) < len(case.train) - 1:
-            raise SideError(f"stage {told['stopped'] + 2} comes after a whole fit")
+        if answer.get("stopped", len(case.train)) < len(case.train) - 1:
+            raise SideError(f"stage {answer['stopped'] + 2} comes after a whole fit")
         return numbers
 
     def _turns(
