@@ -24,7 +24,6 @@ from typing import Literal
 
 from hwbench.attested import kind_of_device
 from hwbench.baseline import Baseline, BaselineRow, current, read_baseline
-from hwbench.numbers import short
 from hwbench.spec import Profile, Spec
 from hwbench.store import Result, Store
 from hwbench.verdict.statistics import mean_and_sd, prediction
@@ -58,22 +57,6 @@ class Cause:
     counts: tuple[int, int, int] = (0, 0, 0)
 
 
-REASONS = {
-    "within": "within tolerance",
-    "returned": "{far}, beyond the {size} that rounding explains; the others did not move",
-    "moved": "{direction}: {far}, beyond the {size} that rounding explains; {anew}",
-    "beyond": "{direction} than the baseline by {size}, beyond the spread of its seeds; {anew}",
-    "many": "{counts[0]} of {counts[1]} seeds moved beyond what {counts[2]} did under other "
-    "kernels; {anew}",
-    "no baseline": "the baseline has no such row; --update adds it",
-    "one seed": "a baseline needs at least 2 seeds (better 5 or more)",
-    "no result": "no stored result; run the spec first",
-    "other spec": "the spec has changed since the baseline was taken; --update retakes it",
-    "no row": "the spec no longer has this row",
-}
-ANEW = "if the code was meant to change the draws, retake the baseline: make baselines"
-
-
 @dataclass(frozen=True)
 class Finding:
     """The judgement of one row, with its numbers if there are any."""
@@ -90,20 +73,6 @@ class Finding:
     def passed(self) -> bool:
         """Return whether the row passes."""
         return self.cause.kind in ("within", "returned")
-
-    @property
-    def reason(self) -> str:
-        """Return the cause in words."""
-        cause = self.cause
-        return REASONS[cause.kind].format(
-            far=", ".join(
-                f"seed {seed} moved by {short(d, 3, sign=True)}" for seed, d in cause.seeds
-            ),
-            direction="better" if cause.better else "worse",
-            size=short(cause.size, 3 if cause.kind == "beyond" else 2),
-            counts=cause.counts,
-            anew=ANEW,
-        )
 
 
 def tolerance(values: Sequence[float], n: int) -> float:

@@ -25,6 +25,7 @@ from hwbench.gate import (
 )
 from hwbench.models.vae import VAE
 from hwbench.protocols import Inferred
+from hwbench.report.formats.gate import reason
 from hwbench.sources import PACKAGE
 from hwbench.spec import variants
 from hwbench.store import Result, Store, StoredMetric
@@ -90,27 +91,27 @@ def test_false_alarms_come_at_the_stated_rate():
 def test_both_sides_fail(spec, value, passed, word):
     found = judge_row(spec, "IWAE", baseline(spec), {0: result(spec, value)})
     assert found.passed is passed
-    assert word in found.reason
+    assert word in reason(found.cause)
 
 
 def test_a_lower_is_better_metric_turns_the_words_round(spec):
     nll = spec.model_copy(update={"better": "lower"})
     found = judge_row(nll, "IWAE", baseline(spec, [5.0, 5.1, 4.9]), {0: result(spec, 50.0)})
-    assert "worse" in found.reason
+    assert "worse" in reason(found.cause)
     measured = baseline(spec, [5.0, 5.1, 4.9], {0: 0.0})
-    assert "worse" in judge_row(nll, "IWAE", measured, {0: result(spec, 5.01)}).reason
+    assert "worse" in reason(judge_row(nll, "IWAE", measured, {0: result(spec, 5.01)}).cause)
 
 
 def test_what_cannot_be_judged_fails(spec):
     good = baseline(spec)
     new = {0: result(spec, -5.0)}
-    assert "no such row" in judge_row(spec, "IWAE", None, new).reason
-    assert "no such row" in judge_row(spec, "VAE", good, new).reason
-    assert "no stored result" in judge_row(spec, "IWAE", good, {}).reason
-    assert "at least 2 seeds" in judge_row(spec, "IWAE", baseline(spec, [-5.0]), new).reason
+    assert "no such row" in reason(judge_row(spec, "IWAE", None, new).cause)
+    assert "no such row" in reason(judge_row(spec, "VAE", good, new).cause)
+    assert "no stored result" in reason(judge_row(spec, "IWAE", good, {}).cause)
+    assert "at least 2 seeds" in reason(judge_row(spec, "IWAE", baseline(spec, [-5.0]), new).cause)
     good.rows["IWAE"].keys["0"] = "another"
     found = judge_row(spec, "IWAE", good, new)
-    assert "spec has changed" in found.reason
+    assert "spec has changed" in reason(found.cause)
     assert not found.passed
 
 
@@ -155,7 +156,7 @@ def test_seeds_come_back_but_for_rounding(spec, moved, passed, words):
     now = {s: result(spec, VALUES[s] + d, s) for s, d in moved.items()}
     found = judge_row(spec, "IWAE", base, now)
     assert found.passed is passed
-    assert all(word in found.reason for word in words), found.reason
+    assert all(word in reason(found.cause) for word in words), reason(found.cause)
 
 
 def test_seeds_that_the_baseline_has_not_are_judged_by_its_spread(spec):
@@ -166,7 +167,7 @@ def test_seeds_that_the_baseline_has_not_are_judged_by_its_spread(spec):
     far = {s: result(spec, -6.5, s) for s in (5, 6)}
     found = judge_row(spec, "IWAE", base, old | far)
     assert not found.passed
-    assert "beyond the spread of its seeds" in found.reason
+    assert "beyond the spread of its seeds" in reason(found.cause)
     assert found.measured == -6.5
 
 
@@ -209,7 +210,7 @@ def test_many_lone_seeds_fail_together(spec):
     found = judged(12)
     assert found is not None
     assert not found.passed
-    assert "12 of 24 seeds moved beyond what 24 did" in found.reason
+    assert "12 of 24 seeds moved beyond what 24 did" in reason(found.cause)
     first = next(n for n in range(1, 13) if judged(n))
     assert chance(first, 24, 24) <= 1 - LEVEL < chance(first - 1, 24, 24)
 

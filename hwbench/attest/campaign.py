@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import math
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
@@ -13,6 +12,7 @@ from typing import Any, Literal
 
 from hwbench import attested
 from hwbench.attest import cases, judge
+from hwbench.attest.cases import Affected
 from hwbench.attest.checkout import commit_named, require_committed, unpack
 from hwbench.attest.judge import Changes, Movement
 from hwbench.attest.memory import Question
@@ -35,8 +35,9 @@ class Outcome:
         case: with seed 0.
         status: `attested`; `moved` beyond what rounding explains; `withheld`, since another row of
             the same code moved; `unreached`, since something could not be run.
-        reason: the number that moved, or what could not be run and why.
-        share: the largest movement as a share of what rounding explains.
+        reason: what could not be run and why, or why nothing is attested; empty if it moved.
+        movement: of the number that moved farthest; None where nothing was compared.
+        place: the run in which it moved.
         old: fingerprint by the old code; empty where there is none.
         new: fingerprint by the new code.
     """
@@ -44,9 +45,15 @@ class Outcome:
     case: Case
     status: Status
     reason: str = ""
-    share: float | None = None
+    movement: Movement | None = None
+    place: str = ""
     old: str = ""
     new: str = ""
+
+    @property
+    def share(self) -> float | None:
+        """Return the largest movement as a share of what rounding explains."""
+        return None if self.movement is None else self.movement.share
 
 
 @dataclass
@@ -184,7 +191,7 @@ def _ask(
 
 def _ask_steps(
     table: Table,
-    a: cases.Affected,
+    a: Affected,
     kind: str,
     pair: Pair,
     news: Callable[[str, Question], None],
@@ -227,15 +234,11 @@ def _compare_row(
                 yield _outcome(a, farther, place=f"{cases.STEPS} {kind}")
 
 
-def _outcome(a: cases.Affected, found: Movement | str, place: str = "") -> Outcome:
+def _outcome(a: Affected, found: Movement | str, place: str = "") -> Outcome:
     if isinstance(found, str):
-        return Outcome(a.case, "unreached", found, None, a.old, a.new)
-    share = found.share
-    if share <= 1:
-        return Outcome(a.case, "attested", "", share, a.old, a.new)
-    moved = "differs in shape" if math.isinf(found.moved) else f"moved {found.moved:.2g}"
-    why = f"{found.name} {moved}, where rounding explains {found.tolerance:.2g} ({place})"
-    return Outcome(a.case, "moved", why, share, a.old, a.new)
+        return Outcome(a.case, "unreached", found, old=a.old, new=a.new)
+    status: Status = "attested" if found.share <= 1 else "moved"
+    return Outcome(a.case, status, "", found, place, a.old, a.new)
 
 
 def _withheld(outcomes: Sequence[Outcome]) -> list[Outcome]:

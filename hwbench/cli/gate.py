@@ -136,7 +136,7 @@ def _compare(
 ) -> bool:
     """Compare results with their baselines, print the findings, and return whether all passed."""
     from hwbench.gate import gate
-    from hwbench.report.formats.gate import print_findings, write_junit
+    from hwbench.report.formats.gate import print_findings, reason, write_junit
     from hwbench.spec import SpecError
 
     if not baseline.is_dir():
@@ -147,7 +147,7 @@ def _compare(
     if junit is not None:
         write_junit(found, junit)
     if as_json:
-        console.print_json([asdict(f) | {"reason": f.reason} for f in found])
+        console.print_json([asdict(f) | {"reason": reason(f.cause)} for f in found])
     else:
         print_findings(console.out, found)
     return all(f.passed for f in found)

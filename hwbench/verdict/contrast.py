@@ -116,9 +116,12 @@ def _differences(question: Question, a: _Seeds, b: _Seeds) -> list[float]:
     return [question.sign * (a.values[seed] - b.values[seed]) + 0.0 for seed in common]
 
 
+def _results(question: Question) -> list[Result]:
+    return list(itertools.chain(*question.a.groups, *question.b.groups))
+
+
 def _blocks(question: Question) -> list[Mapping[str, Any]]:
-    groups = [*question.a.groups, *question.b.groups]
-    return [result.case.data for result in itertools.chain(*groups)]
+    return [result.case.data for result in _results(question)]
 
 
 def _paired(
@@ -160,25 +163,27 @@ def _judge(question: Question, estimate: Estimate, method: Method) -> Pair:
     return Pair(estimate.effect, estimate.interval(), p_for, p_against, method)
 
 
-def _same_test(blocks: Sequence[Mapping[str, Any]]) -> bool:
-    """Return whether data blocks have the same test points, possibly in different views.
+def _same_test(question: Question) -> bool:
+    """Return whether all results have the same test points, possibly in different views.
 
-    Data sets from one file of the shelf are views of the same points (raw and preprocessed
+    Data sets that read the same files are views of the same points (raw and preprocessed
     pictures). The choice of validation points does not affect the test points.
     """
     # A data set cannot declare this itself, since results rest on its code.
+    results = _results(question)
     views = [
-        {k: v for k, v in block.items() if k not in ("use", "validation")}
-        | {"file": str(block.get("use")).rpartition(".")[0]}
-        for block in blocks
+        {k: v for k, v in r.case.data.items() if k not in ("use", "validation")} for r in results
     ]
-    return all(view == views[0] for view in views)
+    classes = {r.case.data.get("use") for r in results}
+    files = {tuple(r.files) for r in results}
+    one_source = len(classes) == 1 or (len(files) == 1 and files != {()})
+    return one_source and all(view == views[0] for view in views)
 
 
 def _by_points(question: Question, effect: float, store: Store) -> Pair | None:
     """Return McNemar's test of two classifiers with predictions on the same points, or None."""
     a, b, metric = question.a.groups, question.b.groups, question.metric
-    if question.threshold or question.tolerance is not None or not _same_test(_blocks(question)):
+    if question.threshold or question.tolerance is not None or not _same_test(question):
         return None
     if metric not in (vocabulary.ERROR, vocabulary.ACCURACY):
         return None

@@ -133,7 +133,9 @@ def test_groups_of_rows_are_averaged_seed_by_seed(tmp_path):
     assert part.verdict == "holds"
 
 
-def classified(folder, only_a, only_b, *, rows=FITTED, seeds=1, unit=1, metric="error") -> Bench:
+def classified(
+    folder, only_a, only_b, *, rows=FITTED, seeds=1, unit=1, metric="error", files=((), ())
+) -> Bench:
     """Return two classifiers of 200 points, `only_a` of them classified correctly by a alone."""
     better = "higher" if metric == "accuracy" else "lower"
     bench = Bench(folder, rows, GAP, metric=metric, better=better)
@@ -143,7 +145,8 @@ def classified(folder, only_a, only_b, *, rows=FITTED, seeds=1, unit=1, metric="
     right[:, -5:] = 0
     for i in (0, 1):
         share = right[i].mean() if better == "higher" else 1 - right[i].mean()
-        bench.put(i, [unit * share] * seeds, arrays={"correct": [right[i]] * seeds})
+        arrays = {"correct": [right[i]] * seeds}
+        bench.put(i, [unit * share] * seeds, arrays=arrays, files=list(files[i]))
     return bench
 
 
@@ -231,10 +234,15 @@ def test_two_views_of_one_data_set_have_the_same_test_points(tmp_path):
     a, b = FITTED.splitlines()
     a = a.replace("at:", "data: {use: norb.RawNORB, pixels: grey, validation: 9}, at:")
     b = b.replace("at:", "data: {use: norb.SmallNORB, pixels: grey}, at:")
-    (part,) = classified(tmp_path, 20, 6, rows=f"{a}\n{b}").claim().parts
+    read = ("norb/test-dat.mat", "norb/test-cat.mat")
+    same = classified(tmp_path, 20, 6, rows=f"{a}\n{b}", files=(read, read))
+    (part,) = same.claim().parts
     assert (part.verdict, "McNemar" in part.test) == ("holds", True)
-    other = b.replace("norb.SmallNORB", "mnist.MNIST")
-    (part,) = classified(tmp_path / "other", 20, 6, rows=f"{a}\n{other}").claim().parts
+    other = classified(tmp_path / "other", 20, 6, rows=f"{a}\n{b}", files=(read, read[:1]))
+    (part,) = other.claim().parts
+    assert (part.verdict, part.p) == ("undecided", None)
+    unknown = classified(tmp_path / "unknown", 20, 6, rows=f"{a}\n{b}")
+    (part,) = unknown.claim().parts
     assert (part.verdict, part.p) == ("undecided", None)
 
 

@@ -23,9 +23,9 @@ def print_comparison(console: Console, found: Comparison) -> None:
     if not found.outcomes:
         say(f"no fingerprint differs between {found.old} and {found.new}: nothing to attest")
         return
-    for (spec, row, reason, status), profiles in _grouped(found.outcomes).items():
+    for (spec, row, why, status), profiles in _grouped(found.outcomes).items():
         style = "red" if status == "moved" else "yellow"
-        say(f"{spec} {row} ({', '.join(profiles)}): {status}: {reason}", style)
+        say(f"{spec} {row} ({', '.join(profiles)}): {status}: {why}", style)
     for spec in dict.fromkeys(o.case.spec for o in found.outcomes):
         mine = [o for o in found.outcomes if o.case.spec == spec]
         shares = [o.share for o in mine if o.status == "attested" and o.share is not None]
@@ -36,13 +36,24 @@ def print_comparison(console: Console, found: Comparison) -> None:
         say(f"wrote {display_path(found.path)}")
 
 
+def reason(outcome: Outcome) -> str:
+    """Return in words why a row is not attested; empty where it is."""
+    movement = outcome.movement
+    if outcome.status != "moved" or movement is None:
+        return outcome.reason
+    infinite = math.isinf(movement.moved)
+    how = "differs in shape" if infinite else f"moved {significant(movement.moved, 2)}"
+    allowed = significant(movement.tolerance, 2)
+    return f"{movement.name} {how}, where rounding explains {allowed} ({outcome.place})"
+
+
 def _grouped(outcomes: Sequence[Outcome]) -> dict[tuple[str, str, str, str], list[str]]:
     """Return the profiles of what is not attested, by spec, row, reason and status."""
     out: dict[tuple[str, str, str, str], list[str]] = {}
     for o in outcomes:
         if o.status != "attested":
             row = label(o.case.at)
-            profiles = out.setdefault((o.case.spec, row, o.reason, o.status), [])
+            profiles = out.setdefault((o.case.spec, row, reason(o), o.status), [])
             if o.case.profile not in profiles:
                 profiles.append(o.case.profile)
     return out
@@ -57,7 +68,7 @@ def to_json(found: Comparison) -> str:
             "profile": o.case.profile,
             "data": o.case.data.get("use"),
             "status": o.status,
-            "reason": o.reason,
+            "reason": reason(o),
             "share": o.share if o.share is not None and math.isfinite(o.share) else None,
             "old": o.old,
             "new": o.new,

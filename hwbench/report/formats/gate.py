@@ -1,4 +1,4 @@
-"""Findings of the gate for the terminal and as JUnit XML."""
+"""Findings of the gate in words, for the terminal and as JUnit XML."""
 
 from __future__ import annotations
 
@@ -9,11 +9,36 @@ from xml.etree import ElementTree as ET  # nosec B405
 from rich.console import Console
 from rich.table import Table
 
-from hwbench.gate import Finding
-from hwbench.numbers import table_number
+from hwbench.gate import Cause, Finding
+from hwbench.numbers import short, table_number
 from hwbench.store import write_atomically
 
+REASONS = {
+    "within": "within tolerance",
+    "returned": "{far}, beyond the {size} that rounding explains; the others did not move",
+    "moved": "{direction}: {far}, beyond the {size} that rounding explains; {anew}",
+    "beyond": "{direction} than the baseline by {size}, beyond the spread of its seeds; {anew}",
+    "many": "{counts[0]} of {counts[1]} seeds moved beyond what {counts[2]} did under other "
+    "kernels; {anew}",
+    "no baseline": "the baseline has no such row; --update adds it",
+    "one seed": "a baseline needs at least 2 seeds (better 5 or more)",
+    "no result": "no stored result; run the spec first",
+    "other spec": "the spec has changed since the baseline was taken; --update retakes it",
+    "no row": "the spec no longer has this row",
+}
+ANEW = "if the code was meant to change the draws, retake the baseline: make baselines"
 HEAD = ("spec", "row", "metric", "baseline", "measured", "tolerance", "")
+
+
+def reason(cause: Cause) -> str:
+    """Return in words why a row passes or fails."""
+    return REASONS[cause.kind].format(
+        far=", ".join(f"seed {seed} moved by {short(d, 3, sign=True)}" for seed, d in cause.seeds),
+        direction="better" if cause.better else "worse",
+        size=short(cause.size, 3 if cause.kind == "beyond" else 2),
+        counts=cause.counts,
+        anew=ANEW,
+    )
 
 
 def print_findings(console: Console, findings: Sequence[Finding]) -> None:
@@ -23,7 +48,7 @@ def print_findings(console: Console, findings: Sequence[Finding]) -> None:
         if f.cause.kind != "within":
             numbers = map(table_number, (f.baseline, f.measured, f.tolerance))
             style = "yellow" if f.passed else "red"
-            table.add_row(f.spec, f.row, f.metric, *numbers, f.reason, style=style)
+            table.add_row(f.spec, f.row, f.metric, *numbers, reason(f.cause), style=style)
     if table.row_count:
         console.print(table)
     for spec in dict.fromkeys(f.spec for f in findings):
@@ -41,7 +66,7 @@ def write_junit(findings: Sequence[Finding], path: Path) -> None:
         case = ET.SubElement(suite, "testcase", classname=f.spec, name=f"{f.row} {f.metric}")
         if not f.passed:
             detail = f"baseline {f.baseline}, measured {f.measured}, tolerance {f.tolerance}"
-            ET.SubElement(case, "failure", message=f.reason).text = detail
+            ET.SubElement(case, "failure", message=reason(f.cause)).text = detail
     write_atomically(
         path, ET.tostring(suite, encoding="utf-8", xml_declaration=True), overwrite=True
     )
