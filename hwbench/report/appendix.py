@@ -10,11 +10,12 @@ from typing import Any
 from hwbench import vocabulary
 from hwbench.numbers import duration, fixed, significant
 from hwbench.report.measured import over_seeds
+from hwbench.report.units import scale_of
 from hwbench.report.views import Listing
-from hwbench.report.words import row_label
+from hwbench.report.words import is_guest, on_other_data, origin_text, row_label
 from hwbench.spec import argument_text
 from hwbench.store import Result
-from hwbench.typography import NONE, clean, words
+from hwbench.typography import NONE, clean, minus, words
 from hwbench.verdict.outcome import Comparison
 from hwbench.verdict.statistics import mean_and_error
 
@@ -38,6 +39,42 @@ def other_metrics(comparison: Comparison) -> Listing:
     )
     lines = [[row_label(o), *(over_seeds(o, name) or NONE for name in names)] for o in run]
     return Listing(["row", *map(words, names)], lines if names else [], [*range(1, len(names) + 1)])
+
+
+def quoted_listing(comparison: Comparison) -> Listing:
+    """Return the published values of models without a run, and how many rows are better.
+
+    A row counts if it stands beside the value and was measured at full on the published data.
+    """
+    spec, scale = comparison.spec, scale_of(comparison.spec)
+    sign = 1 if spec.better == "higher" else -1
+    names = dict.fromkeys(name for q in spec.quoted for name in q.at)
+    lines = []
+    for q in spec.quoted:
+        means = [
+            o.mean
+            for o in comparison.rows
+            if o.row.matches(q.at)
+            and o.profile == "full"
+            and o.mean is not None
+            and not is_guest(o)
+            and not on_other_data(o)
+        ]
+        better = sum(sign * (mean - q.published.value) > 0 for mean in means)
+        lines.append(
+            [
+                clean(q.model),
+                *(clean(q.at[name]) if name in q.at else NONE for name in names),
+                scale.printed(minus(clean(q.published.text))),
+                origin_text(spec, q)[0],
+                f"{better} of {len(means)}" if means else NONE,
+                clean(q.note or ""),
+            ]
+        )
+    head = ["model", *map(words, names), "published", "known", "rows better at full", "note"]
+    if not any(q.note for q in spec.quoted):
+        head, lines = head[:-1], [line[:-1] for line in lines]
+    return Listing(head, lines, [1 + len(names), 3 + len(names)])
 
 
 def diagnostics_listing(comparison: Comparison) -> Listing:

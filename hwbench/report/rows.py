@@ -20,7 +20,14 @@ from hwbench.report.layout import placed
 from hwbench.report.measured import measured_note, number_texts, over_seeds
 from hwbench.report.units import Scale, scale_of
 from hwbench.report.views import RowView
-from hwbench.report.words import anchor, is_guest, on_other_data, row_label, sentence
+from hwbench.report.words import (
+    anchor,
+    is_guest,
+    on_other_data,
+    origin_text,
+    row_label,
+    sentence,
+)
 from hwbench.spec import Row, Spec, label
 from hwbench.typography import NO_BREAK, clean, minus, words
 from hwbench.verdict.outcome import Comparison, RowOutcome
@@ -63,17 +70,6 @@ def facts(outcome: RowOutcome, metric: str) -> dict[str, str]:
     if used:
         out["stand-in"] = " and ".join(map(clean, used)) + " instead of the published data"
     return out
-
-
-def _origin(spec: Spec, row: Row) -> tuple[str, str]:
-    """Return where the published number comes from, in full and in short."""
-    if row.published is None and row.source is None:
-        return "", ""
-    known = spec.known(row)
-    text = f"from {known}"
-    if known == "memory":
-        return f"{text}, confidence {spec.confidence(row)}", text
-    return text, "" if known == "document" else text
 
 
 def _source(spec: Spec, row: Row) -> tuple[str, str]:
@@ -128,7 +124,9 @@ def row_views(comparison: Comparison) -> tuple[list[RowView], list[str]]:
         comparison.rows, all_facts, published, measured, strict=True
     ):
         flags = [clean(flag_text(f)) for f in outcome.flags if f.kind != "memory"]  # in `origin`
-        origin, origin_mark = _origin(spec, outcome.row)
+        origin, origin_mark = "", ""
+        if outcome.row.published is not None or outcome.row.source is not None:
+            origin, origin_mark = origin_text(spec, outcome.row)
         source, judged = _source(spec, outcome.row)
         views.append(
             RowView(

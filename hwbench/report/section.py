@@ -9,6 +9,7 @@ from hwbench.report.appendix import (
     diagnostics_listing,
     machines_listing,
     other_metrics,
+    quoted_listing,
     shown_by_default,
     timings_listing,
 )
@@ -97,6 +98,7 @@ def make_section(comparison: Comparison, papers: Mapping[str, Any] | None = None
         grids=grids(comparison),
         rows=rows,
         waiting=_waiting(comparison),
+        quoted=quoted_listing(comparison),
         claims=[
             ClaimView(
                 id=clean(c.claim.id),

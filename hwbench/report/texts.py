@@ -19,6 +19,7 @@ TEXTS = {
     "below": "The difference from the published value, with its interval, stands below.",
     "waiting": "rows have no result yet:",
     "claims_waiting": "claims wait for rows that have no result",
+    "quoted": "Published values of models without a run here",
     "shared": "Unless a cell states otherwise: ",
     "means": "A measured value is the mean over seeds ± its standard error.",
     "rows": "Row by row",

@@ -148,6 +148,7 @@ class Section:
 
     Attributes:
         waiting: the rows without a result; `rows` has them, too.
+        quoted: the published values of models without a run.
         has_published: whether the document has a value for any row.
         supporting: whether the spec only settles what other specs leave open: it is no table of a
             document but of this work.
@@ -171,6 +172,7 @@ class Section:
     grids: list[Grid]
     rows: list[RowView]
     waiting: list[Waiting]
+    quoted: Listing
     claims: list[ClaimView]
     assumptions: list[str]
     protocol: list[tuple[str, str]]

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from hwbench.spec import Spec, label
+from hwbench.spec import Quoted, Row, Spec, label
 from hwbench.typography import clean, minus
 from hwbench.verdict.outcome import ClaimOutcome, Comparison, RowOutcome
 
@@ -68,6 +68,15 @@ def row_label(outcome: RowOutcome, without: Iterable[str] = ()) -> str:
 def spec_of(comparison: Comparison, outcome: RowOutcome) -> str:
     """Return the id of the spec that has the row: the table's, or the one compared with it."""
     return outcome.results[0].case.spec if is_guest(outcome) else comparison.spec.id
+
+
+def origin_text(spec: Spec, value: Row | Quoted) -> tuple[str, str]:
+    """Return where a published number comes from, in full and in short."""
+    known = spec.known(value)
+    text = f"from {known}"
+    if known == "memory":
+        return f"{text}, confidence {spec.confidence(value)}", text
+    return text, "" if known == "document" else text
 
 
 def on_other_data(outcome: RowOutcome) -> bool:

@@ -21,7 +21,7 @@ from hwbench.spec import (
     read_yaml,
     validation_problems,
 )
-from hwbench.spec.model import Strict
+from hwbench.spec.published import Strict
 
 
 class Entry(Strict):

@@ -15,7 +15,7 @@ from pydantic import Field, ValidationError
 
 from hwbench.runner.job import Job, run_folder
 from hwbench.spec import UserError, display_path
-from hwbench.spec.model import Strict
+from hwbench.spec.published import Strict
 from hwbench.store import write_atomically
 
 MANIFEST = "manifest.json"

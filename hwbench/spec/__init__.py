@@ -39,7 +39,6 @@ from hwbench.spec.model import FitStage as FitStage
 from hwbench.spec.model import Gap as Gap
 from hwbench.spec.model import Profile as Profile
 from hwbench.spec.model import ProfileBlocks as ProfileBlocks
-from hwbench.spec.model import Published as Published
 from hwbench.spec.model import Row as Row
 from hwbench.spec.model import Schedule as Schedule
 from hwbench.spec.model import Show as Show
@@ -47,7 +46,6 @@ from hwbench.spec.model import Spec as Spec
 from hwbench.spec.model import SpecId as SpecId
 from hwbench.spec.model import Stage as Stage
 from hwbench.spec.model import Stop as Stop
-from hwbench.spec.model import Strict as Strict
 from hwbench.spec.model import Within as Within
 from hwbench.spec.problems import Path_ as Path_
 from hwbench.spec.problems import Problem as Problem
@@ -56,5 +54,8 @@ from hwbench.spec.problems import UserError as UserError
 from hwbench.spec.problems import did_you_mean as did_you_mean
 from hwbench.spec.problems import display_path as display_path
 from hwbench.spec.problems import dotted as dotted
+from hwbench.spec.published import Published as Published
+from hwbench.spec.published import Quoted as Quoted
+from hwbench.spec.published import Strict as Strict
 from hwbench.spec.text import argument_text as argument_text
 from hwbench.spec.text import block_text as block_text

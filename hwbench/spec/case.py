@@ -12,7 +12,8 @@ from pydantic import Field
 
 from hwbench.spec.coordinates import Coordinates, label, row_name
 from hwbench.spec.document import Located, merge, plain
-from hwbench.spec.model import Block, Blocks, Profile, Row, Spec, SpecId, Strict
+from hwbench.spec.model import Block, Blocks, Profile, Row, Spec, SpecId
+from hwbench.spec.published import Strict
 
 
 class Case(Strict):

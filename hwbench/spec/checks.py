@@ -11,9 +11,11 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from hwbench.spec.case import resolve, seeds_of
+from hwbench.spec.coordinates import label
 from hwbench.spec.document import Located, plain
 from hwbench.spec.model import Claim, Row, Spec
 from hwbench.spec.problems import Path_, Problem, did_you_mean, dotted
+from hwbench.spec.published import Quoted
 
 MOST = 500  # mistakes of one document that are told; more tell nothing more
 LONGEST_NAME = 150  # characters of a row's name, which names a folder
@@ -147,6 +149,7 @@ def reference_problems(spec: Spec, document: Located, file: str) -> Iterator[Pro
     references = _References(values)
     for path, message in (
         *_row_mistakes(spec.rows),
+        *_quoted_mistakes(spec.quoted, references),
         *_claim_mistakes(spec.claims, references),
         *_layout_mistakes(spec, references),
     ):
@@ -168,6 +171,17 @@ def _row_mistakes(rows: Sequence[Row]) -> Iterator[Mistake]:
             yield path, f"too long to name a folder ({found})"
         if list(row.at) != order:
             yield path, f"every row has the same coordinates in the same order: {', '.join(order)}"
+
+
+def _quoted_mistakes(quoted: Sequence[Quoted], references: _References) -> Iterator[Mistake]:
+    """Yield models that are quoted twice at the same place, and places without rows."""
+    seen: set[tuple[str, str]] = set()
+    for i, value in enumerate(quoted):
+        yield from references.check(value.at, ("quoted", i, "at"))
+        place = value.model, label(value.at)
+        if place in seen:
+            yield ("quoted", i, "model"), f"{value.model!r} is quoted twice at the same place"
+        seen.add(place)
 
 
 def _claim_mistakes(claims: Sequence[Claim], references: _References) -> Iterator[Mistake]:

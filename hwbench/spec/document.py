@@ -48,6 +48,7 @@ _PLAIN = ("tag:yaml.org,2002:map", "tag:yaml.org,2002:seq")
 _VERBATIM = {
     ("rows", "published"),
     ("rows", "source"),
+    ("quoted", "published"),
     ("claims", "gap", "published"),
 }  # 86.70 has two decimals
 

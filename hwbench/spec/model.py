@@ -2,76 +2,17 @@
 
 from __future__ import annotations
 
-import math
-import re
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    PrivateAttr,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, PrivateAttr, model_validator
 
 from hwbench.spec.coordinates import Coordinates, Scalar, row_name
 from hwbench.spec.document import Located
+from hwbench.spec.published import AsPublished, Confidence, Known, Published, Quoted, Strict
 
 Profile = Literal["smoke", "quick", "full"]
-LONGEST_NUMBER = 80  # characters of a published value
 PROFILES: tuple[Profile, ...] = ("smoke", "quick", "full")
-
-
-class Strict(BaseModel):
-    """Unknown keys are errors, values are not coerced, objects do not change."""
-
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, defer_build=True)
-
-
-class Published(Strict):
-    """A published value with its uncertainty, if it has one, and its rounding.
-
-    Attributes:
-        text: the value as published.
-        value: in the metric's unit.
-        error: the uncertainty.
-        rounding: half a unit of the last digit.
-    """
-
-    text: str
-    value: float
-    error: float | None = None
-    rounding: float = 0.0
-
-    @classmethod
-    def parse(cls, text: str | int | float) -> Published:
-        """Parse '-95.182 ± 0.022', '≈85.5' or '12.0'.
-
-        >>> Published.parse("-95.182 ± 0.022").error
-        0.022
-        >>> Published.parse("85.5").rounding
-        0.05
-        """
-        words = str(text).strip()
-        if len(words) > LONGEST_NUMBER:
-            raise ValueError(f"expected a number of at most {LONGEST_NUMBER} characters")
-        number = r"[-+−]?\d+(?:\.(\d+))?(?:[eE]([-+]?\d+))?"
-        match = re.fullmatch(rf"[≈~]?\s*({number})\s*(?:(?:±|\+/-|\+-)\s*({number}))?", words)
-        if match is None:
-            raise ValueError(
-                f"{words!r} is not a number, nor a number ± its uncertainty (like -95.182 ± 0.022)"
-            )
-        value, decimals, exponent, error = match.groups()[:4]
-        rounding = float(f"0.5e{int(exponent or 0) - len(decimals or '')}")
-        number_value = float(value.replace("−", "-"))
-        error_value = float(error.replace("−", "-")) if error else None
-        if error_value is not None and error_value < 0:
-            raise ValueError(f"{words!r}: an uncertainty cannot be negative")
-        if not all(math.isfinite(v) for v in (number_value, error_value or 0.0, rounding)):
-            raise ValueError(f"{words!r}: expected a finite number")
-        return cls(text=words, value=number_value, error=error_value, rounding=rounding)
 
 
 class Schedule(Strict):
@@ -172,8 +113,8 @@ class Defaults(Blocks):
     margin: Annotated[float, Field(gt=0)] | None = None
     trials: Annotated[int, Field(ge=1)] | None = None
     deterministic: Deterministic = False
-    known: Literal["document", "code", "memory"] = "document"
-    confidence: Literal["high", "medium", "low"] = "high"
+    known: Known = "document"
+    confidence: Confidence = "high"
     judge_against: Literal["document", "source"] = "document"
 
 
@@ -181,14 +122,14 @@ class Row(Blocks):
     """One number of the table: its coordinates, its blocks, and the published value."""
 
     at: Annotated[Coordinates, Field(min_length=1)]
-    published: Published | None = None
-    source: Published | None = None
+    published: AsPublished | None = None
+    source: AsPublished | None = None
     also: dict[str, float] | None = None
     margin: Annotated[float, Field(gt=0)] | None = None
     trials: Annotated[int, Field(ge=1)] | None = None
     deterministic: Deterministic | None = None
-    known: Literal["document", "code", "memory"] | None = None
-    confidence: Literal["high", "medium", "low"] | None = None
+    known: Known | None = None
+    confidence: Confidence | None = None
     judge_against: Literal["document", "source"] | None = None
     incomparable: str | None = None
     note: str | None = None
@@ -199,11 +140,6 @@ class Row(Blocks):
     def document(self) -> Located:
         """Return the row as read, with the line of each value."""
         return self._document
-
-    @field_validator("published", "source", mode="before")
-    @classmethod
-    def _parse(cls, text: Any) -> Any:
-        return Published.parse(text) if isinstance(text, str | int | float) else text
 
     @property
     def name(self) -> str:
@@ -226,12 +162,7 @@ class Gap(Strict):
     better: Coordinates
     worse: Coordinates
     at_least: float = 0.0
-    published: Published | None = None
-
-    @field_validator("published", mode="before")
-    @classmethod
-    def _parse(cls, text: Any) -> Any:
-        return Published.parse(text) if isinstance(text, str | int | float) else text
+    published: AsPublished | None = None
 
 
 class Within(Strict):
@@ -341,6 +272,7 @@ class Spec(Strict):
     assumptions: list[str] = []
     defaults: Defaults = Defaults()
     rows: Annotated[list[Row], Field(min_length=1)]
+    quoted: list[Quoted] = []
     claims: list[Claim] = []
     calibrate: Calibrate | None = None
     profiles: dict[Profile, ProfileBlocks] = {}
@@ -400,10 +332,10 @@ class Spec(Strict):
             return self.defaults.deterministic
         return row.deterministic
 
-    def known(self, row: Row) -> str:
+    def known(self, row: Row | Quoted) -> str:
         """Return where the published value is known from: document, code or memory."""
         return row.known or self.defaults.known
 
-    def confidence(self, row: Row) -> str:
+    def confidence(self, row: Row | Quoted) -> str:
         """Return the confidence in a value from memory: high, medium or low."""
         return row.confidence or self.defaults.confidence

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from hwbench.report.formats.json import to_json
+from hwbench.report.formats.markdown import section_text
 from hwbench.report.section import make_section
+from hwbench.report.words import on_other_data
+from hwbench.spec import Published, Quoted
 from hwbench.typography import NONE
 
 from .conftest import Example
@@ -40,3 +44,44 @@ def test_other_numbers_stand_in_a_table_of_their_own_unless_they_only_turn_the_s
     assert by_row["MNIST, fixed, IWAER"] == ["18.40 ± 0.24", "−92.00 ± 0.71"]
     assert by_row["MNIST, fixed, IWAE"] == ["18.40 ± 0.24", NONE]
     assert len(by_row) == sum(bool(o.results) for o in rows)
+
+
+def test_quoted_values_stand_beside_the_rows_measured_at_full(example: Example):
+    """Digits as published; a row counts where it stands, and counts as better by the metric."""
+    spec = example.comparison.spec
+    beside = {"data": "MNIST", "pixels": "fixed"}
+    quoted = [
+        Quoted(model="DARN", published=Published.parse("-84.10"), known="memory"),
+        Quoted(model="NVIL", at=beside, published=Published.parse("-300"), note="a bound"),
+    ]
+    spec = spec.model_copy(update={"quoted": quoted})
+    comparison = replace(example.comparison, spec=spec)
+    listing = make_section(comparison).quoted
+    at = ["data", "pixels"]
+    assert listing.head == ["model", *at, "published", "known", "rows better at full", "note"]
+    full = [o for o in comparison.rows if o.profile == "full" and not on_other_data(o)]
+    near = [o for o in full if o.row.matches(beside)]
+    better = sum(o.mean > -84.1 for o in full)
+    assert 0 < len(near) < len(full)
+    assert listing.lines == [
+        [
+            "DARN",
+            NONE,
+            NONE,
+            "−84.10",
+            "from memory, confidence high",
+            f"{better} of {len(full)}",
+            "",
+        ],
+        [
+            "NVIL",
+            "MNIST",
+            "fixed",
+            "−300",
+            "from document",
+            f"{len(near)} of {len(near)}",
+            "a bound",
+        ],
+    ]
+    assert "NVIL" in section_text(make_section(comparison))
+    assert [q["published"]["text"] for q in to_json(comparison)["quoted"]] == ["-84.10", "-300"]

@@ -60,6 +60,23 @@ def test_every_mistake_of_a_file_is_reported_at_once(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "field", "message"),
     [
+        *(
+            ("claims:\n", f"quoted: [{quoted}]\nclaims:\n", field, message)
+            for quoted, field, message in [
+                ("{model: DARN}", "quoted[0].published", "is missing"),
+                ("{model: DARN, published: low}", "quoted[0].published", "not a number"),
+                (
+                    "{model: DARN, at: {data: MNST}, published: 1}",
+                    "quoted[0].at.data",
+                    "did you mean MNIST?",
+                ),
+                (
+                    "{model: DARN, published: 1}, {model: DARN, published: 2}",
+                    "quoted[1].model",
+                    "quoted twice at the same place",
+                ),
+            ]
+        ),
         ("title: A table", "titel: A table", "titel", "did you mean title?"),
         ("title: A table", "titel: A table", "title", "is missing"),
         ("title: A table", "file: x.yaml\ntitle: A table", "file", "unknown key"),

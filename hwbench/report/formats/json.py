@@ -16,7 +16,7 @@ from hwbench.report.measured import standard_error
 from hwbench.report.rows import facts
 from hwbench.report.section import banner_text
 from hwbench.report.words import anchor
-from hwbench.spec import Published
+from hwbench.spec import Published, Quoted, Spec
 from hwbench.verdict.facts import Method, Neighbours
 from hwbench.verdict.outcome import ClaimOutcome, ClaimPart, Comparison, RowOutcome
 from hwbench.verdict.reasons import Reason
@@ -117,6 +117,15 @@ def _part_json(part: ClaimPart) -> dict[str, Any]:
     }
 
 
+def _quoted_json(quoted: Quoted, spec: Spec) -> dict[str, Any]:
+    return {
+        "model": quoted.model,
+        "at": dict(quoted.at),
+        "published": _published_json(quoted.published),
+        "known": spec.known(quoted),
+    }
+
+
 def _claim_json(outcome: ClaimOutcome) -> dict[str, Any]:
     return {
         "id": outcome.claim.id,
@@ -148,5 +157,6 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
         "warnings": comparison.warnings,
         "notices": plain(comparison.notices),
         "rows": [_row_json(outcome, comparison) for outcome in comparison.rows],
+        "quoted": [_quoted_json(quoted, spec) for quoted in spec.quoted],
         "claims": [_claim_json(outcome) for outcome in comparison.claims],
     }

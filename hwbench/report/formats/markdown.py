@@ -8,6 +8,7 @@ from pathlib import Path
 
 from hwbench.report.contents import Contents
 from hwbench.report.formats import put
+from hwbench.report.texts import TEXTS
 from hwbench.report.views import ClaimView, RowView, Section
 from hwbench.report.words import CLAIM_VERDICTS, ROW_VERDICTS, Meaning
 
@@ -26,6 +27,10 @@ def section_text(section: Section) -> str:
     parts += [f"**{escape(section.banner)}**"] if section.banner else []
     parts.append(escape(f"{section.measure}. {section.summary}."))
     parts.append(_table(HEAD, map(_row, section.rows)))
+    if section.quoted.lines:
+        parts.append(f"{TEXTS['quoted']}:")
+        quoted = ([escape(cell) for cell in line] for line in section.quoted.lines)
+        parts.append(_table(section.quoted.head, quoted))
     parts += ["\n".join(map(_claim, section.claims))] if section.claims else []
     return "\n\n".join(parts) + "\n"
 
