@@ -13,7 +13,7 @@ from hwbench.report.measured import over_seeds
 from hwbench.report.units import scale_of
 from hwbench.report.views import Listing
 from hwbench.report.words import is_guest, on_other_data, origin_text, row_label
-from hwbench.spec import argument_text
+from hwbench.spec import Quoted, argument_text
 from hwbench.store import Result
 from hwbench.typography import NONE, clean, minus, words
 from hwbench.verdict.outcome import Comparison
@@ -44,37 +44,54 @@ def other_metrics(comparison: Comparison) -> Listing:
 def quoted_listing(comparison: Comparison) -> Listing:
     """Return the published values of models without a run, and how many rows are better.
 
-    A row counts if it stands beside the value and was measured at full on the published data.
+    A row counts if it stands beside the value and was measured at full on the published data. Where
+    all values stand at one coordinate, such as `data`, each of its values has a column.
     """
-    spec, scale = comparison.spec, scale_of(comparison.spec)
-    sign = 1 if spec.better == "higher" else -1
-    names = dict.fromkeys(name for q in spec.quoted for name in q.at)
-    lines = []
-    for q in spec.quoted:
-        means = [
-            o.mean
-            for o in comparison.rows
-            if o.row.matches(q.at)
-            and o.profile == "full"
-            and o.mean is not None
-            and not is_guest(o)
-            and not on_other_data(o)
+    spec = comparison.spec
+    names = list(dict.fromkeys(name for q in spec.quoted for name in q.at))
+    texts = {id(q): _quoted_text(q, comparison) for q in spec.quoted}
+    if len(names) == 1 and all(q.at for q in spec.quoted):
+        columns = list(dict.fromkeys(clean(q.at[names[0]]) for q in spec.quoted))
+        cells: dict[tuple[str, str], dict[str, str]] = {}
+        for q in spec.quoted:
+            line = cells.setdefault((clean(q.model), origin_text(spec, q)[0]), {})
+            line[clean(q.at[names[0]])] = " ".join(filter(None, texts[id(q)]))
+        lines = [
+            [model, *(found.get(column, NONE) for column in columns), known]
+            for (model, known), found in cells.items()
         ]
-        better = sum(sign * (mean - q.published.value) > 0 for mean in means)
-        lines.append(
-            [
-                clean(q.model),
-                *(clean(q.at[name]) if name in q.at else NONE for name in names),
-                scale.printed(minus(clean(q.published.text))),
-                origin_text(spec, q)[0],
-                f"{better} of {len(means)}" if means else NONE,
-                clean(q.note or ""),
-            ]
-        )
-    head = ["model", *map(words, names), "published", "known", "rows better at full", "note"]
-    if not any(q.note for q in spec.quoted):
-        head, lines = head[:-1], [line[:-1] for line in lines]
-    return Listing(head, lines, [1 + len(names), 3 + len(names)])
+        return Listing(["model", *columns, "known"], lines, [*range(1, 1 + len(columns))])
+    lines = [
+        [
+            clean(q.model),
+            *(clean(q.at[name]) if name in q.at else NONE for name in names),
+            texts[id(q)][0],
+            origin_text(spec, q)[0],
+            texts[id(q)][1] or NONE,
+            clean(q.note or ""),
+        ]
+        for q in spec.quoted
+    ]
+    head = ["model", *map(words, names), "published", "known", "rows at full", "note"]
+    return Listing(head, lines, [1 + len(names)])
+
+
+def _quoted_text(quoted: Quoted, comparison: Comparison) -> tuple[str, str]:
+    """Return a value as published, and how many of the rows beside it are better."""
+    spec = comparison.spec
+    sign = 1 if spec.better == "higher" else -1
+    means = [
+        o.mean
+        for o in comparison.rows
+        if o.row.matches(quoted.at)
+        and o.profile == "full"
+        and o.mean is not None
+        and not is_guest(o)
+        and not on_other_data(o)
+    ]
+    better = sum(sign * (mean - quoted.published.value) > 0 for mean in means)
+    text = scale_of(spec).printed(minus(clean(quoted.published.text)))
+    return text, f"{better} of {len(means)} better" if means else ""
 
 
 def diagnostics_listing(comparison: Comparison) -> Listing:

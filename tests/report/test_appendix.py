@@ -58,7 +58,7 @@ def test_quoted_values_stand_beside_the_rows_measured_at_full(example: Example):
     comparison = replace(example.comparison, spec=spec)
     listing = make_section(comparison).quoted
     at = ["data", "pixels"]
-    assert listing.head == ["model", *at, "published", "known", "rows better at full", "note"]
+    assert listing.head == ["model", *at, "published", "known", "rows at full", "note"]
     full = [o for o in comparison.rows if o.profile == "full" and not on_other_data(o)]
     near = [o for o in full if o.row.matches(beside)]
     better = sum(o.mean > -84.1 for o in full)
@@ -70,7 +70,7 @@ def test_quoted_values_stand_beside_the_rows_measured_at_full(example: Example):
             NONE,
             "−84.10",
             "from memory, confidence high",
-            f"{better} of {len(full)}",
+            f"{better} of {len(full)} better",
             "",
         ],
         [
@@ -79,9 +79,28 @@ def test_quoted_values_stand_beside_the_rows_measured_at_full(example: Example):
             "fixed",
             "−300",
             "from document",
-            f"{len(near)} of {len(near)}",
+            f"{len(near)} of {len(near)} better",
             "a bound",
         ],
     ]
     assert "NVIL" in section_text(make_section(comparison))
     assert [q["published"]["text"] for q in to_json(comparison)["quoted"]] == ["-84.10", "-300"]
+
+
+def test_values_at_one_coordinate_have_a_column_for_each_of_its_values(example: Example):
+    quoted = [
+        Quoted(model=model, at={"data": data}, published=Published.parse(text))
+        for model, data, text in [("A", "MNIST", "-90"), ("B", "MNIST", "-91.0"), ("B", "X", "-3")]
+    ]
+    spec = example.comparison.spec.model_copy(update={"quoted": quoted})
+    full = [
+        o for o in example.comparison.rows if o.profile == "full" and o.row.at["data"] == "MNIST"
+    ]
+    comparison = replace(example.comparison, spec=spec, rows=tuple(full))
+    listing = make_section(comparison).quoted
+    assert listing.head == ["model", "MNIST", "X", "known"]
+    better = sum(o.mean > -90 for o in full), sum(o.mean > -91 for o in full)
+    assert listing.lines == [
+        ["A", f"−90 {better[0]} of {len(full)} better", NONE, "from document"],
+        ["B", f"−91.0 {better[1]} of {len(full)} better", "−3", "from document"],
+    ]
