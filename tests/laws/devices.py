@@ -25,6 +25,7 @@ from hwbench.evaluators.importance import log_weights
 from hwbench.learner import Checkpoint, Learner, Progress, optimizer_groups
 from hwbench.protocols import Density, HelmholtzMachine, Hooks
 from hwbench.spec import Stage
+from tests.laws.declared import declared
 
 RULES, MODELS = build.shelf("rule"), build.shelf("model")
 PAIRS = [
@@ -33,12 +34,7 @@ PAIRS = [
     for model in MODELS
     if issubclass(MODELS[model], RULES[rule].trains())
 ]
-# Rules whose steps need a decision of the host, with what decides.
-WAITS = {
-    "kernel.AmortisedLearning": "whether the Cholesky factorisation needs jitter",
-    "posterior.GaussianPosterior": "when L-BFGS has converged",
-    "posterior_mode.PosteriorMode": "as its rule, the first of these",
-}
+WAITS = declared("WAITS")  # rules whose steps need a decision of the host, with what decides
 
 
 @pytest.fixture(scope="module")

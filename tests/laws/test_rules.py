@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 import torch
@@ -23,6 +23,7 @@ from hwbench.protocols import (
     Rule,
     Stack,
 )
+from tests.laws.declared import Parts, declared, joint_density
 
 RULES = build.shelf("rule")
 MODELS = build.shelf("model")
@@ -61,21 +62,8 @@ def reconstructions(model: Autoencoder, x: Tensor) -> Iterator[Tensor]:
         yield model.reconstruct(model.ascend(x, layer - 1), layer)
 
 
-def joint_density(model: Dreamer, x: Tensor) -> Iterator[Tensor]:
-    """Dreams train what they come from; a recognition net has no part in log p(x, h)."""
-    dreamt, h = model.dream(len(x))
-    yield model.log_joint(dreamt, h)
-
-
-def recognition_density(model: HelmholtzMachine, x: Tensor) -> Iterator[Tensor]:
-    """Dreams train q, and p stays as it is."""
-    dreamt, h = model.dream(len(x))
-    yield model.log_q([h_l[None] for h_l in h], dreamt)
-
-
 # What rules of a protocol learn where they do not learn all, as functions that depend on it. Rules
 # of any other protocol learn every parameter.
-Parts = Callable[..., Iterator[Tensor]]
 LEARNED: dict[type[Model], Parts] = {
     Stack: stack_of_pairs,
     BoltzmannStack: whole_machine,
@@ -84,9 +72,8 @@ LEARNED: dict[type[Model], Parts] = {
     Dreamer: joint_density,
     ConditionalDreamer: joint_density,
 }
-LEARNED_BY: dict[type[Rule], Parts] = {  # rules that learn less than others of their protocol
-    RULES["recognition.RecognitionLearning"]: recognition_density,
-    RULES["posterior_mode.PosteriorMode"]: joint_density,
+LEARNS: dict[type[Rule], Parts] = {  # rules that learn less than others of their protocol
+    RULES[name]: parts for name, parts in declared("LEARNS").items()
 }
 
 
@@ -263,7 +250,7 @@ def test_every_parameter_is_reached(trial):
     """Within four steps each parameter of the rule, and each that it learns, gets a gradient.
 
     Of a model that is trained in stages, these are the parameters that the functions in `LEARNED`
-    or `LEARNED_BY` depend on, and no others. A rule with a `layer` learns them one layer at a time.
+    or `LEARNS` depend on, and no others. A rule with a `layer` learns them one layer at a time.
     """
     names = [name for name, _ in trial.model.named_parameters()]
     names += [f"rule.{name}" for name, _ in trial.rule.named_parameters()]
@@ -274,7 +261,7 @@ def test_every_parameter_is_reached(trial):
         for seed in range(4):
             _, gradients = trial.step(seed)
             reached |= {n for n, g in zip(names, gradients, strict=True) if has_gradient(g)}
-    parts = LEARNED_BY.get(type(trial.rule), LEARNED.get(trial.rule.trains()))
+    parts = LEARNS.get(type(trial.rule), LEARNED.get(trial.rule.trains()))
     expected = learned_by(parts, trial.model, trial.x)
     assert reached == expected | {name for name in names if name.startswith("rule.")}
 

@@ -9,7 +9,6 @@ from hwbench.models.factorisation import FactorisationVAE, NonnegativeFactorisat
 from hwbench.protocols import TrainSplit
 from hwbench.rules.bounds import ELBO
 from hwbench.rules.kernel import AmortisedLearning
-from hwbench.rules.posterior_mode import PosteriorMode
 
 
 @pytest.fixture
@@ -68,31 +67,6 @@ def test_amortised_learning_moves_weights_and_offsets(form, model):
         rule.backward(fresh, x)
         for p in fresh.parameters():
             assert (p.grad != 0).all()
-
-
-def test_the_mode_of_the_posterior_adds_the_prior_over_the_number_of_points(model):
-    """Value and gradient, around any rule, with the rule's own random numbers."""
-    x = (torch.rand(20, 6) < 0.3).float()
-    both = {}
-    inner = {"use": "kernel.AmortisedLearning", "samples": 100}
-    for name, rule in (
-        ("with", PosteriorMode(inner)),
-        ("without", AmortisedLearning(samples=100)),
-    ):
-        model.zero_grad()
-        rule.begin(model, TrainSplit(x.repeat(7, 1)))
-        torch.manual_seed(2)
-        loss = rule.backward(model, x)
-        both[name] = (loss, model.generative.log_weight.grad.clone())
-    prior = model.log_parameter_prior() / 140
-    (gradient,) = torch.autograd.grad(prior, [model.generative.log_weight])
-    torch.testing.assert_close(both["with"][0], both["without"][0] - prior.detach())
-    torch.testing.assert_close(both["with"][1], both["without"][1] - gradient)
-
-
-def test_the_mode_of_a_posterior_needs_a_rule_for_the_model(model):
-    with pytest.raises(ValueError, match="ELBO needs a HelmholtzMachine; NonnegativeFactor"):
-        PosteriorMode({"use": "bounds.ELBO"}).check(model)
 
 
 def test_both_models_are_one_generative_model(model):

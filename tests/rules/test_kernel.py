@@ -11,6 +11,7 @@ from hwbench.models.softplus import SoftplusGaussian
 from hwbench.protocols import TrainSplit
 from hwbench.rules.kernel import AmortisedLearning
 
+WAITS = {"kernel.AmortisedLearning": "whether the Cholesky factorisation needs jitter"}
 FOURIER = Kernel("fourier", features=50)
 
 

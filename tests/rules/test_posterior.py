@@ -6,6 +6,8 @@ import torch
 from hwbench.models.softplus import SoftplusGaussian
 from hwbench.rules.posterior import GaussianPosterior, PriorSampling, gauss_hermite
 
+WAITS = {"posterior.GaussianPosterior": "when L-BFGS has converged"}
+
 
 @pytest.fixture
 def model():

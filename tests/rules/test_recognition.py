@@ -1,9 +1,22 @@
+from collections.abc import Iterator
+
 import pytest
 import torch
+from torch import Tensor
 
 from hwbench.models.helmholtz import BinaryHelmholtzMachine
+from hwbench.protocols import HelmholtzMachine
 from hwbench.rules.recognition import RecognitionLearning
 from hwbench.rules.reweighted import ReweightedWakeSleep
+
+
+def recognition_density(model: HelmholtzMachine, x: Tensor) -> Iterator[Tensor]:
+    """Dreams train q, and p stays as it is."""
+    dreamt, h = model.dream(len(x))
+    yield model.log_q([h_l[None] for h_l in h], dreamt)
+
+
+LEARNS = {"recognition.RecognitionLearning": recognition_density}
 
 
 def test_q_gets_the_updates_of_reweighted_wake_sleep_and_p_none():
