@@ -65,10 +65,10 @@ REASONS = {
     "beyond": "{direction} than the baseline by {size}, beyond the spread of its seeds; {anew}",
     "many": "{counts[0]} of {counts[1]} seeds moved beyond what {counts[2]} did under other "
     "kernels; {anew}",
-    "no baseline": "the baseline has no such row; --update adds it",
+    "no baseline": "the baseline has no such row; an update adds it",
     "one seed": "a baseline needs at least 2 seeds (better 5 or more)",
     "no result": "no stored result; run the spec first",
-    "other spec": "the spec has changed since the baseline was taken; --update retakes it",
+    "other spec": "the spec has changed since the baseline was taken; an update retakes it",
     "no row": "the spec no longer has this row",
 }
 ANEW = "if the code was meant to change the draws, retake the baseline: make baselines"
