@@ -46,6 +46,7 @@ def run(
     jobs: int | None = None,
     results: str | Path = "results",
     observer: Observer | None = None,
+    plugins: Sequence[str] = (),
 ) -> list[Result]:
     """Run the cases of a spec that have no result yet, and return the results of all its cases.
 
@@ -58,13 +59,15 @@ def run(
         jobs: cases at a time.
         results: folder of results.
         observer: its methods are called as the run proceeds; by default they do nothing.
+        plugins: your own packages, whose classes the spec may then `use`; installed, or in the
+            current folder.
 
     Raises:
         hwbench.spec.UserError: an argument is wrong, or a folder cannot be written.
         RuntimeError: a case failed, or its data are unavailable.
         KeyboardInterrupt: the run was stopped; the same call resumes it.
     """
-    from hwbench.build import plugins
+    from hwbench import build
     from hwbench.check import check
     from hwbench.runner.campaign import Observer, run_plan
     from hwbench.runner.plan import Settings, make_plan
@@ -73,6 +76,7 @@ def run(
 
     if rows is not None and not rows:
         return []
+    build.allow_plugins(plugins)
     settings = Settings(
         profile=profile,
         rows=rows,
@@ -80,7 +84,7 @@ def run(
         device=device,
         jobs=jobs,
         results=Path(results),
-        plugins=plugins(),
+        plugins=build.plugins(),
     )
     settings.check()
     plan = make_plan(load_specs([name], benchmarks_folder(), check), settings)
@@ -99,12 +103,32 @@ def run(
     return [result for case in plan.cases if (result := store.read(case)) is not None]
 
 
-def results(name: str | None = None, folder: str | Path = "results") -> pd.DataFrame:
-    """Return the stored results as a DataFrame: one line per case and metric."""
-    from hwbench.frame import frame
-    from hwbench.store import Store
+def results(
+    name: str | None = None,
+    folder: str | Path | None = None,
+    plugins: Sequence[str] = (),
+) -> pd.DataFrame:
+    """Return the stored results as a DataFrame: one line per case and metric.
 
-    found, _ = Store(Path(folder)).results(load(name).id if name else None)
+    A warning says so if there are none.
+
+    Args:
+        name: id, alias, table name or path of a spec; None for all.
+        folder: of results; by default `results`.
+        plugins: as for `run`.
+
+    Raises:
+        hwbench.spec.UserError: the spec or the named folder does not exist.
+    """
+    from hwbench.frame import frame
+    from hwbench.store import Store, reading
+
+    _allow(plugins)
+    store = Store(reading(folder))
+    found, _ = store.results(load(name).id if name else None)
+    if not found:
+        what = f"no result of {name}" if name else "no result"
+        warnings.warn(f"{store.folder} has {what}", stacklevel=2)
     return frame(found)
 
 
@@ -112,7 +136,8 @@ def compare(
     spec: str | Spec,
     profile: Profile | None = None,
     against: str | Spec | None = None,
-    results: str | Path = "results",
+    results: str | Path | None = None,
+    plugins: Sequence[str] = (),
 ) -> Comparison:
     """Judge the rows and claims of a spec by the stored results; a notebook shows the tables.
 
@@ -120,24 +145,36 @@ def compare(
         spec: a spec, or its id, alias, table name or path.
         profile: use only results of this profile; by default each row's fullest.
         against: a spec of your own, whose rows are tested against the table's best.
-        results: folder of results.
+        results: folder of results; by default `results`.
+        plugins: as for `run`.
 
     Raises:
         hwbench.spec.SpecError: a spec or the profile is unknown, a spec is wrong, or both have the
             same id.
+        hwbench.spec.UserError: the named folder of results does not exist, or a package cannot be
+            imported.
     """
     from hwbench.sources import fingerprint
     from hwbench.spec import PROFILES, SpecError, did_you_mean
-    from hwbench.store import Store
+    from hwbench.store import Store, reading
     from hwbench.verdict.table import compare as judge
 
     if profile is not None and profile not in PROFILES:
         raise SpecError(f"no profile {profile!r}{did_you_mean(profile, PROFILES)}")
+    _allow(plugins)
     own = load(against) if isinstance(against, str) else against
     return judge(
         load(spec) if isinstance(spec, str) else spec,
-        Store(Path(results)),
+        Store(reading(results)),
         profile=profile,
         against=own,
         fingerprint=fingerprint,
     )
+
+
+def _allow(plugins: Sequence[str]) -> None:
+    """Let specs name classes of packages; without any, torch is not imported."""
+    if plugins:
+        from hwbench.build import allow_plugins
+
+        allow_plugins(plugins)

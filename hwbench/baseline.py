@@ -132,8 +132,9 @@ def update(
         elsewhere: results of some of the same seeds and the same code under other kernels.
 
     Raises:
-        SpecError: `elsewhere` has no result of a row, or one of other code; a result lacks the
-            metric; or rows would be kept from a baseline of another kind of device or spec.
+        SpecError: there is no result; `elsewhere` has none of a row, or one of other code; a
+            result lacks the metric; or rows would be kept from a baseline of another kind of device
+            or spec.
     """
     written = []
     for spec in specs:
@@ -164,6 +165,9 @@ def update(
         text = json.dumps(base.model_dump(exclude_defaults=True), indent=1) + "\n"
         write_atomically(path, text.encode(), overwrite=True)
         written.append(path)
+    if not written:
+        names = ", ".join(spec.id for spec in specs)
+        raise SpecError(f"{display_path(store.folder)} has no {profile} result of {names}")
     return written
 
 
@@ -207,7 +211,7 @@ def _values(spec: Spec, results: Mapping[int, Result]) -> dict[str, float]:
 def _again(here: Mapping[int, Result], there: Mapping[int, Result]) -> dict[int, Result]:
     """Return what ran under other kernels, checked to be the same cases and code."""
     case = next(iter(here.values())).case
-    where = f"--elsewhere: {case.spec} {label(case.at)}"
+    where = f"under other kernels: {case.spec} {label(case.at)}"
     again = {seed: r for seed, r in there.items() if seed in here}
     if not again:
         raise SpecError(f"{where}: no result of any of its seeds")

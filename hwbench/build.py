@@ -9,13 +9,14 @@ import json
 import sys
 import typing
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 from pydantic import Field, PydanticSchemaGenerationError, TypeAdapter, ValidationError
 from torch import optim
 
 from hwbench.protocols import Dataset, Evaluator, Fit, Model, Precision, Rule
-from hwbench.sources import PACKAGE, SHELVES
+from hwbench.sources import PACKAGE, SHELVES, find_package
 from hwbench.spec import Block, Path_, UserError, did_you_mean
 
 BASES: dict[str, type] = {
@@ -69,11 +70,17 @@ class BuildError(UserError):
 def allow_plugins(modules: Sequence[str]) -> None:
     """Let `use: package.module.Class` name classes of these packages, which the user has chosen.
 
+    A package may be installed or lie in the current folder, which then joins Python's path.
+
     Raises:
         BuildError: a package cannot be imported.
     """
     for module in modules:
+        here, root = str(Path.cwd()), module.split(".")[0]
         try:
+            importlib.invalidate_caches()
+            if not {here, root} & {*sys.path, *sys.modules} and not importlib.util.find_spec(root):
+                sys.path.append(here)  # last, so that nothing there hides an installed package
             importlib.import_module(module)
         except Exception as error:  # its code may raise anything
             raise BuildError(
@@ -152,16 +159,13 @@ def find_class(kind: str, use: str) -> type:
         return _of_package(found, kind, use, root)
     elif module_name.count(".") >= 1 or (module_name and root != "hwbench" and _is_package(root)):
         raise BuildError(
-            f"{use!r} is not part of hwbench; to use your own code, add --plugin {root}"
+            f"{use!r} is not part of hwbench; to use your own code, add {root} to the plugins"
         )
     raise BuildError(f"{shelf_name} has no {use!r}{did_you_mean(use, list(shelf(kind)))}")
 
 
 def _is_package(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except (ImportError, ValueError):  # ValueError: a module without a spec, as __main__
-        return name in sys.modules
+    return name in sys.modules or find_package(name) is not None
 
 
 def _of_package(found: type, kind: str, use: str, package: str) -> type:

@@ -8,7 +8,7 @@ import hashlib
 import importlib.util
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.machinery import PathFinder
+from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
 
@@ -129,15 +129,24 @@ def _own_file(package: Path, module: str) -> Path | None:
     return next(filter(Path.is_file, (path.with_suffix(".py"), path / "__init__.py")), None)
 
 
+def find_package(name: str) -> ModuleSpec | None:
+    """Return the spec of a package that is installed or lies in the current folder, or None.
+
+    It is not imported.
+    """
+    try:
+        found = importlib.util.find_spec(name) if name else None
+    except (ImportError, ValueError):  # ValueError: a module without a spec, as __main__
+        return None
+    return found or (PathFinder.find_spec(name, [str(Path.cwd())]) if name else None)
+
+
 def _file_of(module: str) -> Path | None:
     """Return a module's source file, without importing it or the packages it lies in."""
     root, *rest = module.split(".")
     if root == "hwbench":
         return _own_file(PACKAGE, module)
-    try:
-        found = importlib.util.find_spec(root) if root else None
-    except (ImportError, ValueError):
-        return None
+    found = find_package(root)
     for i in range(len(rest)):
         if found is None:
             return None

@@ -39,7 +39,7 @@ LEFT = 60.0  # seconds after which an unnamed file is no longer being written
 
 
 class StoreError(UserError):
-    """The results folder cannot be written."""
+    """The results folder cannot be written, or does not exist where it is read."""
 
 
 def check_writable(folder: Path, name: str) -> None:
@@ -50,6 +50,19 @@ def check_writable(folder: Path, name: str) -> None:
             pass
     except OSError as error:
         raise StoreError(f"{name} {folder} cannot be written: {error.strerror or error}") from None
+
+
+def reading(folder: str | Path | None) -> Path:
+    """Return the folder to read results from, `results` by default.
+
+    Raises:
+        StoreError: a folder is named that does not exist.
+    """
+    if folder is None:
+        return Path("results")
+    if not Path(folder).is_dir():
+        raise StoreError(f"{folder}: no such folder of results")
+    return Path(folder)
 
 
 def write_atomically(path: Path, data: bytes, *, overwrite: bool = False) -> bool:

@@ -39,6 +39,7 @@ claims:
   - {id: T1, text: more samples help, order: {method: [IWAE, VAE]}}
 profiles:
   smoke: {train: {epochs: 1}}
+  quick: {seeds: 2}
 show: {index: method}
 """
 

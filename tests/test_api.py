@@ -12,7 +12,7 @@ import pytest
 import hwbench
 from hwbench import executors
 from hwbench.runner.plan import BANNER, Plan
-from hwbench.spec import SpecError
+from hwbench.spec import SpecError, UserError
 
 
 @pytest.fixture
@@ -85,6 +85,47 @@ def test_a_failed_case_is_an_exception(folder, inline):
 def test_an_unknown_spec_is_an_exception(folder):
     with pytest.raises(SpecError, match="did you mean tiny"):
         hwbench.load("tinyy")
+
+
+def test_a_folder_that_is_not_there_and_an_empty_one_are_told(folder):
+    """A new user has no results yet; one who names a folder means one that is there."""
+    assert hwbench.compare("tiny").rows[0].verdict == "missing"
+    for call in (hwbench.results, hwbench.compare):
+        with pytest.raises(UserError, match="typo: no such folder of results") as refused:
+            call("tiny", **{"folder" if call is hwbench.results else "results": "typo"})
+        assert "--" not in str(refused.value)
+    (folder / "results").mkdir()
+    with pytest.warns(UserWarning, match="results has no result of tiny"):
+        assert hwbench.results("tiny").empty
+
+
+PLUGIN = """
+from hwbench.rules.bounds import IWAE
+
+class Mine(IWAE):
+    pass
+"""
+
+
+def test_a_package_of_the_current_folder_is_a_plugin(folder, inline, monkeypatch):
+    """With and without being asked for; no message names an option of the command line."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr("hwbench.build._plugins", set())
+    (folder / "ownrules").mkdir()
+    (folder / "ownrules" / "bound.py").write_text(PLUGIN)
+    path = folder / "benchmarks" / "tiny" / "table.yaml"
+    path.write_text(path.read_text().replace("bounds.IWAE", "ownrules.bound.Mine"))
+    with pytest.raises(SpecError, match="add ownrules to the plugins") as refused:
+        hwbench.run("tiny", "smoke", seeds=1)
+    assert "--" not in str(refused.value)
+    found = hwbench.run("tiny", "smoke", [{"method": "IWAE"}], seeds=1, plugins=["ownrules"])
+    assert found[0].plugins == ["ownrules"]
+    row = hwbench.compare("tiny", plugins=["ownrules"]).rows[0]
+    assert not row.has("changed")
+    monkeypatch.setattr(sys, "path", [p for p in sys.path if p != str(folder)])
+    assert not hwbench.compare("tiny").rows[0].has("changed")  # found without an import
+    with pytest.raises(UserError, match="plugin 'nowhere_at_all' cannot be imported"):
+        hwbench.results("tiny", plugins=["nowhere_at_all"])
 
 
 def test_compare_returns_verdicts_that_a_notebook_shows(folder, inline):

@@ -14,7 +14,11 @@ from hwbench.build import BuildError, arguments, check_arguments, find_class, ma
         ("optimizer", "Adan", "did you mean Adam?"),
         ("optimizer", "burda.BurdaAdma", "did you mean burda.BurdaAdam?"),
         ("data", "mnist.Mnist", "did you mean mnist.MNIST?"),
-        ("model", "os.path.join", "is not part of hwbench; to use your own code, add --plugin os"),
+        (
+            "model",
+            "os.path.join",
+            "is not part of hwbench; to use your own code, add os to the plugins",
+        ),
         ("model", "../../etc.passwd", "is not the name of a class"),
         ("evaluate", "importance.Evaluation", "evaluators has no 'importance.Evaluation'"),
     ],

@@ -23,7 +23,7 @@ def _git(folder: Path, *arguments: str) -> bytes:
             ["git", "-C", str(folder), *arguments], capture_output=True, check=True, timeout=60
         )
     except FileNotFoundError:
-        raise CheckoutError("--attest needs git") from None
+        raise CheckoutError("an attestation needs git") from None
     except subprocess.CalledProcessError as error:
         lines = error.stderr.decode(errors="replace").strip().splitlines()
         raise CheckoutError(lines[-1] if lines else f"git {arguments[0]} failed") from None

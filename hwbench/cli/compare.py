@@ -18,8 +18,8 @@ from hwbench.cli.options import (
     Needed,
     PluginOption,
     RequireOption,
-    ResultsOption,
     ShownProfile,
+    StoredOption,
     profile_named,
     verdicts_named,
 )
@@ -29,7 +29,7 @@ def compare(
     names: Needed,
     profile: ShownProfile = None,
     against: AgainstOption = None,
-    results: ResultsOption = RESULTS,
+    results: StoredOption = RESULTS,
     benchmarks: BenchmarksOption = None,
     plugin: PluginOption = None,
     require: RequireOption = None,

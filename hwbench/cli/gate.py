@@ -18,7 +18,7 @@ from hwbench.cli.options import (
     JsonOption,
     Names,
     PluginOption,
-    ResultsOption,
+    StoredOption,
     profile_named,
 )
 
@@ -85,7 +85,7 @@ def gate(
     limit: LimitOption = 600.0,
     device: AttestDevice = "cpu",
     plugin: PluginOption = None,
-    results: ResultsOption = RESULTS,
+    results: StoredOption = RESULTS,
     benchmarks: BenchmarksOption = None,
     as_json: JsonOption = False,
 ) -> None:

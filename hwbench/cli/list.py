@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hwbench.cli import console
-from hwbench.cli.options import RESULTS, BenchmarksOption, JsonOption, Names, ResultsOption
+from hwbench.cli.options import RESULTS, BenchmarksOption, JsonOption, Names, StoredOption
 
 if TYPE_CHECKING:
     from hwbench.verdict.outcome import Comparison
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 def list_(
     names: Names = None,
-    results: ResultsOption = RESULTS,
+    results: StoredOption = RESULTS,
     benchmarks: BenchmarksOption = None,
     as_json: JsonOption = False,
 ) -> None:

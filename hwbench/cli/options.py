@@ -27,6 +27,15 @@ def _folder(path: Path | None) -> Path | None:
     return path
 
 
+def _to_read(path: Path) -> Path:
+    """Return the folder of results, which has to exist unless it is the default."""
+    from hwbench.store import reading
+
+    _folder(path)
+    return path if path == RESULTS else reading(path)
+
+
+RESULTS, REPORTS = Path("results"), Path("reports")
 Names = Annotated[
     list[str] | None,
     typer.Argument(metavar="[SPEC]...", help="Id, alias, table name or YAML file; all by default."),
@@ -79,6 +88,9 @@ ExecutorOption = Annotated[
     ),
 ]
 ResultsOption = Annotated[Path, typer.Option("--results", help="Results folder.", callback=_folder)]
+StoredOption = Annotated[
+    Path, typer.Option("--results", help="Folder of stored results.", callback=_to_read)
+]
 ReportsOption = Annotated[Path, typer.Option("--reports", help="Reports folder.", callback=_folder)]
 BenchmarksOption = Annotated[
     Path | None, typer.Option("--benchmarks", help="Folder of specs; by default ./benchmarks.")
@@ -132,7 +144,6 @@ BudgetOption = Annotated[
         help="Stop after this time, e.g. 3h, 90m or 2h30m; the same command resumes.",
     ),
 ]
-RESULTS, REPORTS = Path("results"), Path("reports")
 Words = Annotated[
     list[str] | None,
     typer.Argument(metavar="[SET|FILE]...", help="Data sets or files; all by default."),

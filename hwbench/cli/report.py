@@ -17,9 +17,9 @@ from hwbench.cli.options import (
     FullOption,
     Names,
     ReportsOption,
-    ResultsOption,
     ShownProfile,
     SingleFileOption,
+    StoredOption,
     formats_named,
 )
 
@@ -28,7 +28,7 @@ def report(
     names: Names = None,
     profile: ShownProfile = None,
     formats: FormatOption = "html,pdf",
-    results: ResultsOption = RESULTS,
+    results: StoredOption = RESULTS,
     reports: ReportsOption = REPORTS,
     benchmarks: BenchmarksOption = None,
     against: AgainstOption = None,

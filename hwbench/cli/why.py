@@ -10,9 +10,9 @@ from hwbench.cli.options import (
     Needed,
     PluginOption,
     ProfileOption,
-    ResultsOption,
     RowsOption,
     SeedsOption,
+    StoredOption,
     rows_named,
 )
 from hwbench.numbers import significant
@@ -33,7 +33,7 @@ def why(
     profile: ProfileOption = "auto",
     rows: RowsOption = None,
     seeds: SeedsOption = None,
-    results: ResultsOption = RESULTS,
+    results: StoredOption = RESULTS,
     benchmarks: BenchmarksOption = None,
     plugin: PluginOption = None,
     as_json: JsonOption = False,

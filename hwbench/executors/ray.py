@@ -90,7 +90,7 @@ class RayExecutor:
         try:
             import ray
         except ImportError:
-            raise UserError("--executor ray needs Ray: pip install 'hwbench[ray]'") from None
+            raise UserError("the executor ray needs Ray: pip install 'hwbench[ray]'") from None
         import torch
 
         self._ray = ray

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import signal
 import threading
 from collections.abc import Iterator, Sequence
@@ -12,12 +13,16 @@ from typing import Any, Literal
 
 from hwbench import executors
 from hwbench.cache import cache_folder
+from hwbench.numbers import counted, rough_duration
 from hwbench.runner.cost import Cost, net_costs
 from hwbench.runner.job import Job, Outcome
 from hwbench.runner.plan import Plan, Settings, is_here, todo
 from hwbench.runner.work import run_all
-from hwbench.spec import Case
+from hwbench.spec import Case, SpecError, label
 from hwbench.store import Store
+
+LONG = 60.0  # seconds of training from which a profile below full has to shorten it
+SHORTER = {"smoke": 50, "quick": 2500}  # steps that an error proposes
 
 
 @dataclass(frozen=True)
@@ -136,7 +141,8 @@ def run_plan(plan: Plan, settings: Settings, observer: Observer) -> Ended:
     """Run the cases of a plan that have no result yet; a dry run ends after the estimate.
 
     Raises:
-        UserError: the executor is unknown or unavailable.
+        UserError: the executor is unknown or unavailable, or a profile below full does not shorten
+            a long training.
         KeyboardInterrupt: there was a second request to stop; saved states can be resumed.
     """
     cases, skipped = todo(plan.cases, Store(settings.results), settings.retry_failed)
@@ -155,8 +161,13 @@ def run_plan(plan: Plan, settings: Settings, observer: Observer) -> Ended:
     outcomes: list[Outcome] = []
     with interruptible(executor, observer), limited(executor, observer, settings.budget):
         costs: list[Cost | None] = [None] * len(jobs)
+        fetched = not settings.dry_run
         if settings.dry_run or plan.timed:
-            costs = estimate(jobs, executor, at_once, not settings.dry_run, observer)
+            costs = estimate(jobs, executor, at_once, fetched, observer)
+            refuse_unshortened(plan, jobs, costs)
+        elif whole := [job for job in jobs if job.case.key in plan.whole]:
+            timed = estimate(whole, executor, at_once, fetched, observer)
+            refuse_unshortened(plan, whole, timed)
         observer.estimated(campaign, costs)
         if settings.dry_run or executor.stopping:
             return Ended(skipped=skipped, stopped=executor.stopping)
@@ -166,6 +177,45 @@ def run_plan(plan: Plan, settings: Settings, observer: Observer) -> Ended:
                 observer.done(outcome)
         stopped = executor.stopping or any(o.status == "interrupted" for o in outcomes)
     return Ended(outcomes, skipped, stopped)
+
+
+def refuse_unshortened(plan: Plan, jobs: Sequence[Job], costs: Sequence[Cost | None]) -> None:
+    """Check that stages which train as long as at full, at a profile below it, are short.
+
+    Raises:
+        SpecError: they take more than a minute; the message has what to add to the spec.
+    """
+    long: dict[tuple[str, str], list[tuple[Case, float]]] = {}
+    for job, cost in zip(jobs, costs, strict=True):
+        stages = plan.whole.get(job.case.key, [])
+        seconds = math.fsum(cost.stages[i] or 0.0 for i in stages) if cost else 0.0
+        if seconds > LONG:
+            long.setdefault((job.case.spec, job.case.profile), []).append((job.case, seconds))
+    if not long:
+        return
+    lines = []
+    for (spec, profile), found in long.items():
+        rows = list(dict.fromkeys(label(case.at) for case, _ in found))
+        case, seconds = max(found, key=lambda pair: pair[1])
+        others = f" and {counted(len(rows) - 1, 'other row')}" if len(rows) > 1 else ""
+        lines.append(
+            f"{spec} {label(case.at)}{others}: training at {profile} is as long as at full, about "
+            f"{rough_duration(seconds)}. Add to the spec `profiles: {{{profile}: "
+            f"{{train: {_shorter(case, plan.whole[case.key])}}}}}`, or `same: true` in that "
+            "profile if this is meant"
+        )
+    raise SpecError("\n".join(lines))
+
+
+def _shorter(case: Case, stages: Sequence[int]) -> str:
+    """Return what a spec may say under `train` to shorten these stages of a case."""
+    changes = [
+        f"{{{'epochs: null, ' if stage.get('epochs') else ''}steps: {SHORTER[case.profile]}}}"
+        if i in stages
+        else "{}"
+        for i, stage in enumerate(case.train)
+    ]
+    return changes[0] if len(changes) == 1 else f"[{', '.join(changes)}]"
 
 
 def cost_key(case: Case) -> str:

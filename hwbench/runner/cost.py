@@ -72,7 +72,6 @@ def probe(job: Job, report: Report, should_stop: Callable[[], bool]) -> Cost | N
     try:
         from hwbench.learner import Checkpoint, Progress
 
-        allow_plugins(job.plugins)
         elapsed, worked = time.monotonic(), time.process_time()
         built = pipeline.construct(job.case, pick_device(job.device))
         stages: list[float | None] = [None] * len(job.case.train)
@@ -126,6 +125,7 @@ def answer(
 ) -> Cost | list[tuple[str, bool] | None] | None:
     """Return what `probe` or `stage_files` returns: workers answer both and start only once."""
     kind, job = question
+    allow_plugins(job.plugins)
     return {"probe": probe, "stage_files": stage_files}[kind](job, report, should_stop)
 
 

@@ -26,6 +26,7 @@ from hwbench.spec import (
     SpecError,
     cases,
     did_you_mean,
+    whole_stages,
 )
 from hwbench.store import Result, Store, check_writable
 
@@ -87,11 +88,15 @@ class Settings:
 
 @dataclass
 class Plan:
-    """The cases of a run in order, their profile (None for a queue), and a fallback's banner."""
+    """The cases of a run in order, their profile (None for a queue), and a fallback's banner.
+
+    `whole` has, by the key of a case below full, the stages that train as long as at full.
+    """
 
     profile: Profile | None
     cases: list[Case]
     banner: str | None = None
+    whole: dict[str, list[int]] = field(default_factory=dict)
 
     @property
     def timed(self) -> bool:
@@ -153,8 +158,23 @@ def make_plan(specs: Sequence[Spec], settings: Settings) -> Plan:
     if wanted and not planned:
         raise SpecError(f"profile {profile} excludes these rows; choose another profile")
     if named is None and planned and not any(available(case.data) for case in planned):
-        return Plan("smoke", cases_at("smoke"), BANNER)
-    return Plan(profile, planned)
+        smoke = cases_at("smoke")
+        return Plan("smoke", smoke, BANNER, _whole(specs, smoke))
+    return Plan(profile, planned, whole=_whole(specs, planned))
+
+
+def _whole(specs: Sequence[Spec], planned: Sequence[Case]) -> dict[str, list[int]]:
+    """Return, by key, the stages of each case below full that train as long as at full."""
+    rows = {(s.id, row.name): (s, row) for s in specs for row in s.rows}
+    known: dict[tuple[str, str, Profile], list[int]] = {}
+    found: dict[str, list[int]] = {}
+    for case in planned:
+        slot = (case.spec, case.row, case.profile)
+        if case.profile != "full" and slot not in known:
+            known[slot] = whole_stages(*rows[slot[:2]], case.profile)
+        if known.get(slot):
+            found[case.key] = known[slot]
+    return found
 
 
 @dataclass(frozen=True)

@@ -78,8 +78,11 @@ def queue_plan(entries: Sequence[Entry], specs: Sequence[Spec], settings: Settin
         SpecError: an entry names rows that its spec or profile does not have.
     """
     cases: dict[str, Case] = {}
+    whole: dict[str, list[int]] = {}
     for entry, spec in zip(entries, specs, strict=True):
         own = replace(settings, profile=entry.profile, rows=entry.rows, seeds=entry.seeds)
-        for case in make_plan([spec], own).cases:
+        plan = make_plan([spec], own)
+        whole |= plan.whole
+        for case in plan.cases:
             cases.setdefault(case.key, case)
-    return Plan(None, list(cases.values()))
+    return Plan(None, list(cases.values()), whole=whole)

@@ -46,10 +46,10 @@ def work(job: Job, report: Report, should_stop: Callable[[], bool]) -> Outcome:
     started = dt.datetime.now(dt.UTC).isoformat(timespec="seconds")
     clock = time.monotonic()
     try:
+        allow_plugins(job.plugins)
         with _locked(job, report, should_stop):
             if store.read(case) is not None:
                 return Outcome(case, "on file")
-            allow_plugins(job.plugins)
             result, per_point = run_case(job, report, should_stop, started)
             store.write(result, per_point)
             with contextlib.suppress(OSError):

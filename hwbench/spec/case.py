@@ -69,7 +69,7 @@ def resolve(spec: Spec, row: Row, profile: Profile) -> Located:
 
     Each value keeps its line in the document.
     """
-    keys = set(Blocks.model_fields) | {"stand_ins"}
+    keys = set(Blocks.model_fields) | {"stand_ins", "same"}
     layers = [
         spec.document.get("defaults"),
         row.document,
@@ -83,6 +83,26 @@ def resolve(spec: Spec, row: Row, profile: Profile) -> Located:
             part.lines = layer.lines
             out = merge(out, part, same_stages=depth > 1)  # a profile shortens stages and adds none
     return out
+
+
+def whole_stages(spec: Spec, row: Row, profile: Profile) -> list[int]:
+    """Return the stages with a rule that train as long at a profile as at full; none for `same`."""
+    own, full = (resolve(spec, row, p) for p in (profile, "full"))
+    if own.get("same"):
+        return []
+    lengths = [[_length(s) for s in _stages_of(blocks)] for blocks in (own, full)]
+    return [
+        i for i, (a, b) in enumerate(zip(*lengths, strict=False)) if a == b and a != (None, None)
+    ]
+
+
+def _stages_of(blocks: Mapping[str, Any]) -> list[Any]:
+    train = blocks.get("train") or []
+    return train if isinstance(train, list) else [train]
+
+
+def _length(stage: Mapping[str, Any]) -> tuple[Any, Any]:
+    return stage.get("epochs"), stage.get("steps")
 
 
 def opts_out(row: Row, profile: Profile) -> bool:
@@ -110,9 +130,8 @@ def variants(spec: Spec, row: Row, profile: Profile, seed: int) -> list[Case]:
     blocks = plain(resolve(spec, row, profile))
     data = blocks.get("data") or {}
     wanted = data.get("use", "")
-    train = blocks.get("train") or []
     evaluate = blocks.get("evaluate") or []
-    stages = train if isinstance(train, list) else [train]
+    stages = _stages_of(blocks)
     if blocks.get("fit"):
         stages = [{"fit": blocks["fit"]}]
     return [

@@ -29,11 +29,17 @@ def benchmarks_folder(named: Path | None = None) -> Path:
     """
     if named is not None:
         if not named.is_dir():
-            raise SpecError(f"--benchmarks {named}: no such folder")
+            raise SpecError(f"{named}: no such folder of specs")
         return named
+    here = Path("benchmarks")
+    return here if here.is_dir() else own_benchmarks()
+
+
+def own_benchmarks() -> Path:
+    """Return the folder of specs that hwbench brings, in a wheel or in a checkout."""
     package = Path(__file__).parents[1]
-    places = Path("benchmarks"), package / "benchmarks", package.parent / "benchmarks"
-    return next((place for place in places if place.is_dir()), places[-1])
+    inside = package / "benchmarks"
+    return inside if inside.is_dir() else package.parent / "benchmarks"
 
 
 def spec_paths(names: Sequence[str] | None, folder: Path) -> list[Path]:
@@ -88,8 +94,9 @@ def load_files(
 
 
 def shared_profiles(path: Path) -> Path:
-    """Return the file of the profiles that a spec shares with the others below its folder."""
-    return path.parent.resolve().parent / "profiles.yaml"
+    """Return the file of the general profiles of a spec: its folder's, else hwbench's own."""
+    beside = path.parent.resolve().parent / "profiles.yaml"
+    return beside if beside.is_file() else own_benchmarks() / "profiles.yaml"
 
 
 def id_of(path: Path) -> str:
@@ -133,8 +140,8 @@ def parse(path: Path) -> tuple[Spec | None, Located, list[Problem]]:
         own_profiles = document.get("profiles")
         if own_profiles is None or isinstance(own_profiles, Mapping):
             merged["profiles"] = merge(base, own_profiles or Located())
-        expected = id_of(path)
-        if isinstance(document.get("id"), str) and document["id"] != expected:
+        expected = id_of(path) if shared.parent == path.parent.resolve().parent else None
+        if expected and isinstance(document.get("id"), str) and document["id"] != expected:
             message = f"should be {expected!r}, the name of the file (found {document['id']!r})"
             problems.append(Problem(file, document.line_at(("id",)), "id", message))
     try:

@@ -87,11 +87,13 @@ class ProfileBlocks(Blocks):
     """Changes that a profile makes.
 
     `rows` keeps the rows that match any of the given coordinates; `stand_ins` lists, for a data
-    set, the data sets to use in its place, in order of preference; the first available one is used.
+    set, the data sets to use in its place, in order of preference; the first available one is used;
+    `same` declares that training as long as at full is meant.
     """
 
     rows: list[dict[str, Scalar | list[Scalar]]] | None = None
     stand_ins: dict[str, Annotated[list[str], Field(min_length=1)]] | None = None
+    same: bool = False
 
 
 Deterministic = Annotated[

@@ -29,6 +29,11 @@ from .conftest import files, run
         (["reproduce", "tiny", "--format", "html,docx"], "no format 'docx'"),
         (["reproduce", "tiny", "--executor", "slurm"], "no executor 'slurm'"),
         (["gate", "--baseline", "nowhere"], "no such folder"),
+        (["gate", "--update", "--baseline", "base"], "results has no smoke result of tiny/table"),
+        *(
+            ([*command, "--results", "nowhere"], "nowhere: no such folder of results")
+            for command in (["compare", "tiny"], ["list"], ["why", "tiny"], ["report"], ["gate"])
+        ),
         (["data", "verify", "mnits"], "did you mean mnist?"),
         (["frobnicate"], "No such command"),
     ],

@@ -85,7 +85,7 @@ def test_code_from_outside_must_be_asked_for(folder, capsys, monkeypatch):
     monkeypatch.syspath_prepend(str(folder))
     edit(folder, "use: vae.VAE", "use: mine.models.Mine")
     assert run("check") == 2
-    assert "add --plugin mine" in capsys.readouterr().err
+    assert "add mine to the plugins" in capsys.readouterr().err
     assert run("run", "tiny", "--profile", "smoke", "--seeds", 1, "--plugin", "mine", *INLINE) == 0
     found, _ = Store(folder / "results").results()
     assert {tuple(r.plugins) for r in found} == {("mine",)}

@@ -4,8 +4,10 @@ import pytest
 import torch
 
 from hwbench import executors
-from hwbench.runner.campaign import Observer, estimate
+from hwbench.runner.campaign import LONG, Observer, estimate, refuse_unshortened
 from hwbench.runner.cost import Cost
+from hwbench.runner.plan import Plan
+from hwbench.spec import SpecError
 from tests.runner.jobs import STAGES, failing, trained
 
 
@@ -58,3 +60,34 @@ def test_a_case_without_its_data_costs_nothing_once_they_could_not_be_had(
     here, gone = estimate([job, other], executor, 1, fetched, Observer())
     assert here.total > 0
     assert gone == (Cost((0.0,), 0.0) if fetched else None)
+
+
+@pytest.mark.parametrize(
+    ("stages", "seconds", "says"),
+    [
+        ([{"rule": {}, "epochs": 9}], [LONG + 1], "{train: {epochs: null, steps: 50}}"),
+        ([{"rule": {}, "steps": 9}], [LONG + 1], "{train: {steps: 50}}"),
+        (
+            [{"rule": {}, "steps": 9}, {"fit": {}}, {"rule": {}, "epochs": 9}],
+            [1.0, None, LONG],
+            "{train: [{steps: 50}, {}, {epochs: null, steps: 50}]}",
+        ),
+        ([{"rule": {}, "epochs": 9}], [LONG], None),
+        ([{"fit": {}}], [None], None),
+    ],
+)
+def test_a_profile_below_full_has_to_shorten_a_long_training(job, stages, seconds, says):
+    """Unless it is known to be short, or is a fit; the message has what to add."""
+    own = trained(job, stages, profile="smoke")
+    whole = {own.case.key: [i for i, stage in enumerate(stages) if "rule" in stage]}
+    plan = Plan("smoke", [own.case], whole=whole)
+    costs = [Cost(tuple(seconds), 1e6)]
+    if says is None:
+        refuse_unshortened(plan, [own], costs)
+        return
+    with pytest.raises(SpecError) as refused:
+        refuse_unshortened(plan, [own, own], costs * 2)
+    message = str(refused.value)
+    assert message.startswith("tiny/table IWAE: training at smoke is as long as at full, about 6")
+    assert f"`profiles: {{smoke: {says}}}`" in message
+    refuse_unshortened(Plan("smoke", [own.case]), [own], costs)  # what a shortened plan says

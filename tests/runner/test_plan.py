@@ -43,6 +43,31 @@ def named(folder, first, second):
     return load(path)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "whole"),
+    [
+        ("{epochs: 1}", "{epochs: 1}", 0),
+        ("{train: {epochs: 1}}", "{model: {latent: 1}}", 2),
+        ("{train: {epochs: 1}}", "{same: true}", 0),
+        ("published: -6.0", "published: -6.0, profiles: {smoke: {train: {epochs: 3}}}", 1),
+        (
+            "published: -6.0",
+            "published: -6.0, profiles: {smoke: {same: true, train: {epochs: 3}}}",
+            0,
+        ),
+    ],
+)
+def test_a_plan_knows_what_trains_as_long_as_at_full(folder, old, new, whole):
+    """Unless the profile, or the row's own, says `same: true`."""
+    path = folder / "benchmarks" / "tiny" / "table.yaml"
+    path.write_text(path.read_text().replace(old, new))
+    settings = Settings(profile="smoke", seeds=1, device="cpu", dry_run=True)
+    plan = make_plan([load(path)], settings)
+    assert list(plan.whole.values()) == [[0]] * whole
+    full = Settings(profile="full", seeds=1, device="cpu", dry_run=True)
+    assert make_plan([load(path)], full).whole == {}
+
+
 def planned(spec, *rows):
     settings = Settings(profile="smoke", rows=rows, seeds=1, device="cpu", dry_run=True)
     return [case.at["method"] for case in make_plan([spec], settings).cases]

@@ -32,6 +32,16 @@ def test_mistakes_in_the_shared_profiles_are_reported_with_their_own_file(tmp_pa
     }
 
 
+def test_a_spec_anywhere_has_the_profiles_that_hwbench_brings(tmp_path):
+    """Its own override them, and its id may be any."""
+    spec = load(write(tmp_path, TABLE, "anywhere/mine.yaml"))
+    omniglot = [{"data": "Omniglot"}]
+    quick = cases(spec, "quick", omniglot, available=lambda data: "Drawings" in data["use"])
+    assert {case.data["use"] for case in quick} == {"omniglot.OmniglotDrawings"}
+    assert len(quick) == 4  # as the row itself says
+    assert {case.seed for case in cases(spec, "smoke")} == {0, 1}
+
+
 def test_the_id_is_the_path_below_the_benchmarks(tmp_path):
     write(tmp_path, "smoke: {seeds: 2}\n", "profiles.yaml")
     assert load(write(tmp_path)).id == "demo/table"
