@@ -85,6 +85,9 @@ class _Part:
     built: Any
 
 
+KEPT = ("images", "lines", "clouds")  # arrays that evaluators keep for figures
+
+
 @dataclass
 class _Checked:
     """A row at a profile: its mistakes, and the names that its numbers will have, if known."""
@@ -95,6 +98,8 @@ class _Checked:
     metrics: set[str] | None = None
     curves: set[str] | None = None
     images: set[str] | None = None
+    lines: set[str] | None = None
+    clouds: set[str] | None = None
 
 
 def _check_row(row: Row, number: int, blocks: Located) -> _Checked:
@@ -112,7 +117,9 @@ def _check_row(row: Row, number: int, blocks: Located) -> _Checked:
     out.mistakes += _check_together(parts)
     if len(parts) == sum(kind != "optimizer" for kind, _, _ in named):
         out.metrics, out.curves = _names(parts)
-        out.images = {name for part in parts for name in getattr(part.built, "images", ())}
+        for kept in KEPT:
+            names = {name for part in parts for name in getattr(part.built, kept, ())}
+            setattr(out, kept, names)
     return out
 
 
@@ -272,7 +279,7 @@ def check(spec: Spec) -> list[Problem]:
 
 
 def _check_names(spec: Spec, rows: Sequence[_Checked]) -> Iterator[tuple[Path_, str]]:
-    """Yield the metrics, curves and images in a spec that no evaluator of its rows returns."""
+    """Yield the names of numbers and pictures in a spec that no evaluator of its rows returns."""
 
     def ask(
         path: Path_, name: str | None, what: str, concerned: Sequence[_Checked]
@@ -295,5 +302,6 @@ def _check_names(spec: Spec, rows: Sequence[_Checked]) -> Iterator[tuple[Path_, 
         concerned = [r for r in rows if r.row.matches(figure.where)]
         yield from ask(("figures", i, "metric"), figure.metric, "metric", concerned)
         yield from ask(("figures", i, "curve"), figure.curve, "curve", concerned)
-        for j, name in enumerate(figure.images or []):
-            yield from ask(("figures", i, "images", j), name, "image", concerned)
+        for kept in KEPT:
+            for j, name in enumerate(getattr(figure, kept) or []):
+                yield from ask(("figures", i, kept, j), name, kept.removesuffix("s"), concerned)

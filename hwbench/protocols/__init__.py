@@ -45,11 +45,13 @@ from hwbench.protocols.dreamers import ExactDreamer as ExactDreamer
 from hwbench.protocols.dreamers import ExponentialDreamer as ExponentialDreamer
 from hwbench.protocols.dreamers import GaussianDreamer as GaussianDreamer
 from hwbench.protocols.dreamers import LogJointRule as LogJointRule
+from hwbench.protocols.dynamics import DelayModel as DelayModel
 from hwbench.protocols.evaluators import Curve as Curve
 from hwbench.protocols.evaluators import Evaluation as Evaluation
 from hwbench.protocols.evaluators import Evaluator as Evaluator
 from hwbench.protocols.evaluators import Metric as Metric
 from hwbench.protocols.evaluators import PicturingEvaluator as PicturingEvaluator
+from hwbench.protocols.evaluators import PlottingEvaluator as PlottingEvaluator
 from hwbench.protocols.factors import FactorModel as FactorModel
 from hwbench.protocols.factors import PriorModel as PriorModel
 from hwbench.protocols.helmholtz import BeliefNetwork as BeliefNetwork
@@ -63,6 +65,8 @@ from hwbench.protocols.models import Latents as Latents
 from hwbench.protocols.models import Mixture as Mixture
 from hwbench.protocols.models import Model as Model
 from hwbench.protocols.models import SequenceModel as SequenceModel
+from hwbench.protocols.planar import GaussianComponents as GaussianComponents
+from hwbench.protocols.planar import PlanarMixture as PlanarMixture
 from hwbench.protocols.rules import Fit as Fit
 from hwbench.protocols.rules import ForModels as ForModels
 from hwbench.protocols.rules import M as M

@@ -107,3 +107,16 @@ class PicturingEvaluator(Evaluator[M]):
     """
 
     images: tuple[str, ...] = ()
+
+
+class PlottingEvaluator(Evaluator[M]):
+    """An evaluator that also returns numbers to plot, in `Evaluation.per_point`.
+
+    Attributes:
+        lines: names of arrays [n, T], n lines of T numbers, for a figure of kind `series`.
+        clouds: names of arrays [n, 3], the coordinates x and y of n points and the number of the
+            class of each, for a figure of kind `scatter`.
+    """
+
+    lines: tuple[str, ...] = ()
+    clouds: tuple[str, ...] = ()

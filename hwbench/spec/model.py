@@ -222,15 +222,21 @@ class Show(Strict):
     split: str | None = None
 
 
+# What each kind of figure needs.
+NEEDED = {"curve": "curve", "rows": "x", "images": "images", "series": "lines", "scatter": "clouds"}
+
+
 class Figure(Strict):
-    """A plot: a curve of each result, the metric against one coordinate, or images of the rows.
+    """A plot: a curve of each result, the metric against a coordinate, or what evaluators keep.
 
     `negate` draws minus the curve, for a table of NLL whose curve is a log-likelihood.
     """
 
     title: str
-    kind: Literal["curve", "rows", "images"]
+    kind: Literal["curve", "rows", "images", "series", "scatter"]
     images: Annotated[list[str], Field(min_length=1)] | None = None
+    lines: Annotated[list[str], Field(min_length=1)] | None = None
+    clouds: Annotated[list[str], Field(min_length=1)] | None = None
     curve: str | None = None
     negate: bool = False
     x: str | None = None
@@ -244,19 +250,18 @@ class Figure(Strict):
 
     @model_validator(mode="after")
     def _complete(self) -> Figure:
-        if self.kind == "curve" and not self.curve:
-            raise ValueError("a figure of kind `curve` needs `curve`")
-        if self.kind == "rows" and not self.x:
-            raise ValueError("a figure of kind `rows` needs the coordinate `x`")
+        needed = NEEDED[self.kind]
+        if not getattr(self, needed):
+            what = "the coordinate `x`" if needed == "x" else f"`{needed}`"
+            raise ValueError(f"a figure of kind `{self.kind}` needs {what}")
         if self.kind == "rows" and self.negate:
             raise ValueError("`negate` is for curves; a figure of kind `rows` has none")
-        if self.kind == "images" and not self.images:
-            raise ValueError("a figure of kind `images` needs `images`")
-        plain = {"title", "kind", "images", "where"}
-        for name in sorted(self.model_fields_set - plain) if self.kind == "images" else ():
-            raise ValueError(f"a figure of kind `images` has no `{name}`")
-        if self.kind != "images" and self.images:
-            raise ValueError(f"a figure of kind `{self.kind}` has no `images`")
+        foreign = {"images", "lines", "clouds"} - {needed}
+        if needed in ("images", "lines", "clouds"):
+            axes = {"x_label", "y_label", "log_y"} if needed == "lines" else set()
+            foreign = self.model_fields_set - {"title", "kind", "where", needed} - axes
+        for name in sorted(foreign & self.model_fields_set):
+            raise ValueError(f"a figure of kind `{self.kind}` has no `{name}`")
         return self
 
 

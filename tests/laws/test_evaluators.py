@@ -18,6 +18,7 @@ from hwbench.protocols import (
     Interrupted,
     Metric,
     PicturingEvaluator,
+    PlottingEvaluator,
     Scratch,
     TestSplit,
     ValidationSplit,
@@ -75,6 +76,11 @@ def same(a, b) -> bool:
     return a == b or (isinstance(a, float) and math.isnan(a) and math.isnan(b))
 
 
+def drawn(evaluator) -> set[str]:
+    """Return the names of arrays that are for figures."""
+    return {n for kind in ("images", "lines", "clouds") for n in getattr(evaluator, kind, ())}
+
+
 def test_the_shelf_is_not_empty():
     assert {"importance.LogLikelihood", "ais.AIS", "exact.ExactLogLikelihood"} <= set(EVALUATORS)
 
@@ -117,7 +123,7 @@ def test_what_is_found_can_be_stored(trial):
     for name, values in found.per_point.items():
         assert isinstance(values, np.ndarray), name
         assert np.isfinite(values).all(), name
-        assert len(values) == points or name in getattr(trial.evaluator, "images", ()), name
+        assert len(values) == points or name in drawn(trial.evaluator), name
     for name, curve in found.curves.items():
         assert len(curve.x) == len(curve.y) > 0, name
         assert len(curve.se) in (0, len(curve.y)), name
@@ -142,6 +148,22 @@ def test_images_are_bytes_of_some_points(trial):
     for array in arrays:
         assert array.dtype in (np.uint8, np.int16)
         assert -1 <= array.min() <= array.max() <= 255
+
+
+def test_lines_and_clouds_are_numbers(trial):
+    """Lines [n, T]; points [n, 3], the last column of which counts classes."""
+    if not isinstance(trial.evaluator, PlottingEvaluator):
+        pytest.skip("keeps nothing to plot")
+    assert trial.evaluator.lines or trial.evaluator.clouds
+    for name in (*trial.evaluator.lines, *trial.evaluator.clouds):
+        array = trial.found.per_point[name]
+        assert array.dtype == np.float32, name
+        assert array.ndim == 2, name
+        assert len(array), name
+    for name in trial.evaluator.clouds:
+        points = trial.found.per_point[name]
+        assert points.shape[1] == 3, name
+        assert (points[:, 2] == points[:, 2].round().clip(0)).all(), name
 
 
 def test_log_likelihood_and_nll_are_one_number(trial):
@@ -202,8 +224,8 @@ def test_a_subset_is_what_was_asked_for(trial):
     few.points = 5
     found = few(trial.model, trial.points, seed=0)
     assert {metric.n for metric in found.metrics.values()} == {5}
-    images = getattr(trial.evaluator, "images", ())
-    assert all(len(values) == 5 for name, values in found.per_point.items() if name not in images)
+    kept = {k: v for k, v in found.per_point.items() if k not in drawn(trial.evaluator)}
+    assert all(len(values) == 5 for values in kept.values())
 
 
 def test_progress_rises_to_1(trial):

@@ -1,0 +1,21 @@
+"""Models of time series.
+
+Dims: N series, T steps, M delays.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+
+from jaxtyping import Float
+from torch import Tensor
+
+from hwbench.protocols.dreamers import ConditionalDreamer
+
+
+class DelayModel(ConditionalDreamer):
+    """A model of a time series of positive numbers whose latents include an unknown delay."""
+
+    @abstractmethod
+    def delays(self) -> Float[Tensor, "m"]:
+        """Return the probability of the delays 1, 2, …, M, detached."""
