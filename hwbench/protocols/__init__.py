@@ -67,6 +67,16 @@ from hwbench.protocols.models import Model as Model
 from hwbench.protocols.models import SequenceModel as SequenceModel
 from hwbench.protocols.planar import GaussianComponents as GaussianComponents
 from hwbench.protocols.planar import PlanarMixture as PlanarMixture
+from hwbench.protocols.paired import Counts as Counts
+from hwbench.protocols.paired import LabelRanker as LabelRanker
+from hwbench.protocols.paired import PairedModel as PairedModel
+from hwbench.protocols.paired import PairedTestSplit as PairedTestSplit
+from hwbench.protocols.paired import PairedTrainSplit as PairedTrainSplit
+from hwbench.protocols.paired import PairedValidationSplit as PairedValidationSplit
+from hwbench.protocols.paired import Pairs as Pairs
+from hwbench.protocols.paired import PartlyLabelledPairs as PartlyLabelledPairs
+from hwbench.protocols.paired import Text as Text
+from hwbench.protocols.paired import pairs_of as pairs_of
 from hwbench.protocols.rules import Fit as Fit
 from hwbench.protocols.rules import ForModels as ForModels
 from hwbench.protocols.rules import M as M
@@ -76,3 +86,7 @@ from hwbench.protocols.runs import Diverged as Diverged
 from hwbench.protocols.runs import Hooks as Hooks
 from hwbench.protocols.runs import Interrupted as Interrupted
 from hwbench.protocols.runs import Scratch as Scratch
+from hwbench.protocols.text import CountEnergyModel as CountEnergyModel
+from hwbench.protocols.text import TextModel as TextModel
+from hwbench.protocols.text import TopicMixture as TopicMixture
+from hwbench.protocols.text import check_counts as check_counts

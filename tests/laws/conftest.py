@@ -7,9 +7,44 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from hwbench.protocols import Model, Split, TrainSplit
+from hwbench.protocols import (
+    CountEnergyModel,
+    Counts,
+    Model,
+    PairedModel,
+    PairedTestSplit,
+    PairedTrainSplit,
+    PairedValidationSplit,
+    Split,
+    TestSplit,
+    TrainSplit,
+    ValidationSplit,
+)
 
 CLASSES = 3
+PAIRED = {
+    TrainSplit: PairedTrainSplit,
+    ValidationSplit: PairedValidationSplit,
+    TestSplit: PairedTestSplit,
+}
+
+
+def paired(model: PairedModel, kind: type[Split], values: torch.Tensor) -> Split:
+    """The same numbers as images and texts, the second without words; each label applies to some.
+
+    A model without classifiers has the number of labels that others have.
+    """
+    image, words = model.split(values.float())
+    words = words.where(torch.arange(len(words))[:, None] != 1, 0)
+    classes = getattr(model, "classes", CLASSES)
+    targets = torch.arange(len(values))[:, None] % (torch.arange(classes) + 2) == 0
+    return PAIRED[kind](
+        values=image,
+        text=Counts.of(words),
+        targets=targets,
+        label_names=tuple(f"label {i}" for i in range(classes)),
+        word_names=tuple(f"word {i}" for i in range(model.words)),
+    )
 
 
 @pytest.fixture(scope="session")
@@ -24,6 +59,10 @@ def points_for() -> Callable[..., Split]:
             values = torch.randint(256, (n, model.visible), generator=draws)
             return kind(values.to(torch.uint8), labels, scale=255.0)
         values = torch.rand(n, model.visible, generator=draws) < means
+        if isinstance(model, PairedModel):
+            return paired(model, kind, values)
+        if isinstance(model, CountEnergyModel):
+            values[:, 0] = True  # a text without words is none
         return kind(values.to(torch.uint8), labels)
 
     return points

@@ -17,6 +17,8 @@ from hwbench.protocols import (
     Evaluation,
     Interrupted,
     Metric,
+    PairedValidationSplit,
+    Pairs,
     PicturingEvaluator,
     PlottingEvaluator,
     Scratch,
@@ -185,7 +187,10 @@ def test_a_seed_fixes_what_is_found(trial):
     """To the bit, wherever torch's own stream is, and for either kind of held-out points."""
     torch.manual_seed(2)
     p = trial.points
-    other = ValidationSplit(p.values, p.labels, p.scale, p.resample)
+    if isinstance(p, Pairs):
+        other = PairedValidationSplit(**vars(p))
+    else:
+        other = ValidationSplit(p.values, p.labels, p.scale, p.resample)
     assert same(trial.found, trial.evaluator(trial.model, other, seed=0))
 
 
@@ -200,7 +205,10 @@ def test_nothing_is_left_behind(trial, points_for):
     assert not any(module.training for module in trial.model.modules())
     fresh = points_for(trial.model, TestSplit, n=12)
     assert torch.equal(trial.points.values, fresh.values)
-    assert torch.equal(trial.points.labels, fresh.labels)
+    if isinstance(fresh, Pairs):
+        assert torch.equal(trial.points.targets, fresh.targets)
+    else:
+        assert torch.equal(trial.points.labels, fresh.labels)
     assert torch.is_grad_enabled()
     assert not torch.is_inference_mode_enabled()
 

@@ -118,7 +118,7 @@ class Trial:
     def __init__(self, rule_class: type[Rule], model, points) -> None:
         self.model = model
         self.train = points
-        self.x = points.values.float()
+        self.x = points.batch(torch.arange(len(points)))
         torch.manual_seed(11)
         self.rule = rule_class.tiny()
         self.rule.begin(model, points)
@@ -273,7 +273,8 @@ def test_every_parameter_of_a_model_trained_in_stages_is_learned(model_class, aw
     protocols = [p for p in {rule.trains() for rule in RULES.values()} if isinstance(model, p)]
     if not protocols or not set(protocols) <= set(LEARNED):
         pytest.skip("not trained in stages alone")
-    x = points_for(model).values.float()
+    points = points_for(model)
+    x = points.batch(torch.arange(len(points)))
     found = set_by_start(model).union(*(learned_by(LEARNED[p], model, x) for p in protocols))
     assert found == {name for name, _ in model.named_parameters()}
 
