@@ -65,8 +65,6 @@ from hwbench.protocols.models import Latents as Latents
 from hwbench.protocols.models import Mixture as Mixture
 from hwbench.protocols.models import Model as Model
 from hwbench.protocols.models import SequenceModel as SequenceModel
-from hwbench.protocols.planar import GaussianComponents as GaussianComponents
-from hwbench.protocols.planar import PlanarMixture as PlanarMixture
 from hwbench.protocols.paired import Counts as Counts
 from hwbench.protocols.paired import LabelRanker as LabelRanker
 from hwbench.protocols.paired import PairedModel as PairedModel
@@ -77,6 +75,8 @@ from hwbench.protocols.paired import Pairs as Pairs
 from hwbench.protocols.paired import PartlyLabelledPairs as PartlyLabelledPairs
 from hwbench.protocols.paired import Text as Text
 from hwbench.protocols.paired import pairs_of as pairs_of
+from hwbench.protocols.planar import GaussianComponents as GaussianComponents
+from hwbench.protocols.planar import PlanarMixture as PlanarMixture
 from hwbench.protocols.rules import Fit as Fit
 from hwbench.protocols.rules import ForModels as ForModels
 from hwbench.protocols.rules import M as M

@@ -62,7 +62,7 @@ def kept_arrays(
     def fits(array: np.ndarray) -> bool:
         if array.ndim != 2 or not len(array) or not np.isfinite(array).all():
             return False
-        return array.shape[1] == width if width else array.shape[1] > 1
+        return bool(array.shape[1] == width if width else array.shape[1] > 1)
 
     def first(outcome: RowOutcome) -> Kept | None:
         for result in outcome.results:
@@ -85,9 +85,10 @@ def draw_series(axes: Axes, kept: Kept, colours: dict[str, str]) -> dict[str, ob
     handles: dict[str, object] = {}
     for name, array in kept.arrays.items():
         colour = colours[name]
-        top = {"lw": 1.3, "zorder": 4} if colour == INK else {"lw": 0.7, "zorder": 3, "alpha": 0.8}
         x = np.arange(1, array.shape[1] + 1)
-        handles[name] = axes.plot(x, array.T, color=colour, **top)[0]
+        width, alpha, order = (1.3, 1.0, 4) if colour == INK else (0.7, 0.8, 3)
+        lines = axes.plot(x, array.T, color=colour, lw=width, alpha=alpha, zorder=order)
+        handles[name] = lines[0]
     return handles
 
 
