@@ -1,0 +1,1 @@
+"""Chow-Liu trees for hwbench: a model and its fit."""
