@@ -26,7 +26,7 @@ PARALLEL := -n auto --maxprocesses 4 --dist worksteal --benchmark-disable
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install reproduce-table1 campaign test test-all ray-test smoke baselines speed gpu-check check format report docker clean FORCE
+.PHONY: help install reproduce-table1 campaign test test-all ray-test smoke baselines speed gpu-check check format report docs docker clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][-a-z0-9%]*:.*## / { \
@@ -106,6 +106,10 @@ format: $(STAMP) ## format the code and fix what ruff can
 
 report: $(STAMP) ## write reports/ from the results on file
 	$(BIN)/hwbench report $(ARGS)
+
+docs: $(STAMP) ## build the documentation: build/site
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[docs]'
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q $(ARGS)
 
 docker: ## build the image hwbench; CUDA: make docker DOCKER_ARGS="--build-arg TORCH_INDEX="
 	$(DOCKER) build -t hwbench $(DOCKER_ARGS) .
