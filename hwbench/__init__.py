@@ -16,12 +16,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from hwbench.runner.campaign import Observer
+    from hwbench.runner.trained import Trained
     from hwbench.spec import Profile, Spec
     from hwbench.store import Result
     from hwbench.verdict.outcome import Comparison
 
 __version__ = "0.1.0"
-__all__ = ["compare", "load", "results", "run"]
+__all__ = ["compare", "load", "model", "results", "run"]
 
 
 def load(name: str, benchmarks: str | Path | None = None) -> Spec:
@@ -47,8 +48,12 @@ def run(
     results: str | Path = "results",
     observer: Observer | None = None,
     plugins: Sequence[str] = (),
+    rerun: Sequence[str] = (),
+    overrides: Mapping[str, Any] | None = None,
 ) -> list[Result]:
     """Run the cases of a spec that have no result yet, and return the results of all its cases.
+
+    A warning tells which results come from other code, or from data that have been replaced.
 
     Args:
         name: id, alias, table name or path of a spec.
@@ -61,6 +66,11 @@ def run(
         observer: its methods are called as the run proceeds; by default they do nothing.
         plugins: your own packages, whose classes the spec may then `use`; installed, or in the
             current folder.
+        rerun: cases to run although they have a result or have failed: "changed" (of other code),
+            "stale" (whose data files have been replaced), "failed", "all". Old results stay on
+            file; the newest counts.
+        overrides: other values in every row, as {"train.steps": 1000, "model.hidden": [50]}. Such
+            runs are variants: their results are kept apart from the table's.
 
     Raises:
         hwbench.spec.UserError: an argument is wrong, or a folder cannot be written.
@@ -70,7 +80,7 @@ def run(
     from hwbench import build
     from hwbench.check import check
     from hwbench.runner.campaign import Observer, run_plan
-    from hwbench.runner.plan import Settings, make_plan
+    from hwbench.runner.plan import Settings, make_plan, with_overrides
     from hwbench.spec.files import benchmarks_folder, load_specs
     from hwbench.store import Store
 
@@ -85,9 +95,11 @@ def run(
         jobs=jobs,
         results=Path(results),
         plugins=build.plugins(),
+        rerun=[rerun] if isinstance(rerun, str) else rerun,
     )
     settings.check()
-    plan = make_plan(load_specs([name], benchmarks_folder(), check), settings)
+    specs = load_specs([name], benchmarks_folder(), check)
+    plan = make_plan(with_overrides(specs, overrides or {}, rows), settings)
     if plan.banner:
         warnings.warn(plan.banner, stacklevel=2)
     ended = run_plan(plan, settings, observer or Observer())
@@ -97,7 +109,14 @@ def run(
     bad = [
         f"{o.case.label}: {o.message}" for o in ended.outcomes if o.status in ("failed", "missing")
     ]
-    bad += [f"{case.label}: failed before" for case in ended.skipped]
+    bad += [f"{case.label}: failed before" for case in ended.todo.skipped]
+    for kind, left, why in (
+        ("changed", ended.todo.changed, "come from other code"),
+        ("stale", ended.todo.replaced, "come from data that have been replaced"),
+    ):
+        if left:
+            text = f"{len(left)} results of {name} {why}; rerun={kind!r} runs them again"
+            warnings.warn(text, stacklevel=2)
     if bad:
         raise RuntimeError("\n".join(bad))
     return [result for case in plan.cases if (result := store.read(case)) is not None]
@@ -107,6 +126,7 @@ def results(
     name: str | None = None,
     folder: str | Path | None = None,
     plugins: Sequence[str] = (),
+    variants: bool = False,
 ) -> pd.DataFrame:
     """Return the stored results as a DataFrame: one line per case and metric.
 
@@ -116,6 +136,7 @@ def results(
         name: id, alias, table name or path of a spec; None for all.
         folder: of results; by default `results`.
         plugins: as for `run`.
+        variants: the results of runs with overrides instead, which a column names.
 
     Raises:
         hwbench.spec.UserError: the spec or the named folder does not exist.
@@ -125,7 +146,7 @@ def results(
 
     _allow(plugins)
     store = Store(reading(folder))
-    found, _ = store.results(load(name).id if name else None)
+    found, _ = store.results(load(name).id if name else None, variants)
     if not found:
         what = f"no result of {name}" if name else "no result"
         warnings.warn(f"{store.folder} has {what}", stacklevel=2)
@@ -155,21 +176,59 @@ def compare(
             imported.
     """
     from hwbench.sources import fingerprint
-    from hwbench.spec import PROFILES, SpecError, did_you_mean
     from hwbench.store import Store, reading
     from hwbench.verdict.table import compare as judge
 
-    if profile is not None and profile not in PROFILES:
-        raise SpecError(f"no profile {profile!r}{did_you_mean(profile, PROFILES)}")
     _allow(plugins)
     own = load(against) if isinstance(against, str) else against
     return judge(
         load(spec) if isinstance(spec, str) else spec,
         Store(reading(results)),
-        profile=profile,
+        profile=_profile(profile),
         against=own,
         fingerprint=fingerprint,
     )
+
+
+def model(
+    spec: str | Spec,
+    row: Mapping[str, Any],
+    seed: int = 0,
+    profile: Profile | None = None,
+    device: str = "cpu",
+    results: str | Path | None = None,
+    plugins: Sequence[str] = (),
+) -> Trained:
+    """Return a trained model with its weights, which are kept in the cache, and its data set.
+
+    Args:
+        spec: a spec, or its id, alias, table name or path.
+        row: coordinates of one row, as {"data": "MNIST", "method": "IWAER"}.
+        seed: of the run.
+        profile: of the run; by default the fullest that has weights.
+        device: where the model and its data go.
+        results: folder of results; by default `results`.
+        plugins: as for `run`.
+
+    Raises:
+        hwbench.spec.UserError: an argument is wrong, or no weights are in the cache; the message
+            has the call that trains them.
+    """
+    from hwbench.runner.trained import trained_model
+    from hwbench.store import Store, reading
+
+    _allow(plugins)
+    table = load(spec) if isinstance(spec, str) else spec
+    return trained_model(table, row, seed, Store(reading(results)), _profile(profile), device)
+
+
+def _profile(name: Profile | None) -> Profile | None:
+    """Return a profile that exists, or None."""
+    from hwbench.spec import PROFILES, SpecError, did_you_mean
+
+    if name is not None and name not in PROFILES:
+        raise SpecError(f"no profile {name!r}{did_you_mean(name, PROFILES)}")
+    return name
 
 
 def _allow(plugins: Sequence[str]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+from hwbench.spec import overrides_text
 from hwbench.store import Result
 
 if TYPE_CHECKING:
@@ -19,8 +20,8 @@ COLUMNS = (
 def frame(results: Iterable[Result]) -> pd.DataFrame:
     """Return results as a table: one line per result and metric.
 
-    Columns are the coordinates and `COLUMNS`; a coordinate that shares a name with a column, such
-    as `seed`, becomes `at_seed`.
+    Columns are the coordinates and `COLUMNS`, with `variant` for runs with overrides; a coordinate
+    that shares a name with a column, such as `seed`, becomes `at_seed`.
     """
     import pandas as pd  # takes half a second to import
 
@@ -40,6 +41,7 @@ def frame(results: Iterable[Result]) -> pd.DataFrame:
             "train_seconds": r.seconds.get("train"),
             "device": r.machine.get("device"),
             "commit": r.commit,
+            **({"variant": overrides_text(r.case.overrides)} if r.case.overrides else {}),
         }
         for r in results
         for name, m in r.metrics.items()

@@ -11,6 +11,7 @@ import hashlib
 import json
 import math
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import (
@@ -81,6 +82,9 @@ class Result(Record):
         commit: git commit of the code, with `-dirty` if the tree had changes, or None.
         plugins: external packages that the run used.
         files: names of the data files that were read (some data sets have alternatives).
+        parameters: numbers in the model that training changed; None in old files.
+        checksums: of these files, by name; absent in old files.
+        rerun: how many results of the case there were before; see `path`.
         arrays: sha256 of the file of per-point arrays; empty without arrays, or in old files.
         seal: hash of everything else in the file; empty in old files.
     """
@@ -101,11 +105,28 @@ class Result(Record):
     warnings: list[str] = []
     plugins: list[str] = []
     files: list[str] = []
+    checksums: dict[str, str] = {}
+    rerun: Annotated[int, Field(ge=0)] = 0
     banner: str | None = None
     steps: Annotated[int, Field(ge=0)] = 0
+    parameters: Annotated[int, Field(ge=0)] | None = None
     resumed: int = 0
     arrays: str = ""
     seal: str = ""
+
+    @property
+    def path(self) -> Path:
+        """Return the path below the results folder; a rerun's name also has its fingerprint."""
+        first = self.case.path
+        if not self.rerun:
+            return first
+        number = f"-{self.rerun}" if self.rerun > 1 else ""
+        return first.with_name(f"{first.stem}-{self.fingerprint[:8]}{number}.json")
+
+    @property
+    def age(self) -> tuple[str, int]:
+        """Return what orders the results of a case, the newest last."""
+        return self.started, self.rerun
 
 
 class Failure(Record):

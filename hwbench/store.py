@@ -1,5 +1,7 @@
 """Stored results: one JSON file per case with its per-point arrays beside it, never overwritten.
 
+A case that was run again has a file for each run, and the newest counts.
+
 What the files hold is `record`'s; here they are written, found, set aside and read.
 """
 
@@ -119,7 +121,7 @@ class Store:
         check_writable(self.folder, "the results folder")
 
     def path(self, case: Case) -> Path:
-        """Return the file of a case's result."""
+        """Return the file of a case's first result."""
         return self.folder / case.path
 
     def failed_path(self, case: Case) -> Path:
@@ -127,7 +129,7 @@ class Store:
         return self.folder / ".failed" / case.path
 
     def write(self, result: Result, per_point: dict[str, np.ndarray] | None = None) -> bool:
-        """Store a result; return False, and keep the old one, if the case has a result already.
+        """Store a result; return False, and keep the old one, if there is one of the same name.
 
         Arrays are rounded, see `rounded`. A file that exists but is not a complete result of the
         case (truncated, another schema) is kept under another name. An earlier failure of the
@@ -136,7 +138,7 @@ class Store:
         Raises:
             StoreError: the folder cannot be written.
         """
-        path = self.path(result.case)
+        path = self.folder / result.path
         packed = b"" if not per_point else _packed(per_point)
         result.arrays = hashlib.sha256(packed).hexdigest() if packed else ""
         data = to_json(result).encode()
@@ -147,8 +149,8 @@ class Store:
             if packed:  # on disk before the result, and named only once the result is ours
                 write_atomically(waiting, packed, overwrite=True)
             written = write_atomically(path, data)
-            if not written and self.read(result.case) is None:
-                self._set_aside(path, result.case)
+            if not written and self._whole(result.path, result.key) is None:
+                self._set_aside(result)
                 written = write_atomically(path, data)
             if written and packed:
                 waiting.replace(arrays)
@@ -161,25 +163,31 @@ class Store:
             if not written:  # else they may still be adopted, see `per_point`
                 with contextlib.suppress(OSError):
                     waiting.unlink()
-        self._tidy(result.case)
+        self._tidy(result)
         return written
 
-    def _tidy(self, case: Case) -> None:
-        """Remove what killed runs left of a case, once its arrays have their name."""
+    def _whole(self, place: Path, key: str) -> Result | None:
+        """Return the result in a file below the folder; None unless it has this key."""
+        found = self._load(self.folder / place, [], place)
+        return found if found is not None and found.key == key else None
+
+    def _tidy(self, result: Result) -> None:
+        """Remove what killed runs left beside a result, once its arrays have their name."""
         with contextlib.suppress(OSError):
-            left = _hidden(self.path(case))
-            found = self.read(case) if left else None
+            left = _hidden(self.folder / result.path)
+            found = self._whole(result.path, result.key) if left else None
             if found is None or (found.arrays and not self.per_point(found)):
                 return
             for path in left:
                 if time.time() - path.stat().st_mtime > LEFT:
                     path.unlink(missing_ok=True)
 
-    def _set_aside(self, path: Path, case: Case) -> None:
+    def _set_aside(self, result: Result) -> None:
         """Rename a file that is not the case's result, and its arrays; unless it just became one.
 
         The arrays get a second name first, so that a kill in between parts them from nothing.
         """
+        path = self.folder / result.path
         aside = path.with_name(f"{path.stem}.old-{uuid.uuid4().hex[:8]}.json")
         arrays = path.with_suffix(".npz")
         with contextlib.suppress(FileNotFoundError):
@@ -190,8 +198,8 @@ class Store:
             except OSError:  # a file system without hard links
                 arrays.rename(aside.with_suffix(".npz"))
             path.rename(aside)
-        found = self._load(aside, [], case.path)
-        if found is not None and found.key == case.key:
+        found = self._load(aside, [], result.path)
+        if found is not None and found.key == result.key:
             _put(aside, path)
             aside.unlink(missing_ok=True)
             aside.with_suffix(".npz").unlink(missing_ok=True)
@@ -201,9 +209,12 @@ class Store:
         write_atomically(self.failed_path(failure.case), to_json(failure).encode(), overwrite=True)
 
     def read(self, case: Case) -> Result | None:
-        """Return the result of a case; None if there is no readable one."""
-        result = self._load(self.path(case), [], case.path)
-        return result if result is not None and result.key == case.key else None
+        """Return the newest result of a case; None if there is no readable one."""
+        first = self.path(case)
+        names = (p.name for p in first.parent.glob(f"{first.stem}*.json"))
+        reruns = [case.path.with_name(n) for n in names if n.startswith(f"{first.stem}-")]
+        found = [self._whole(place, case.key) for place in (case.path, *reruns)]
+        return max((r for r in found if r is not None), key=lambda r: r.age, default=None)
 
     def read_failure(self, case: Case) -> Failure | None:
         """Return why a case has no result; None if it has not failed."""
@@ -222,7 +233,7 @@ class Store:
         """
         import numpy as np
 
-        path = self.path(result.case).with_suffix(".npz")
+        path = (self.folder / result.path).with_suffix(".npz")
         try:
             packed = path.read_bytes() if path.exists() else b""
             if result.arrays and hashlib.sha256(packed).hexdigest() != result.arrays:
@@ -232,20 +243,29 @@ class Store:
         except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error):
             return {}
 
-    def results(self, spec_id: str | None = None) -> tuple[list[Result], list[str]]:
-        """Return all results (of one spec), and a warning for each file that is not a result."""
+    def results(
+        self, spec_id: str | None = None, variants: bool = False
+    ) -> tuple[list[Result], list[str]]:
+        """Return the newest result of each case (of one spec), and warnings.
+
+        There is a warning for each file that is not a result. With `variants`, the results are
+        those of runs with overrides, which are never among the others.
+        """
         warnings: list[str] = []
-        pattern = f"{spec_id}/*/*.json" if spec_id else "*/*/*/*.json"
+        pattern = f"{spec_id or '*/*'}/*/{'variants/' if variants else ''}*.json"
         paths = sorted(
             p
             for p in self.folder.glob(pattern)
-            if not any(part.startswith(".") for part in p.parts[-4:])
+            if not any(part.startswith(".") for part in p.parts[-4 - variants :])
         )
         places = [(p, p.relative_to(self.folder)) for p in paths]
-        found = [
-            result for p, place in places if (result := self._load(p, warnings, place)) is not None
-        ]
-        return found, warnings
+        newest: dict[Path, Result] = {}
+        for path, place in places:
+            result = self._load(path, warnings, place)
+            if result is not None:
+                known = newest.setdefault(result.case.path, result)
+                newest[result.case.path] = max(known, result, key=lambda r: r.age)
+        return list(newest.values()), warnings
 
     def files(self, spec_id: str) -> list[Path]:
         """Return every file below the folders that a spec's results and failures are read from."""
@@ -281,8 +301,8 @@ class Store:
         except (OSError, ValueError, RecursionError) as error:
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         else:
-            if result.case.path != place:
-                reason = f"it belongs at {result.case.path}"
+            if result.path != place:
+                reason = f"it belongs at {result.path}"
             else:
                 return result
         warnings.append(f"{path}: skipped: not a whole result file ({reason})")

@@ -1,6 +1,7 @@
 """hwbench from Python: load, run, results."""
 
 import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 import hwbench
 from hwbench import executors
@@ -147,6 +149,50 @@ def test_compare_returns_verdicts_that_a_notebook_shows(folder, inline):
         hwbench.compare("tiny", against=spec)
     with pytest.raises(SpecError, match="did you mean full"):
         hwbench.compare("tiny", profile="ful")
+
+
+def test_a_trained_model_comes_back_with_its_weights_and_data(folder, inline):
+    """Evaluated anew it gives the number on file, to the last bit."""
+    row = {"method": "IWAE"}
+    with pytest.raises(UserError, match=r"To train: hwbench.run\('tiny/table', 'full'") as refused:
+        hwbench.model("tiny", row)
+    assert "rerun" not in str(refused.value)
+    (result,) = hwbench.run("tiny", profile="smoke", rows=[row], seeds=1)
+    trained = hwbench.model("tiny", row)
+    assert trained.case == result.case
+    assert not trained.model.training
+    assert trained.model.sample(3).shape == (3, trained.data.test.visible)
+    assert trained.evaluate().metrics["log_likelihood"].value == (
+        result.metrics["log_likelihood"].value
+    )
+    more = trained.evaluate({"use": "importance.LogLikelihood", "k": 64}).metrics["log_likelihood"]
+    assert more.k == 64
+    shutil.rmtree(folder / "cache" / "runs")
+    staged = hwbench.model("tiny", row)  # from the stage that rows share
+    assert all(map(torch.equal, trained.model.parameters(), staged.model.parameters()))
+    shutil.rmtree(folder / "cache" / "stages")
+    with pytest.raises(UserError, match=r"seeds=1, rerun=\"all\"\)"):
+        hwbench.model("tiny", row, profile="smoke")
+    with pytest.raises(SpecError, match="several rows have these coordinates: IWAE; VAE"):
+        hwbench.model("tiny", {})
+    with pytest.raises(SpecError, match="did you mean IWAE"):
+        hwbench.model("tiny", {"method": "IWA"})
+
+
+def test_a_variant_is_never_mixed_with_the_table(folder, inline):
+    row = [{"method": "IWAE"}]
+    (own,) = hwbench.run("tiny", "smoke", row, seeds=1)
+    (variant,) = hwbench.run("tiny", "smoke", row, seeds=1, overrides={"train.steps": 3})
+    assert variant.steps == 3 != own.steps
+    again = hwbench.run("tiny", "smoke", row, seeds=1, overrides={"train.steps": 3})
+    assert again[0].started == variant.started  # reused
+    comparison = hwbench.compare("tiny")
+    assert comparison.rows[0].results == (own,)
+    assert comparison.warnings == []
+    assert set(hwbench.results("tiny").value) == {m.value for m in own.metrics.values()}
+    table = hwbench.results("tiny", variants=True)
+    assert set(table.variant) == {"train.steps=3"}
+    assert set(table.value) == {m.value for m in variant.metrics.values()}
 
 
 def test_what_a_notebook_shows_is_escaped(folder):

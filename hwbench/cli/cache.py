@@ -11,6 +11,7 @@ from hwbench.cli import console
 from hwbench.cli.options import (
     BenchmarksOption,
     Needed,
+    PluginOption,
     ProfileOption,
     RowsOption,
     SeedsOption,
@@ -31,6 +32,7 @@ def cache_export(
     rows: RowsOption = None,
     seeds: SeedsOption = None,
     benchmarks: BenchmarksOption = None,
+    plugin: PluginOption = None,
 ) -> None:
     """Pack the checkpoints of unfinished cases into one file.
 
@@ -42,7 +44,13 @@ def cache_export(
     from hwbench.runner.travel import pack
     from hwbench.spec.files import benchmarks_folder, load_specs
 
-    settings = Settings(profile=profile, rows=rows_named(rows), seeds=seeds, dry_run=True)
+    settings = Settings(
+        profile=profile,
+        rows=rows_named(rows),
+        seeds=seeds,
+        plugins=plugin or [],
+        dry_run=True,
+    )
     settings.check()
     plan = make_plan(load_specs(names, benchmarks_folder(benchmarks)), settings)
     jobs = [Job(case, settings.results, cache_folder()) for case in plan.cases]

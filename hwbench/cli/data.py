@@ -9,7 +9,7 @@ import typer
 
 from hwbench.cli import console
 from hwbench.cli.console import DONE, FAILED, VERDICT
-from hwbench.cli.options import JsonOption, Words
+from hwbench.cli.options import JsonOption, PluginOption, Words
 
 app = typer.Typer(help="List, verify and download data files.", no_args_is_help=True)
 
@@ -33,18 +33,26 @@ def print_files(records: Sequence[Any], as_json: bool) -> None:
 
 
 @app.command("list")
-def data_list(words: Words = None, as_json: JsonOption = False) -> None:
+def data_list(
+    words: Words = None, as_json: JsonOption = False, plugin: PluginOption = None
+) -> None:
     """List data files with their state and location."""
+    from hwbench.build import allow_plugins
     from hwbench.datasets import files
 
+    allow_plugins(plugin or [])
     print_files(files.listing(words or []), as_json)
 
 
 @app.command("verify")
-def data_verify(words: Words = None, as_json: JsonOption = False) -> None:
+def data_verify(
+    words: Words = None, as_json: JsonOption = False, plugin: PluginOption = None
+) -> None:
     """Verify the checksums of files; exit 1 if one is wrong."""
+    from hwbench.build import allow_plugins
     from hwbench.datasets import files
 
+    allow_plugins(plugin or [])
     records = files.verify(words or [])
     print_files(records, as_json)
     if any(r.state == "corrupt" for r in records):
@@ -52,14 +60,16 @@ def data_verify(words: Words = None, as_json: JsonOption = False) -> None:
 
 
 @app.command("fetch")
-def data_fetch(words: Words = None) -> None:
+def data_fetch(words: Words = None, plugin: PluginOption = None) -> None:
     """Download missing files; exit 4 if one is unavailable.
 
     Example: [bold]hwbench data fetch mnist binarized_mnist[/]
     """
+    from hwbench.build import allow_plugins
     from hwbench.datasets import files
     from hwbench.protocols import DataMissing
 
+    allow_plugins(plugin or [])
     code = DONE
     for name in files.select(words or []):
         try:

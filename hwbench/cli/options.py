@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
@@ -99,8 +99,24 @@ PluginOption = Annotated[
     list[str] | None,
     typer.Option("--plugin", help="Your own package, whose classes specs may then `use`."),
 ]
-RetryOption = Annotated[
-    bool, typer.Option("--retry-failed", help="Run cases again that failed earlier.")
+OverrideOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--override",
+        "-o",
+        metavar="PATH=VALUE",
+        help="Another value in every row, e.g. train.steps=1000 or model.hidden=[50]. Such runs "
+        "are variants, kept apart from the table's. Repeat for more.",
+    ),
+]
+RerunOption = Annotated[
+    str | None,
+    typer.Option(
+        "--rerun",
+        metavar="KIND[,…]",
+        help="Also run cases again: changed (results of other code), stale (whose data files were "
+        "replaced), failed, or all. Old results stay on file; the newest counts.",
+    ),
 ]
 DryOption = Annotated[
     bool, typer.Option("--dry-run", help="Print the plan and its estimated duration; run nothing.")
@@ -183,6 +199,31 @@ def rows_named(texts: Sequence[str] | None) -> list[dict[str, list[str]]] | None
             pairs[key.strip()] = value.strip().split("|")
         wanted.append(pairs)
     return wanted or None
+
+
+def overrides_named(texts: Sequence[str] | None) -> dict[str, Any]:
+    """Parse --override: PATH=VALUE, the value as in a spec.
+
+    Raises:
+        SpecError: a text does not have that form.
+
+    >>> overrides_named(["train.steps=1000", "model.hidden=[50]"])
+    {'train.steps': 1000, 'model.hidden': [50]}
+    """
+    from hwbench.spec import SpecError, read_value
+
+    found = {}
+    for text in texts or []:
+        path, equals, value = text.partition("=")
+        if not path or not equals:
+            raise SpecError(f"--override {text!r}: expected PATH=VALUE, like train.steps=1000")
+        found[path.strip()] = read_value(value)
+    return found
+
+
+def rerun_named(text: str | None) -> list[str]:
+    """Parse --rerun; the settings check the kinds."""
+    return [] if text is None else [kind.strip() for kind in text.split(",")]
 
 
 def budget_named(text: str | None) -> float | None:

@@ -21,12 +21,13 @@ from hwbench.cli.options import (
     ProfileOption,
     ReportsOption,
     RequireOption,
+    RerunOption,
     ResultsOption,
-    RetryOption,
     RowsOption,
     SeedsOption,
     ThreadsOption,
     formats_named,
+    rerun_named,
     rows_named,
     verdicts_named,
 )
@@ -48,7 +49,7 @@ def reproduce(
     formats: FormatOption = "html,pdf",
     benchmarks: BenchmarksOption = None,
     plugin: PluginOption = None,
-    retry_failed: RetryOption = False,
+    rerun: RerunOption = None,
     require: RequireOption = None,
     dry_run: DryOption = False,
 ) -> None:
@@ -73,7 +74,7 @@ def reproduce(
         executor=executor,
         results=results,
         plugins=plugin or [],
-        retry_failed=retry_failed,
+        rerun=rerun_named(rerun),
         dry_run=dry_run,
     )
     verdicts, kinds = verdicts_named(require), formats_named(formats)

@@ -18,15 +18,18 @@ from hwbench.cli.options import (
     ExecutorOption,
     JobsOption,
     Names,
+    OverrideOption,
     PluginOption,
     ProfileOption,
     QueueOption,
+    RerunOption,
     ResultsOption,
-    RetryOption,
     RowsOption,
     SeedsOption,
     ThreadsOption,
     budget_named,
+    overrides_named,
+    rerun_named,
     rows_named,
 )
 
@@ -48,19 +51,21 @@ def run(
     results: ResultsOption = RESULTS,
     benchmarks: BenchmarksOption = None,
     plugin: PluginOption = None,
-    retry_failed: RetryOption = False,
+    rerun: RerunOption = None,
     dry_run: DryOption = False,
     queue: QueueOption = None,
     budget: BudgetOption = None,
+    override: OverrideOption = None,
 ) -> None:
     """Run the cases of specs, or of a queue, that have no result yet.
 
     Examples: [bold]hwbench run table1 --profile quick[/],
     [bold]hwbench run iwaer/table1 --rows data=MNIST,method=IWAER --seeds 1[/],
+    [bold]hwbench run table1 -o train.steps=1000 -o model.hidden=[50][/],
     [bold]hwbench run --queue benchmarks/queue.yaml --budget 3h[/]
     """
     from hwbench.check import check
-    from hwbench.runner.plan import Settings, make_plan
+    from hwbench.runner.plan import Settings, make_plan, with_overrides
     from hwbench.runner.queue import queue_plan, read_queue
     from hwbench.spec import SpecError, display_path, locate
     from hwbench.spec.files import benchmarks_folder, load_specs
@@ -75,18 +80,21 @@ def run(
         executor=executor,
         results=results,
         plugins=plugin or [],
-        retry_failed=retry_failed,
+        rerun=rerun_named(rerun),
         dry_run=dry_run,
         budget=budget_named(budget),
     )
-    if queue is not None and (names or rows or seeds or profile != "auto"):
-        raise SpecError("--queue cannot be combined with SPEC, --rows, --seeds or --profile")
+    if queue is not None and (names or rows or seeds or override or profile != "auto"):
+        raise SpecError(
+            "--queue cannot be combined with SPEC, --rows, --seeds, --override or --profile"
+        )
     if queue is None and not names:
         raise SpecError("name a spec, or a queue with --queue FILE")
     settings.check()
     folder = benchmarks_folder(benchmarks)
     if queue is None:
         specs = load_specs(names, folder, check)
+        specs = with_overrides(specs, overrides_named(override), settings.rows)
         plan = make_plan(specs, settings)
     else:
         entries = read_queue(queue)
@@ -120,4 +128,4 @@ def end_of_run(ended: Ended) -> int:
     if ended.stopped:
         err.print("Stopped. Run the same command to resume.", style="yellow")
         return INTERRUPTED
-    return FAILED if bad or ended.skipped else DONE
+    return FAILED if bad or ended.todo.skipped else DONE

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -17,9 +17,9 @@ from hwbench.numbers import counted, rough_duration
 from hwbench.runner.campaign import Campaign, Observer
 from hwbench.runner.cost import BUSY, Cost
 from hwbench.runner.job import Job, Outcome
-from hwbench.runner.plan import Settings
+from hwbench.runner.plan import Settings, Todo
 from hwbench.sources import fingerprint
-from hwbench.spec import Case, Spec, label
+from hwbench.spec import Case, Spec, label, overrides_text
 from hwbench.store import Store
 from hwbench.verdict.evidence import StoredResults
 from hwbench.verdict.spread import detectable_difference
@@ -37,6 +37,37 @@ def hours(seconds: float) -> str:
     return "?" if math.isnan(seconds) else f"{float(f'{seconds / 3600:.2g}'):.10g}"
 
 
+def _left_alone(todo: Todo) -> Iterator[str]:
+    """Yield a sentence for each kind of cases that a run leaves alone, and how to run them."""
+    if todo.changed:
+        yield (
+            f"{counted(len(todo.changed), 'result')} on file from other code "
+            f"({_rows(todo.changed)}). Use --rerun changed to run the current code; "
+            "old results stay on file."
+        )
+    if todo.replaced:
+        names = ", ".join(dict.fromkeys(name for _, name in todo.replaced))
+        yield (
+            f"{counted(len(todo.replaced), 'result')} on file from data that have been replaced "
+            f"since: {names} ({_rows([case for case, _ in todo.replaced])}). "
+            "Use --rerun stale to run the new data; old results stay on file."
+        )
+    if todo.skipped:
+        several = len(todo.skipped) > 1
+        yield (
+            f"{counted(len(todo.skipped), 'case')} failed earlier and "
+            f"{'are' if several else 'is'} skipped. "
+            f"Use --rerun failed to run {'them' if several else 'it'} again."
+        )
+
+
+def _rows(cases: Sequence[Case], most: int = 4) -> str:
+    """Return the rows of cases, of many only the first."""
+    names = list(dict.fromkeys(label(case.at) for case in cases))
+    rest = f" and {len(names) - most} more" if len(names) > most else ""
+    return f"{'; '.join(names[:most])}{rest}"
+
+
 class Watcher(Observer):
     """Prints on standard error, and the table of a dry run on standard output."""
 
@@ -51,26 +82,22 @@ class Watcher(Observer):
         if plan.banner:
             err.print(Text.assemble("\n", (f" {plan.banner} ", "bold white on red"), "\n"))
         names = ", ".join(s.id for s in self.specs)
+        overrides = next((s.overrides for s in self.specs), {})
+        variant = f" with {overrides_text(overrides)}" if overrides else ""
         profile = f"profile {plan.profile}" if plan.profile else "the queue's profiles"
         err.print(
             Text.assemble(
                 (names, "bold"),
-                f" at {profile}: {counted(len(plan.cases), 'case')}, {campaign.reused} on file, "
-                f"{len(campaign.jobs)} to run",
+                f"{variant} at {profile}: {counted(len(plan.cases), 'case')}, "
+                f"{campaign.reused} on file, {len(campaign.jobs)} to run",
             )
         )
         if campaign.reused and not self.settings.dry_run:
             err.print(
                 "Existing results are reused. Use --results DIR to start from an empty folder."
             )
-        if campaign.skipped:
-            several = len(campaign.skipped) > 1
-            err.print(
-                f"{counted(len(campaign.skipped), 'case')} failed earlier and "
-                f"{'are' if several else 'is'} skipped. "
-                f"Use --retry-failed to run {'them' if several else 'it'} again.",
-                style="yellow",
-            )
+        for text in _left_alone(campaign.todo):
+            err.print(text, style="yellow", markup=False)
         pairs = {(c.stands_in_for, c.data["use"]) for c in plan.cases if c.stands_in_for}
         for use, instead in sorted(pairs) if plan.profile != "smoke" else []:
             err.print(f"{use} is unavailable; using {instead} instead.", style="yellow")

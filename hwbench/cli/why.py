@@ -20,8 +20,12 @@ from hwbench.numbers import significant
 WORDS = {  # the state of a case, and what a run would do
     "done": ("on file", "do nothing"),
     "equivalent": ("on file, of equivalent code: moved {share} of the tolerance", "do nothing"),
-    "changed": ("on file, but its code has changed", "do nothing"),
-    "failed": ("failed: {}", "do nothing without --retry-failed"),
+    "changed": ("on file, but its code has changed", "do nothing without --rerun changed"),
+    "replaced": (
+        "on file, but {} has been replaced since",
+        "do nothing without --rerun stale",
+    ),
+    "failed": ("failed: {}", "do nothing without --rerun failed"),
     "missing": ("missing: {}", "try again"),
     "stale": ("stale: the spec has changed ({})", "run it"),
     "new": ("not run yet", "run it"),

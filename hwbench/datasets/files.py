@@ -6,6 +6,8 @@ then in the user's cache (`$HWBENCH_CACHE/data`, or the platform's), and finally
 It may be gzipped, as `name.gz`. It is accepted if its checksum matches. A wrong file in one of the
 user's folders is an error; a wrong file in the cache is fetched again. A file without a checksum
 comes from the user's own folders only: whatever a server sent could pass for it.
+
+A plugin declares its files in a table of the same form, `checksums.yaml` in the package's folder.
 """
 
 from __future__ import annotations
@@ -31,7 +33,9 @@ import numpy as np
 import yaml
 from pydantic import Field
 
+from hwbench.build import plugins
 from hwbench.protocols import DataMissing
+from hwbench.sources import find_package
 from hwbench.spec import Strict, UserError, did_you_mean
 
 CHECKSUMS = Path(__file__).with_name("checksums.yaml")
@@ -76,7 +80,10 @@ class _Set(Strict):
 
 @dataclass(frozen=True)
 class File:
-    """A declared data file 'set/file', with checksums, addresses and a description."""
+    """A declared data file 'set/file', with checksums, addresses and a description.
+
+    `owner` is the plugin that declares it, empty for hwbench.
+    """
 
     name: str
     plain: Form
@@ -86,6 +93,7 @@ class File:
     origin: str
     licence: str
     split: str
+    owner: str = ""
 
     def form(self, path: str | Path) -> Form:
         """Return the form of a file or an address with this name."""
@@ -99,16 +107,39 @@ class File:
         return [p for pair in zip(places, packed, strict=True) for p in pair] if packed else places
 
 
-@functools.cache
 def declared() -> dict[str, File]:
-    """Return every declared file by its name 'set/file'.
+    """Return every file that hwbench and the plugins declare, by its name 'set/file'.
 
     >>> declared()["mnist/t10k-labels-idx1-ubyte"].packed.bytes
     4542
+
+    Raises:
+        UserError: the table of a plugin is wrong, or declares a set that is declared already.
     """
+    out = dict(_declared_in(CHECKSUMS, ""))
+    for plugin in plugins():
+        package = find_package(plugin.split(".")[0])
+        for folder in (package.submodule_search_locations if package else None) or ():
+            table = Path(folder) / CHECKSUMS.name
+            own = _declared_in(table, plugin) if table.is_file() else {}
+            taken = {n.split("/")[0] for n in own} & {
+                n.split("/")[0] for n, file in out.items() if file.owner != plugin
+            }
+            if taken:
+                raise UserError(f"{table}: {min(taken)} is already the name of a data set")
+            out |= own
+    return out
+
+
+@functools.cache
+def _declared_in(table: Path, owner: str) -> dict[str, File]:
+    try:
+        found = yaml.safe_load(table.read_text(encoding="utf-8")) or {}
+        sets = {str(name): _Set.model_validate(raw) for name, raw in found.items()}
+    except (OSError, ValueError, AttributeError, yaml.YAMLError) as error:
+        raise UserError(f"{table}: {error}") from None
     out = {}
-    for name, raw in yaml.safe_load(CHECKSUMS.read_text(encoding="utf-8")).items():
-        dataset = _Set.model_validate(raw)
+    for name, dataset in sets.items():
         for file, entry in dataset.files.items():
             given = dataset.addresses if entry.addresses is None else entry.addresses
             out[f"{name}/{file}"] = File(
@@ -120,6 +151,7 @@ def declared() -> dict[str, File]:
                 origin=dataset.origin,
                 licence=dataset.licence,
                 split=dataset.split,
+                owner=owner,
             )
     return out
 
@@ -239,6 +271,35 @@ def locate(name: str) -> Path | None:
             raise DataCorrupt(f"{path} is not {name}: {fault}; replace or remove it")
         return path
     return next((path for path in _cached(file) if not _fault(file, path)), None)
+
+
+def checksums(names: Iterable[str]) -> dict[str, str]:
+    """Return the checksum of each file, as 'sha256:…': the declared one, or that of its content.
+
+    A file is left out if it is not declared, or has no checksum and is not on this machine.
+    """
+    found = {}
+    for name in names:
+        file = declared().get(name)
+        path = locate(name) if file and not file.plain.checksum else None
+        if file and file.plain.checksum:
+            found[name] = file.plain.checksum
+        elif path is not None:
+            found[name] = f"sha256:{_content_digest(path, path.stat().st_mtime_ns)}"
+    return found
+
+
+@functools.cache
+def _content_digest(path: Path, changed: int) -> str:
+    return _digest(path, "sha256", unpack=path.suffix == ".gz")
+
+
+def replaceable(names: Iterable[str]) -> list[str]:
+    """Return the files that may be replaced while hwbench stays the same.
+
+    Those are a plugin's, and those without a checksum.
+    """
+    return [n for n in names if _get(n).owner or not _get(n).plain.checksum]
 
 
 def fetch(name: str) -> Path:

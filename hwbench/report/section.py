@@ -53,7 +53,7 @@ def _waiting(comparison: Comparison) -> list[Waiting]:
     rows: dict[tuple[str, str], list[str]] = {}
     for outcome in comparison.rows:
         if not outcome.results:
-            command = f"{run} --retry-failed" if outcome.verdict == "failed" else run
+            command = f"{run} --rerun failed" if outcome.verdict == "failed" else run
             rows.setdefault((sentence(outcome.reason), command), []).append(row_label(outcome))
     return [Waiting(reason, labels, command) for (reason, command), labels in rows.items()]
 

@@ -16,7 +16,7 @@ from hwbench.cache import cache_folder
 from hwbench.numbers import counted, rough_duration
 from hwbench.runner.cost import Cost, net_costs
 from hwbench.runner.job import Job, Outcome
-from hwbench.runner.plan import Plan, Settings, is_here, todo
+from hwbench.runner.plan import Plan, Settings, Todo, is_here, todo
 from hwbench.runner.work import run_all
 from hwbench.spec import Case, SpecError, label
 from hwbench.store import Store
@@ -33,14 +33,14 @@ class Campaign:
         plan: the plan.
         jobs: the cases to run.
         reused: how many cases already have a result.
-        skipped: cases that failed earlier and are not retried.
+        todo: the cases of the plan by what the run does with them.
         at_once: how many jobs run at a time.
     """
 
     plan: Plan
     jobs: list[Job]
     reused: int
-    skipped: list[Case]
+    todo: Todo
     at_once: int
 
 
@@ -48,8 +48,8 @@ class Campaign:
 class Ended:
     """How a campaign ended; `stopped` means that the same call resumes it."""
 
+    todo: Todo
     outcomes: list[Outcome] = field(default_factory=list)
-    skipped: list[Case] = field(default_factory=list)
     stopped: bool = False
 
 
@@ -145,18 +145,19 @@ def run_plan(plan: Plan, settings: Settings, observer: Observer) -> Ended:
             a long training.
         KeyboardInterrupt: there was a second request to stop; saved states can be resumed.
     """
-    cases, skipped = todo(plan.cases, Store(settings.results), settings.retry_failed)
+    found = todo(plan.cases, Store(settings.results), settings.rerun)
     plugins = tuple(settings.plugins)
+    results, cache = settings.results.resolve(), cache_folder()
     jobs = [
-        Job(c, settings.results.resolve(), cache_folder(), settings.device, plugins, plan.banner)
-        for c in cases
+        Job(case, results, cache, settings.device, plugins, plan.banner, replaces)
+        for case, replaces in found.run
     ]
     at_once = min(settings.jobs_at_once, max(1, len(jobs)))
-    reused = len(plan.cases) - len(cases) - len(skipped)
-    campaign = Campaign(plan, jobs, reused, skipped, at_once)
+    reused = len(plan.cases) - len(jobs) - len(found.skipped)
+    campaign = Campaign(plan, jobs, reused, found, at_once)
     observer.planned(campaign)
     if not jobs:
-        return Ended(skipped=skipped)
+        return Ended(found)
     executor = executors.make(settings.executor, at_once, settings.threads)
     outcomes: list[Outcome] = []
     with interruptible(executor, observer), limited(executor, observer, settings.budget):
@@ -170,13 +171,13 @@ def run_plan(plan: Plan, settings: Settings, observer: Observer) -> Ended:
             refuse_unshortened(plan, whole, timed)
         observer.estimated(campaign, costs)
         if settings.dry_run or executor.stopping:
-            return Ended(skipped=skipped, stopped=executor.stopping)
+            return Ended(found, stopped=executor.stopping)
         with observer.running(jobs, costs):
             for outcome in run_all(jobs, executor, observer.news):
                 outcomes.append(outcome)
                 observer.done(outcome)
         stopped = executor.stopping or any(o.status == "interrupted" for o in outcomes)
-    return Ended(outcomes, skipped, stopped)
+    return Ended(found, outcomes, stopped)
 
 
 def refuse_unshortened(plan: Plan, jobs: Sequence[Job], costs: Sequence[Cost | None]) -> None:

@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from hwbench import pipeline
+from hwbench.cache import digest
+from hwbench.datasets import files
 from hwbench.runner.machine import pick_device
 from hwbench.sources import fingerprint
 from hwbench.spec import Case
@@ -26,6 +29,7 @@ class Job:
         device: auto, cpu, cuda, …
         plugins: packages that the case may name classes of.
         banner: warning that the result carries.
+        replaces: file name of the result that a rerun replaces; empty for a first run.
     """
 
     case: Case
@@ -34,6 +38,7 @@ class Job:
     device: str = "auto"
     plugins: tuple[str, ...] = ()
     banner: str | None = None
+    replaces: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,7 +65,14 @@ class Outcome:
 def run_folder(job: Job) -> Path:
     """Return the folder of a run's checkpoints, which depends on the code that decides numbers."""
     name = f"{job.case.key[:16]}-{fingerprint(job.case)}-{pick_device(job.device).type}"
-    return job.cache / "runs" / name
+    return job.cache / "runs" / f"{name}{data_mark(job.case)}"
+
+
+def data_mark(case: Case) -> str:
+    """Return '-' and a digest of the data files that may be replaced, '' if there are none."""
+    names = files.replaceable(pipeline.dataset_of(case.data).files)
+    found = files.checksums(names)
+    return f"-{digest(*found, *found.values())[:8]}" if found else ""
 
 
 def clean(job: Job) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -14,6 +14,7 @@ from hwbench import executors, pipeline
 from hwbench.attested import Equivalences
 from hwbench.build import BuildError, allow_plugins
 from hwbench.cache import cache_folder
+from hwbench.check import check
 from hwbench.datasets import files
 from hwbench.runner.machine import pick_device
 from hwbench.sources import fingerprint
@@ -26,6 +27,9 @@ from hwbench.spec import (
     SpecError,
     cases,
     did_you_mean,
+    label,
+    overrides_text,
+    variant_of,
     whole_stages,
 )
 from hwbench.store import Result, Store, check_writable
@@ -36,12 +40,19 @@ BANNER = (
     "about the published results."
 )
 Wanted = Mapping[str, Any]  # a value of each coordinate, or a list of values
+RERUNS = {  # what may be run again, and the states of such cases
+    "changed": {"changed"},
+    "stale": {"replaced"},  # a new case of a changed spec runs anyway
+    "failed": {"failed"},
+    "all": {"done", "equivalent", "changed", "replaced", "failed"},
+}
 
 
 @dataclass
 class Settings:
     """Options of a run; with `dry_run` nothing is written or downloaded.
 
+    `rerun` has kinds of cases, from `RERUNS`, to run although they have a result or have failed.
     `budget` is the number of seconds after which running cases save their state and end.
     """
 
@@ -54,7 +65,7 @@ class Settings:
     executor: str = "local"
     results: Path = field(default_factory=lambda: Path("results"))
     plugins: Sequence[str] = ()
-    retry_failed: bool = False
+    rerun: Collection[str] = ()
     dry_run: bool = False
     budget: float | None = None
 
@@ -62,9 +73,12 @@ class Settings:
         """Check all settings before anything runs or is written.
 
         Raises:
-            UserError: an unknown profile, device, executor or plugin, or a folder that cannot be
-                written.
+            UserError: an unknown profile, device, executor, plugin or kind of rerun, or a folder
+                that cannot be written.
         """
+        for kind in self.rerun:
+            if kind not in RERUNS:
+                raise SpecError(f"no cases {kind!r} to rerun{did_you_mean(kind, [*RERUNS])}")
         if self.profile not in ("auto", *PROFILES):
             raise SpecError(f"no profile {self.profile!r}{did_you_mean(self.profile, PROFILES)}")
         pick_device(self.device)
@@ -157,10 +171,46 @@ def make_plan(specs: Sequence[Spec], settings: Settings) -> Plan:
     planned = cases_at(profile)
     if wanted and not planned:
         raise SpecError(f"profile {profile} excludes these rows; choose another profile")
+    _refuse_unchanged(specs, planned)
     if named is None and planned and not any(available(case.data) for case in planned):
         smoke = cases_at("smoke")
         return Plan("smoke", smoke, BANNER, _whole(specs, smoke))
     return Plan(profile, planned, whole=_whole(specs, planned))
+
+
+def with_overrides(
+    specs: Sequence[Spec], overrides: Mapping[str, Any], rows: Sequence[Wanted] | None
+) -> list[Spec]:
+    """Return specs with other values in their rows; the rows asked for are checked.
+
+    Raises:
+        SpecError: a path or a value is wrong.
+    """
+    if not overrides:
+        return list(specs)
+    check_rows(rows or [], specs)
+    changed = [spec.overridden(overrides) for spec in specs]
+    asked = [s.model_copy(update={"rows": s.select(rows)}) for s in changed if s.select(rows)]
+    problems = [problem for spec in asked for problem in check(spec)]
+    if problems:
+        raise SpecError(problems)
+    return changed
+
+
+def _refuse_unchanged(specs: Sequence[Spec], planned: Sequence[Case]) -> None:
+    """Check that overrides change each case of a plan; else it would be a case of the table.
+
+    Raises:
+        SpecError: they change nothing in a row.
+    """
+    plain = {s.id: s.overridden({}) for s in specs if s.overrides}
+    for case in planned:
+        if case.spec in plain:
+            spec = plain[case.spec]
+            (row,) = spec.select([case.at])
+            if variant_of(spec, row, case) is not None:
+                text = overrides_text(case.overrides)
+                raise SpecError(f"{case.spec} {label(case.at)}: {text} changes nothing in this row")
 
 
 def _whole(specs: Sequence[Spec], planned: Sequence[Case]) -> dict[str, list[int]]:
@@ -183,34 +233,43 @@ class State:
 
     Attributes:
         kind: `done` (by today's code), `equivalent` (done by code that is attested to compute the
-            same numbers), `changed` (done by other code), `failed`, `missing` (its data were
-            unavailable), `stale` (results of an earlier version of the spec) or `new`.
-        detail: the reason for a failure, or what has changed in the spec.
+            same numbers), `changed` (done by other code), `replaced` (done with data files that
+            have been replaced), `failed`, `missing` (its data were unavailable), `stale` (results
+            of an earlier version of the spec) or `new`.
+        detail: the reason for a failure, what has changed in the spec, or the replaced files.
         share: how far equivalent code moved, as a share of the tolerance.
+        stored: file name of the result that counts.
     """
 
-    kind: Literal["done", "equivalent", "changed", "failed", "missing", "stale", "new"]
+    kind: Literal["done", "equivalent", "changed", "replaced", "failed", "missing", "stale", "new"]
     detail: str = ""
     share: float | None = None
+    stored: str = ""
 
-    def runs(self, retry_failed: bool = False) -> bool:
-        """Return whether a run would run the case."""
-        return self.kind in ("missing", "stale", "new") or (self.kind == "failed" and retry_failed)
+    def runs(self, rerun: Collection[str] = ()) -> bool:
+        """Return whether a run would run the case, given the kinds to run again."""
+        again = set().union(*(RERUNS[kind] for kind in rerun))
+        return self.kind in {"missing", "stale", "new"} | again
 
 
 def state(case: Case, store: Store, earlier: Sequence[Result] = ()) -> State:
     """Return the state of a case; `earlier` are results of its row, profile and seed."""
     result = store.read(case)
     if result is not None:
-        today = fingerprint(case)
+        today, stored = fingerprint(case), result.path.name
+        gone = [n for n, c in files.checksums(result.checksums).items() if c != result.checksums[n]]
+        if gone:
+            return State("replaced", ", ".join(gone), stored=stored)
         if result.fingerprint == today:
-            return State("done")
+            return State("done", stored=stored)
         share = Equivalences.read(store.folder).share(result, today)
-        return State("changed") if share is None else State("equivalent", share=share)
+        kind: Literal["changed", "equivalent"] = "changed" if share is None else "equivalent"
+        return State(kind, share=share, stored=stored)
     failure = store.read_failure(case)
     if failure is not None:
         return State(failure.kind, failure.reason)
-    return State("stale", changes(earlier[0].case, case)) if earlier else State("new")
+    old = next((r.case for r in earlier if r.case.overrides == case.overrides), None)
+    return State("stale", changes(old, case)) if old else State("new")
 
 
 def states(cases: Sequence[Case], store: Store) -> list[State]:
@@ -226,11 +285,33 @@ def _slot(case: Case) -> tuple[str, str, str, int]:
     return case.spec, case.row, case.profile, case.seed
 
 
-def todo(cases: Sequence[Case], store: Store, retry_failed: bool) -> tuple[list[Case], list[Case]]:
-    """Return the cases to run, and those that failed earlier and are skipped."""
+@dataclass(frozen=True)
+class Todo:
+    """The cases of a plan by what a run does with them.
+
+    Attributes:
+        run: those to run, each with the file name of the result that it replaces, or ''.
+        skipped: those that failed earlier and are not run again.
+        changed: those left alone whose result comes from other code.
+        replaced: those left alone whose data files have been replaced, with the files.
+    """
+
+    run: list[tuple[Case, str]]
+    skipped: list[Case]
+    changed: list[Case]
+    replaced: list[tuple[Case, str]]
+
+
+def todo(cases: Sequence[Case], store: Store, rerun: Collection[str] = ()) -> Todo:
+    """Sort cases by what a run does with them, given the kinds to run again."""
     found = [(case, state(case, store)) for case in cases]
-    run = [case for case, at in found if at.runs(retry_failed)]
-    return run, [case for case, at in found if at.kind == "failed" and not retry_failed]
+    left = [(case, at) for case, at in found if not at.runs(rerun)]
+    return Todo(
+        [(case, at.stored) for case, at in found if at.runs(rerun)],
+        [case for case, at in left if at.kind == "failed"],
+        [case for case, at in left if at.kind == "changed"],
+        [(case, at.detail) for case, at in left if at.kind == "replaced"],
+    )
 
 
 def changes(old: Case, new: Case) -> str:

@@ -15,6 +15,7 @@ from safetensors.torch import save_file
 
 from hwbench import pipeline, products, vocabulary
 from hwbench.build import plugins
+from hwbench.datasets import files
 from hwbench.numerics import stream
 from hwbench.protocols import Diverged, Evaluation, GenerativeModel, Hooks
 from hwbench.runner.job import Job, Report, run_folder
@@ -44,6 +45,7 @@ def run_case(
         report({"resumed": True})
     hooks = Hooks(report=sharing_report(job, state, report), stop=should_stop)
     built = pipeline.construct(job.case, device)
+    checksums = files.checksums(built.dataset.files)  # now: a file may be replaced during the run
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
     progress = _train(job.case, built, folder, hooks)
@@ -51,7 +53,9 @@ def run_case(
     _save_weights(built, folder)
     found, seconds = _evaluate(job.case, built, folder, hooks)
     refuse_no_number(found)
-    return _record(job, built, progress, found, seconds, started)
+    result, per_point = _record(job, built, progress, found, seconds, started)
+    result.checksums = checksums
+    return result, per_point
 
 
 def _train(case: Case, built: pipeline.Built, folder: Path, hooks: Hooks) -> Progress:
@@ -124,6 +128,7 @@ def _record(
         files=list(built.dataset.files),
         banner=job.banner,
         steps=steps,
+        parameters=sum(p.numel() for p in built.model.parameters() if p.requires_grad),
         resumed=progress.resumed,
     )
     return result, per_point

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 from hwbench import pipeline
-from hwbench.runner.job import Job, Report
+from hwbench.runner.job import Job, Report, data_mark
 from hwbench.runner.machine import machine, pick_device
 from hwbench.sources import fingerprint
 
@@ -31,7 +31,7 @@ def stage_file(job: Job, stages: int) -> Path:
     )
     where = hashlib.sha256(repr(surroundings).encode()).hexdigest()
     name = f"{first.key[:16]}-{fingerprint(first)}-{where[:8]}"
-    return job.cache / "stages" / f"{name}.safetensors"
+    return job.cache / "stages" / f"{name}{data_mark(job.case)}.safetensors"
 
 
 def reuse_stages(job: Job, state: Path) -> None:

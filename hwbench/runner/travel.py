@@ -19,7 +19,7 @@ from hwbench.spec.published import Strict
 from hwbench.store import write_atomically
 
 MANIFEST = "manifest.json"
-NAME = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}-[a-z]+")  # of a run's folder
+NAME = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}-[a-z]+(-[0-9a-f]{8})?")  # of a run's folder
 
 
 class Packed(Strict):

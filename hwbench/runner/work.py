@@ -48,9 +48,11 @@ def work(job: Job, report: Report, should_stop: Callable[[], bool]) -> Outcome:
     try:
         allow_plugins(job.plugins)
         with _locked(job, report, should_stop):
-            if store.read(case) is not None:
+            known = store.read(case)
+            if known is not None and known.path.name != job.replaces:
                 return Outcome(case, "on file")
             result, per_point = run_case(job, report, should_stop, started)
+            result.rerun = 0 if known is None else known.rerun + 1
             store.write(result, per_point)
             with contextlib.suppress(OSError):
                 clean(job)

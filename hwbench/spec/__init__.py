@@ -7,6 +7,7 @@ their keys. Does not: names of classes and their arguments (`build`, `check`), r
 from hwbench.spec.case import Case as Case
 from hwbench.spec.case import cases as cases
 from hwbench.spec.case import opts_out as opts_out
+from hwbench.spec.case import overrides_text as overrides_text
 from hwbench.spec.case import resolve as resolve
 from hwbench.spec.case import runs_at as runs_at
 from hwbench.spec.case import seeds_of as seeds_of
@@ -23,6 +24,7 @@ from hwbench.spec.coordinates import row_name as row_name
 from hwbench.spec.document import Located as Located
 from hwbench.spec.document import merge as merge
 from hwbench.spec.document import plain as plain
+from hwbench.spec.document import read_value as read_value
 from hwbench.spec.document import read_yaml as read_yaml
 from hwbench.spec.files import find as find
 from hwbench.spec.files import json_schema as json_schema

@@ -11,13 +11,17 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from hwbench.spec.coordinates import Coordinates, label, row_name
-from hwbench.spec.document import Located, merge, plain
+from hwbench.spec.document import Located, merge, overridden, plain
 from hwbench.spec.model import Block, Blocks, Profile, Row, Spec, SpecId
 from hwbench.spec.published import Strict
+from hwbench.spec.text import argument_text
 
 
 class Case(Strict):
-    """A row at a profile and a seed, fully resolved: everything that its result depends on."""
+    """A row at a profile and a seed, fully resolved: everything that its result depends on.
+
+    With `overrides` it is a variant: not a case of the table, and its results are kept apart.
+    """
 
     spec: SpecId
     at: Coordinates
@@ -28,6 +32,7 @@ class Case(Strict):
     train: list[Block]
     evaluate: list[Block]
     stands_in_for: str | None = None
+    overrides: dict[str, Any] = Field(default_factory=dict)
 
     @property
     def key(self) -> str:
@@ -53,20 +58,29 @@ class Case(Strict):
     @property
     def label(self) -> str:
         """Return a name for people: 'iwaer/table1 MNIST, IWAE, seed 0'."""
-        return f"{self.spec} {label(self.at)}, seed {self.seed}"
+        variant = f" ({overrides_text(self.overrides)})" if self.overrides else ""
+        return f"{self.spec} {label(self.at)}, seed {self.seed}{variant}"
 
     @property
     def path(self) -> Path:
-        """Return the result's path below the results folder."""
-        paper, table = self.spec.split("/")
-        return (
-            Path(paper) / table / self.row / f"{self.profile}-seed{self.seed}-{self.key[:8]}.json"
-        )
+        """Return the path of its first result below the results folder."""
+        folder = Path(self.spec) / self.row / ("variants" if self.overrides else "")
+        return folder / f"{self.profile}-seed{self.seed}-{self.key[:8]}.json"
+
+
+def overrides_text(overrides: Mapping[str, Any]) -> str:
+    """Return overrides for people.
+
+    >>> overrides_text({"train.steps": 1000, "model.hidden": [50]})
+    'train.steps=1000, model.hidden=[50]'
+    """
+    return ", ".join(f"{path}={argument_text(value)}" for path, value in overrides.items())
 
 
 def resolve(spec: Spec, row: Row, profile: Profile) -> Located:
     """Return the row's blocks at a profile: defaults < row < profile < the row's own profile.
 
+    The spec's overrides come last, in the blocks that the row has.
     Each value keeps its line in the document.
     """
     keys = set(Blocks.model_fields) | {"stand_ins", "same"}
@@ -82,13 +96,17 @@ def resolve(spec: Spec, row: Row, profile: Profile) -> Located:
             part = Located({k: v for k, v in layer.items() if k in keys}, line=layer.line)
             part.lines = layer.lines
             out = merge(out, part, same_stages=depth > 1)  # a profile shortens stages and adds none
+    for path, value in spec.overrides.items():
+        block, *rest = path.split(".")
+        if out.get(block):
+            out[block] = overridden(out[block], rest, value)
     return out
 
 
 def whole_stages(spec: Spec, row: Row, profile: Profile) -> list[int]:
     """Return the stages with a rule that train as long at a profile as at full; none for `same`."""
     own, full = (resolve(spec, row, p) for p in (profile, "full"))
-    if own.get("same"):
+    if own.get("same") or spec.overrides:
         return []
     lengths = [[_length(s) for s in _stages_of(blocks)] for blocks in (own, full)]
     return [
@@ -145,6 +163,7 @@ def variants(spec: Spec, row: Row, profile: Profile, seed: int) -> list[Case]:
             train=stages,
             evaluate=evaluate if isinstance(evaluate, list) else [evaluate],
             stands_in_for=None if use == wanted else wanted,
+            overrides=spec.overrides,
         )
         for use in (blocks.get("stand_ins") or {}).get(str(wanted), [wanted])
     ]

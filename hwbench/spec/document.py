@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,7 @@ class Located(dict[str, Any]):
         return line
 
 
+LENGTHS = ("epochs", "steps")  # of a stage, which has one of them
 BYTES, NODES, DEPTH = 2**20, 12_000, 50  # of a file; the largest spec has 41 kB, 6000 and 10
 DIGITS = 18  # of an integer, which then fits 64 bits
 _FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)$")
@@ -217,6 +218,73 @@ def merge(base: Any, over: Any, *, same_stages: bool = False) -> Any:
     for key, value in over.items():
         out[key] = merge(base[key], value, same_stages=same_stages) if key in base else value
     return out
+
+
+def overridden(blocks: Any, path: Sequence[str], value: Any) -> Any:
+    """Return blocks in which the value at a path is another one.
+
+    In a list, a number names one item, and another word changes each; stages with a fit are changed
+    by what is in the fit only. Of `epochs` and `steps`, the one that is not set becomes null.
+
+    Raises:
+        SpecError: the path leads into a value that has no parts, or to no item of a list.
+
+    >>> overridden({"rule": {"k": 5}, "epochs": 9}, ["steps"], 100)
+    {'rule': {'k': 5}, 'epochs': None, 'steps': 100}
+    """
+    if not path:
+        return value
+    step, rest = path[0], path[1:]
+    if isinstance(blocks, list):
+        if step.isdigit() and int(step) >= len(blocks):
+            raise SpecError(f"there is no item {step} of {len(blocks)}, counted from 0")
+        chosen = [
+            str(i) == step if step.isdigit() else ("fit" in item) == (step == "fit")
+            for i, item in enumerate(blocks)
+        ]
+        inner = rest if step.isdigit() else path
+        return [
+            overridden(item, inner, value) if c else item
+            for item, c in zip(blocks, chosen, strict=True)
+        ]
+    if not isinstance(blocks, Mapping):
+        raise SpecError(f"{step!r} is inside of {blocks!r}, which has no parts")
+    if step == "use" and not rest:  # the arguments of another class would not fit
+        return Located({"use": value}, line=getattr(blocks, "line", 0))
+    out = Located(blocks, line=getattr(blocks, "line", 0))
+    out.lines = getattr(blocks, "lines", {})
+    if "rule" in blocks and not rest and step in LENGTHS:
+        other = LENGTHS[1 - LENGTHS.index(step)]
+        out |= {other: None} if other in blocks else {}
+    out[step] = overridden(blocks.get(step, Located()) if rest else None, rest, value)
+    return out
+
+
+def read_value(text: str) -> Any:
+    """Return one YAML value, read as in a spec.
+
+    Raises:
+        SpecError: the text is not YAML, or holds what a spec may not hold.
+
+    >>> read_value("[50, 1e-3]")
+    [50, 0.001]
+    """
+    problems: list[Problem] = []
+    try:
+        if excess := _excess(text):
+            raise SpecError(f"{text[:60]!r}: too large: {excess}")
+        loader = Loader(text)
+        try:
+            node = loader.get_single_node()
+            value = None if node is None else _construct(loader, node, "", problems)
+        finally:
+            loader.dispose()
+    except yaml.YAMLError as error:
+        why = getattr(error, "problem", None) or error
+        raise SpecError(f"{text[:60]!r}: not valid YAML: {why}") from None
+    if problems:
+        raise SpecError(f"{text[:60]!r}: {problems[0].message}")
+    return value
 
 
 def plain(value: Any) -> Any:

@@ -9,10 +9,12 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from hwbench.spec.coordinates import Coordinates, Scalar, row_name
 from hwbench.spec.document import Located
+from hwbench.spec.problems import SpecError, did_you_mean
 from hwbench.spec.published import AsPublished, Confidence, Known, Published, Quoted, Strict
 
 Profile = Literal["smoke", "quick", "full"]
 PROFILES: tuple[Profile, ...] = ("smoke", "quick", "full")
+OVERRIDABLE = ("data", "model", "train", "fit", "evaluate")
 
 
 class Schedule(Strict):
@@ -287,6 +289,7 @@ class Spec(Strict):
     figures: list[Figure] = []
     _file: str = PrivateAttr(default="")
     _document: Located = PrivateAttr(default_factory=Located)
+    _overrides: dict[str, Any] = PrivateAttr(default_factory=dict)
 
     @classmethod
     def from_document(cls, document: Located, file: str) -> Spec:
@@ -310,6 +313,27 @@ class Spec(Strict):
     def document(self) -> Located:
         """Return the document as read, with the line of each value."""
         return self._document
+
+    @property
+    def overrides(self) -> dict[str, Any]:
+        """Return the values, by path, that replace those of every row; its cases are variants."""
+        return self._overrides
+
+    def overridden(self, overrides: Mapping[str, Any]) -> Spec:
+        """Return the spec with other values in every row and profile, as {"train.steps": 1000}.
+
+        Raises:
+            SpecError: a path does not begin with the name of a block.
+        """
+        for path in overrides:
+            block, dot, _ = path.partition(".")
+            if block not in OVERRIDABLE:
+                raise SpecError(f"{path}: no block {block!r}{did_you_mean(block, OVERRIDABLE)}")
+            if not dot:
+                raise SpecError(f"{path}: name a value in the block, as {path}.use")
+        spec = self.model_copy()
+        spec._overrides = dict(overrides)
+        return spec
 
     @property
     def paper(self) -> str:

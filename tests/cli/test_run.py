@@ -221,7 +221,27 @@ def test_a_failing_row_does_not_stop_the_others(folder, capsys):
     assert "failed: tiny/table VAE, seed 0" in capsys.readouterr().err
     assert len(Store(folder / "results").results()[0]) == 1
     assert run("run", "tiny", "--profile", "smoke", "--seeds", 1, *INLINE) == 4
-    assert "--retry-failed" in capsys.readouterr().err
+    assert "--rerun failed" in capsys.readouterr().err
+
+
+def test_results_of_other_code_are_told_and_run_again_when_asked(done, capsys, monkeypatch):
+    command = ("run", "tiny", "--profile", "smoke", "--seeds", 1, *INLINE)
+    assert run(*command) == 0
+    assert "other code" not in capsys.readouterr().err
+    for room in ("plan", "result", "job"):
+        monkeypatch.setattr(f"hwbench.runner.{room}.fingerprint", lambda case: "e" * 16)
+    assert run(*command) == 0
+    told = capsys.readouterr().err
+    assert "2 results on file from other code (IWAE; VAE). Use --rerun changed to run" in told
+    assert run(*command, "--rerun", "changd") == 2
+    assert "no cases 'changd' to rerun; did you mean changed?" in capsys.readouterr().err
+    assert run("why", "tiny", "--profile", "smoke", "--seeds", 1) == 0
+    assert "do nothing without --rerun changed" in capsys.readouterr().out
+    assert run(*command, "--rerun", "failed,changed") == 0
+    assert "2 cases, 0 on file, 2 to run" in capsys.readouterr().err
+    assert len(list((done / "results").rglob("*-eeeeeeee.json"))) == 2
+    assert run(*command) == 0
+    assert "2 cases, 2 on file, 0 to run" in capsys.readouterr().err
 
 
 def test_ctrl_c_leaves_everything_resumable(folder):

@@ -3,7 +3,7 @@
 import pytest
 
 from hwbench.protocols import DataMissing
-from hwbench.runner.plan import Settings, make_plan, todo
+from hwbench.runner.plan import Settings, Todo, make_plan, todo, with_overrides
 from hwbench.runner.work import work
 from hwbench.spec import SpecError, load
 from hwbench.store import Store
@@ -15,8 +15,8 @@ def test_failed_cases_are_left_alone_unless_asked(job):
     bad = failing(job, train=[stage])
     work(bad, quiet, never)
     store = Store(job.results)
-    assert todo([bad.case], store, retry_failed=False) == ([], [bad.case])
-    assert todo([bad.case], store, retry_failed=True) == ([bad.case], [])
+    assert todo([bad.case], store) == Todo([], [bad.case], [], [])
+    assert todo([bad.case], store, ["failed"]) == Todo([(bad.case, "")], [], [], [])
 
 
 def test_missing_data_is_a_verdict_that_is_tried_again(job, monkeypatch):
@@ -28,7 +28,7 @@ def test_missing_data_is_a_verdict_that_is_tried_again(job, monkeypatch):
     assert (outcome.status, outcome.message) == ("missing", "no such file; put it there")
     store = Store(job.results)
     assert store.read_failure(job.case).kind == "missing"
-    assert todo([job.case], store, retry_failed=False) == ([job.case], [])
+    assert todo([job.case], store) == Todo([(job.case, "")], [], [], [])
     monkeypatch.undo()
     assert work(job, quiet, never).status == "done"
     assert store.read_failure(job.case) is None
@@ -98,3 +98,43 @@ def test_rows_that_do_not_exist_are_refused_without_naming_an_option(folder, row
         planned(spec, row)
     assert message in str(refused.value)
     assert "--" not in str(refused.value)
+
+
+def test_overrides_make_variants_of_the_rows(spec):
+    """Another key, another folder, recorded; the table's own cases are not touched."""
+    given = {"train.steps": 7, "model.hidden": [5], "train.rule.k": 3}
+    settings = Settings(profile="quick", rows=[{"method": "IWAE"}], seeds=1, device="cpu")
+    (own,) = make_plan([spec], settings).cases
+    specs = with_overrides([spec], given, settings.rows)
+    plan = make_plan(specs, settings)
+    (case,) = plan.cases
+    assert case.overrides == given
+    assert case.train[0] == {**own.train[0], "steps": 7, "epochs": None, "rule": {
+        "use": "bounds.IWAE", "k": 3}}  # fmt: skip
+    assert case.model == {**own.model, "hidden": [5]}
+    assert case.key != own.key
+    assert case.path.parent == own.path.parent / "variants"
+    assert case.label == f"{own.label} (train.steps=7, model.hidden=[5], train.rule.k=3)"
+    assert plan.whole == {}
+    assert spec.overrides == {}
+    assert own.overrides == {}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        ({"trian.steps": 7}, "no block 'trian'; did you mean train?"),
+        ({"train": 7}, "name a value in the block"),
+        ({"train.steps": "many"}, "valid integer"),
+        ({"train.stesp": 7}, "unknown key; did you mean steps?"),
+        ({"model.hiden": [5]}, "has no argument 'hiden'; did you mean hidden?"),
+        ({"train.rule.use": "bounds.IWEA"}, "did you mean bounds.IWAE?"),
+        ({"train.epochs.x": 1}, "which has no parts"),
+        ({"train.epochs": 3}, "IWAE: train.epochs=3 changes nothing in this row"),
+    ],
+)
+def test_wrong_overrides_are_refused(spec, overrides, message):
+    settings = Settings(profile="full", rows=[{"method": "IWAE"}], device="cpu", dry_run=True)
+    with pytest.raises(SpecError) as refused:
+        make_plan(with_overrides([spec], overrides, settings.rows), settings)
+    assert message in str(refused.value)

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hwbench import spec as sp
 from hwbench.spec import SpecError, load, merge, resolve
 from hwbench.spec import document as yaml_document
+from hwbench.spec.document import overridden, read_value
 from tests.spec.tables import TABLE, edited, line_of, problems_of, quick, write
 
 
@@ -165,3 +166,33 @@ def test_merging_keeps_what_is_not_named_and_takes_what_is(base, over):
     assert merge(base, {}) == base
     assert all(out[k] == base[k] for k in base if k not in over)
     assert all(out[k] == over[k] for k in over if not isinstance(over[k], dict))
+
+
+STAGES = [{"rule": {"k": 1}, "steps": 9}, {"fit": {"epochs": 2}}, {"rule": {"k": 2}, "epochs": 8}]
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "found"),
+    [
+        ("steps", 5, [{"steps": 5}, {}, {"epochs": None, "steps": 5}]),
+        ("2.rule.k", 7, [{}, {}, {"rule": {"k": 7}}]),
+        ("fit.epochs", 4, [{}, {"fit": {"epochs": 4}}, {}]),
+        ("0.rule.use", "b.B", [{"rule": {"use": "b.B"}}, {}, {}]),
+        ("optimizer.lr", 0.1, [{"optimizer": {"lr": 0.1}}, {}, {"optimizer": {"lr": 0.1}}]),
+    ],
+)
+def test_an_override_changes_the_stages_that_it_names(path, value, found):
+    expected = [{**stage, **change} for stage, change in zip(STAGES, found, strict=True)]
+    assert overridden(STAGES, path.split("."), value) == expected
+    assert STAGES[0] == {"rule": {"k": 1}, "steps": 9}
+
+
+def test_an_override_of_a_stage_that_is_not_there_is_refused():
+    with pytest.raises(SpecError, match="there is no item 3 of 3"):
+        overridden(STAGES, ["3", "steps"], 1)
+
+
+@pytest.mark.parametrize("text", ["[", "!!python/name:os.system", "{a: 1, a: 2}", "9" * 30])
+def test_a_value_is_read_as_safely_as_a_spec(text):
+    with pytest.raises(SpecError):
+        read_value(text)

@@ -70,7 +70,7 @@ def test_rows_without_a_result_are_said_once_with_the_command_that_runs_them(pag
     text = " ".join(page.text.split())
     assert (
         "2 of 11 rows have no result yet: hwbench run iwaer/table1 --profile full, "
-        "hwbench run iwaer/table1 --profile full --retry-failed"
+        "hwbench run iwaer/table1 --profile full --rerun failed"
     ) in text
     assert text.count("chardata.mat is not on this machine") == 1
 

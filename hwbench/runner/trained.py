@@ -1,0 +1,136 @@
+"""Trained models: a module with the weights of a case, and its data set."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load_file
+from torch import Tensor
+
+from hwbench import pipeline
+from hwbench.cache import cache_folder
+from hwbench.protocols import Dataset, Evaluation, Hooks, Model, Splits
+from hwbench.runner.job import Job, data_mark
+from hwbench.runner.machine import pick_device
+from hwbench.runner.plan import check_rows
+from hwbench.runner.stages import stage_file
+from hwbench.sources import fingerprint
+from hwbench.spec import (
+    PROFILES,
+    Block,
+    Case,
+    Profile,
+    Spec,
+    SpecError,
+    UserError,
+    label,
+    variants,
+)
+from hwbench.store import Store
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A trained model in evaluation mode.
+
+    Attributes:
+        case: what was trained.
+        model: the module.
+        dataset: its data set.
+        data: the training, validation and test points.
+    """
+
+    case: Case
+    model: Model
+    dataset: Dataset
+    data: Splits
+
+    def evaluate(self, *blocks: Block) -> Evaluation:
+        """Return what evaluators find on the test points; by default those of the spec.
+
+        Args:
+            blocks: of evaluators, as {"use": "importance.LogLikelihood", "k": 5000}.
+
+        Raises:
+            BuildError: a name or an argument is wrong.
+        """
+        case = self.case.model_copy(update={"evaluate": list(blocks) or self.case.evaluate})
+        device = self.data.train.values.device
+        built = pipeline.Built(self.dataset, self.data, self.model, device)
+        return pipeline.evaluate(case, built, None, Hooks())
+
+
+def trained_model(
+    spec: Spec,
+    at: Mapping[str, Any],
+    seed: int,
+    store: Store,
+    profile: Profile | None = None,
+    device: str = "cpu",
+) -> Trained:
+    """Return the trained model of a row and seed.
+
+    Weights of today's code are preferred to those of the stored result's code.
+
+    Args:
+        spec: the table.
+        at: coordinates of one row.
+        seed: of the run.
+        store: results.
+        profile: of the run; by default the fullest that has weights.
+        device: where the model and its data go.
+
+    Raises:
+        SpecError: no row or several rows have these coordinates.
+        UserError: no weights are in the cache; the message has the call that trains them.
+    """
+    check_rows([at], [spec])
+    row, *others = spec.select([at])
+    if others:
+        names = "; ".join(label(r.at) for r in (row, *others))
+        raise SpecError(f"{spec.id}: several rows have these coordinates: {names}")
+    profiles: Sequence[Profile] = [profile] if profile else PROFILES[::-1]
+    asked = [case for p in profiles for case in variants(spec, row, p, seed)]
+    for case in asked:
+        weights = _weights(case, device, store)
+        if weights is not None:
+            built = pipeline.construct(case, pick_device(device))
+            built.model.load_state_dict(weights)
+            built.model.eval()
+            return Trained(case, built.model, built.dataset, built.splits)
+    case = asked[0]
+    again = ', rerun="all"' if store.read(case) is not None else ""
+    name = label(row.at)
+    raise UserError(
+        f"{spec.id} {name}, seed {seed}: no weights in the cache {cache_folder()}. To train: "
+        f"hwbench.run({spec.id!r}, {case.profile!r}, [{dict(row.at)!r}], seeds={seed + 1}{again})"
+    )
+
+
+def _weights(case: Case, device: str, store: Store) -> dict[str, Tensor] | None:
+    """Return the weights of a finished case, or of the end of its last stage; None without."""
+    from hwbench.learner import Checkpoint
+
+    for file in _files(case, store):
+        return load_file(file)
+    job = Job(case, store.folder, cache_folder(), device)
+    saved = Checkpoint(stage_file(job, len(case.train))).load()
+    return None if saved is None else saved[1]["model"]
+
+
+def _files(case: Case, store: Store) -> Iterator[Path]:
+    """Yield the files of weights of a case: of today's code, then of the stored result's."""
+    stored = store.read(case)
+    codes: dict[str, Any] = {fingerprint(case): None}
+    if stored is not None:
+        codes[stored.fingerprint] = None
+    for code in codes:
+        start = f"{case.key[:16]}-{code}-"
+        for folder in sorted((cache_folder() / "runs").glob(f"{start}*")):
+            kind = folder.name.removeprefix(start).split("-")[0]
+            file = folder / "model.safetensors"
+            if folder.name == f"{start}{kind}{data_mark(case)}" and file.is_file():
+                yield file
