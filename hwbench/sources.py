@@ -6,12 +6,14 @@ import ast
 import functools
 import hashlib
 import importlib.util
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec, PathFinder
 from pathlib import Path
 from typing import Any
 
+from hwbench.cache import digest, recall, remember
 from hwbench.spec import Case
 
 PACKAGE = Path(__file__).parent
@@ -51,12 +53,34 @@ class _Source:
 
 @functools.cache
 def read_source(path: Path, module: str) -> _Source:
-    """Return a source file as digests and imports; `module` is its dotted name."""
+    """Return a source file as digests and imports; `module` is its dotted name.
+
+    It is parsed once, and kept in the user's cache under its content, the Python and this file.
+    """
     package = module if path.stem == "__init__" else module.rpartition(".")[0]
-    return _parse(path.read_text(encoding="utf-8"), package)
+    text = path.read_text(encoding="utf-8")
+    name, key = f"source {path.absolute()}", digest(text, package, sys.version, _own_text())
+    kept = recall(name, key)
+    if kept is None:
+        found = _parse(text, package)
+        definitions = {
+            name: (code, sorted(uses)) for name, (code, uses) in found.definitions.items()
+        }
+        remember(name, key, [found.digest, found.imports, definitions])
+        return found
+    whole, imports, definitions = kept
+    return _Source(
+        whole,
+        tuple((module, name) for module, name in imports),
+        {name: (code, frozenset(names)) for name, (code, names) in definitions.items()},
+    )
 
 
 @functools.cache
+def _own_text() -> str:
+    return Path(__file__).read_text(encoding="utf-8")
+
+
 def _parse(text: str, package: str) -> _Source:
     tree = ast.parse(text)
     nodes: dict[str, ast.stmt] = {}
@@ -180,10 +204,15 @@ def _modules_of(use: str, kind: str) -> list[str]:
     return own or [module]
 
 
-def _reached(case: Case) -> tuple[dict[str, Path], set[str]]:
-    """Return the sources that decide a case's numbers, by module, and the protocols they name."""
+def _classes(case: Case) -> frozenset[tuple[str, str]]:
+    """Return every `use` of a case with the key of its block: what decides its sources."""
     content = case.model_dump(include={"data", "model", "train", "evaluate"})
-    todo = [module for use, kind in _uses(content, "") for module in _modules_of(use, kind)]
+    return frozenset(_uses(content, ""))
+
+
+def _reached(classes: frozenset[tuple[str, str]]) -> tuple[dict[str, Path], set[str]]:
+    """Return the sources that decide a case's numbers, by module, and the protocols they name."""
+    todo = [module for use, kind in sorted(classes) for module in _modules_of(use, kind)]
     todo.append("hwbench.pipeline")
     found: dict[str, Path] = {}
     protocols: set[str] = set()
@@ -205,8 +234,7 @@ def _reached(case: Case) -> tuple[dict[str, Path], set[str]]:
 
 def is_own(case: Case) -> bool:
     """Return whether every class that a case names is of hwbench or of torch.optim."""
-    content = case.model_dump(include={"data", "model", "train", "evaluate"})
-    found = {module for use, kind in _uses(content, "") for module in _modules_of(use, kind)}
+    found = {module for use, kind in _classes(case) for module in _modules_of(use, kind)}
     return all(module.split(".")[0] in ("", "hwbench") for module in found)
 
 
@@ -229,7 +257,7 @@ def sources(case: Case) -> list[Path]:
 
     Of the protocols, only the imported classes count; see `fingerprint`.
     """
-    return sorted(_reached(case)[0].values())
+    return sorted(_reached(_classes(case))[0].values())
 
 
 def fingerprint(case: Case) -> str:
@@ -239,7 +267,13 @@ def fingerprint(case: Case) -> str:
     import by name, and those that they use in turn; so it does not change when a protocol is added
     or moves to another file of the package.
     """
-    found, names = _reached(case)
+    return _fingerprint(_classes(case), PACKAGE)
+
+
+@functools.cache
+def _fingerprint(classes: frozenset[tuple[str, str]], package: Path) -> str:
+    """Return the fingerprint of cases of these classes; `package` is the folder of hwbench."""
+    found, names = _reached(classes)
     parts = [
         f"{module}:{read_source(path, module).digest}" for module, path in sorted(found.items())
     ]
@@ -253,3 +287,9 @@ def fingerprint(case: Case) -> str:
             todo += known[name][1] & known.keys()
     parts += [f"{_PROTOCOLS}.{name}:{known[name][0]}" for name in sorted(reached)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def forget() -> None:
+    """Forget all files that were read in this process: they may have changed."""
+    read_source.cache_clear()
+    _fingerprint.cache_clear()

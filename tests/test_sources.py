@@ -4,7 +4,7 @@ import shutil
 
 import pytest
 
-from hwbench.sources import PACKAGE, fingerprint, read_source, sources
+from hwbench.sources import PACKAGE, fingerprint, forget, sources
 from hwbench.spec import cases
 
 
@@ -34,10 +34,10 @@ def package(tmp_path, monkeypatch):
         text = path.read_text()
         assert old in text
         path.write_text(text.replace(old, new, 1))
-        read_source.cache_clear()
+        forget()
 
     yield edit
-    read_source.cache_clear()
+    forget()
 
 
 def test_a_fingerprint_follows_code_but_not_comments(spec, package):

@@ -4,8 +4,9 @@ A file 'set/name' is looked for as `<folder>/set/name`, then `<folder>/name`, in
 environment variable HWBENCH_DATA (separated as in PATH), then in `data/` of the working folder,
 then in the user's cache (`$HWBENCH_CACHE/data`, or the platform's), and finally at its addresses.
 It may be gzipped, as `name.gz`. It is accepted if its checksum matches. A wrong file in one of the
-user's folders is an error; a wrong file in the cache is fetched again. A file without a checksum
-comes from the user's own folders only: whatever a server sent could pass for it.
+user's folders is an error; a wrong file in the cache is fetched again. Where no checksum is
+declared, whatever a server sent could pass for the file: it is refused, unless the user vouches for
+one in `SHA256SUMS` beside it, which `sha256sum` writes.
 
 A plugin declares its files in a table of the same form, `checksums.yaml` in the package's folder.
 """
@@ -18,13 +19,14 @@ import gzip
 import hashlib
 import io
 import os
+import re
 import sys
 import threading
 import time
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
@@ -39,8 +41,15 @@ from hwbench.sources import find_package
 from hwbench.spec import Strict, UserError, did_you_mean
 
 CHECKSUMS = Path(__file__).with_name("checksums.yaml")
+SUMS = "SHA256SUMS"  # the user's own checksums, in a folder of data files
 PATIENCE = 4.0  # seconds until a silent host counts as unreachable
 _ROUNDS = 2  # attempts at each address
+
+
+_VOUCH = (
+    "no checksum of this file is known, so nothing tells whether it is the published one. "
+    f"If you trust it, run `sha256sum {{0}} >> {SUMS}` in its folder"
+)
 
 
 class DataCorrupt(UserError):
@@ -158,11 +167,36 @@ def _declared_in(table: Path, owner: str) -> dict[str, File]:
 
 def _get(name: str) -> File:
     try:
-        return declared()[name]
+        return _vouched(declared()[name])
     except KeyError:
         raise UserError(
             f"no data file {name!r} is declared{did_you_mean(name, list(declared()))}"
         ) from None
+
+
+def _vouched(file: File) -> File:
+    """Return a file with the user's checksums for those of its forms that have none."""
+    if file.plain.checksum and (file.packed is None or file.packed.checksum):
+        return file
+    given = _sums(file)
+
+    def completed(form: Form, name: str) -> Form:
+        return form if form.checksum else form.model_copy(update={"sha256": given.get(name)})
+
+    name = file.name.rpartition("/")[2]
+    packed = None if file.packed is None else completed(file.packed, f"{name}.gz")
+    return replace(file, plain=completed(file.plain, name), packed=packed)
+
+
+def _sums(file: File) -> dict[str, str]:
+    """Return the user's checksums by name, from the folders in which a file is looked for."""
+    given: dict[str, str] = {}
+    places = {path.with_name(SUMS) for folder in folders() for path in file.paths(folder)}
+    for path in filter(_is_file, places):
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            if found := re.fullmatch(r"([0-9a-f]{64}) [ *](.+)", line):
+                given[found[2]] = found[1]
+    return given
 
 
 def select(words: Sequence[str] = ()) -> list[str]:
@@ -184,7 +218,8 @@ def select(words: Sequence[str] = ()) -> list[str]:
 
 # --- checksums ------------------------------------------------------------------------------------
 
-_verdicts: dict[tuple[str, str, int, int], str] = {}  # Each file, size and time is hashed once.
+# Each file, checksum, size and time is hashed once.
+_verdicts: dict[tuple[str, str, str, int, int], str] = {}
 
 
 def _digest(path: Path, kind: str, unpack: bool = False) -> str:
@@ -214,7 +249,8 @@ def _judge(file: File, path: Path) -> str:
 def _fault(file: File, path: Path) -> str:
     """Return a description of what is wrong with a file, or '' if it is correct."""
     stat = path.stat()
-    key = (file.name, str(path.resolve()), stat.st_size, stat.st_mtime_ns)
+    expected = file.form(path).checksum
+    key = (file.name, expected, str(path.resolve()), stat.st_size, stat.st_mtime_ns)
     if key not in _verdicts:
         _verdicts[key] = _judge(file, path)
     return _verdicts[key]
@@ -262,11 +298,13 @@ def locate(name: str) -> Path | None:
     """Return the path of a file on this machine, whose checksum matches, or None.
 
     Raises:
-        DataCorrupt: the file in one of the user's folders has another checksum.
+        DataCorrupt: the file in one of the user's folders has another checksum, or none is known.
         UserError: no such file is declared.
     """
     file = _get(name)
     for path in (p for folder in folders() for p in file.paths(folder) if _is_file(p)):
+        if not file.form(path).checksum:
+            raise DataCorrupt(f"{path}: {_VOUCH.format(path.name)}")
         if fault := _fault(file, path):
             raise DataCorrupt(f"{path} is not {name}: {fault}; replace or remove it")
         return path
@@ -455,6 +493,7 @@ def _missing(file: File, reasons: dict[str, str]) -> str:
     return (
         f"{file.name} is not on this machine and cannot be downloaded. "
         f"Put {name}{packed} ({checksum}) into {place}. "
+        + ("" if forms else f"Run `sha256sum {name} >> {SUMS}` there if you trust your copy. ")
         + (f"{'Tried' if _checked(file) else 'Not fetched'}: {tried}" if tried else "")
         + ("" if tried else "It is published at no address")
     )
@@ -577,5 +616,6 @@ def verify(words: Sequence[str] = ()) -> list[Record]:
         known = record.file.form(record.path).checksum
         state: Literal["corrupt", "verified", "unchecked"]
         state = "corrupt" if fault else "verified" if known else "unchecked"
-        out.append(Record(record.file, state, record.path, fault))
+        detail = fault if known else _VOUCH.format(record.path.name)
+        out.append(Record(record.file, state, record.path, detail))
     return out

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from hwbench.report.figures.distances import distances_picture
-from hwbench.report.figures.kept import kept_pictures
+from hwbench.report.figures.kept import kept_distances, kept_pictures
 from hwbench.report.overview import make_overview
 from hwbench.report.section import make_section
 
@@ -51,7 +50,7 @@ class Contents:
     @cached_property
     def distances(self) -> Picture | None:
         """Return the picture of all judged rows; None where there are none."""
-        return distances_picture(self.comparisons)
+        return kept_distances(self.comparisons)
 
     @cached_property
     def pictures(self) -> list[list[Picture]]:

@@ -157,11 +157,35 @@ def test_packed_by_someone_else_is_accepted_by_its_content(alone, declare):
         files.read(NAME)
 
 
-def test_a_file_without_checksum_is_accepted(alone, declare):
+def vouch(folder: Path, path: Path) -> None:
+    """Give the checksum of a file as `sha256sum` does."""
+    line = f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
+    with (folder / files.SUMS).open("a") as sums:
+        sums.write(line)
+
+
+def test_a_file_without_checksum_needs_one_of_the_user_s(alone, declare):
     declare(NAME, None)
-    put(alone / "data", b"anything")
+    path = put(alone / "data", b"anything")
+    with pytest.raises(files.DataCorrupt, match=r"sha256sum thing\.bin >> SHA256SUMS"):
+        files.read(NAME)
+    (record,) = files.verify()
+    assert (record.state, "SHA256SUMS" in record.detail) == ("unchecked", True)
+    (path.parent / files.SUMS).write_text("# mine\nnonsense\n")
+    vouch(path.parent, path)
     assert files.read(NAME) == b"anything"
-    assert files.verify()[0].state == "unchecked"
+    assert files.verify()[0].state == "verified"
+    path.write_bytes(b"<html>sorry</html>")
+    with pytest.raises(files.DataCorrupt, match="expected"):
+        files.read(NAME)
+
+
+def test_a_declared_checksum_counts_whatever_the_user_gives(alone, declare):
+    declare(NAME, RIGHT)
+    path = put(alone / "data", b"wrong")
+    vouch(path.parent, path)
+    with pytest.raises(files.DataCorrupt, match=SHA256):
+        files.read(NAME)
 
 
 # --- wrong files ----------------------------------------------------------------------------------
@@ -231,7 +255,8 @@ def test_hashing_happens_once_per_version_of_a_file(alone, declare, monkeypatch)
 def test_a_damaged_archive_without_checksum_is_an_error(alone, declare, damage):
     table = declare(NAME, None, packed=True)
     assert table.packed.checksum == ""
-    put(alone / "data", damage(gzip.compress(RIGHT * 9)), f"{NAME}.gz")
+    path = put(alone / "data", damage(gzip.compress(RIGHT * 9)), f"{NAME}.gz")
+    vouch(path.parent, path)
     with pytest.raises(files.DataCorrupt, match=r"thing\.bin\.gz"):
         files.read(NAME)
 
@@ -240,9 +265,11 @@ def test_no_pickle_is_read(alone, declare):
     declare("set/a.npz", None)
     path = put(alone / "data", b"", "set/a.npz")
     np.savez(path, x=np.array([{"an": "object"}], dtype=object))
+    vouch(path.parent, path)
     with pytest.raises(files.DataCorrupt, match=r"set/a\.npz"):
         files.arrays("set/a.npz")
     path.write_bytes(b"no archive")
+    vouch(path.parent, path)
     with pytest.raises(files.DataCorrupt, match=r"set/a\.npz"):
         files.arrays("set/a.npz")
 
@@ -423,9 +450,16 @@ def test_nothing_is_fetched_without_a_checksum(declare, reachable, alone, server
     with pytest.raises(DataMissing, match=r"Not fetched: .* \(without a checksum\)"):
         files.fetch(NAME)
     assert not files.obtainable([NAME])
-    put(alone / "cache" / "data", b"<html>sorry</html>")  # of an earlier version
+    cached = put(alone / "cache" / "data", b"<html>sorry</html>")  # of an earlier version
     assert files.locate(NAME) is None
     assert asked == []
+    (alone / "data/things").mkdir(parents=True)
+    (alone / "data/things" / files.SUMS).write_text(f"{SHA256}  thing.bin\n")
+    with pytest.raises(DataMissing, match="thing"):
+        files.fetch(NAME)
+    served["/thing.bin"] = RIGHT
+    assert files.fetch(NAME) == cached
+    assert cached.read_bytes() == RIGHT
 
 
 def test_what_a_reader_refuses_leaves_the_cache(declare, alone):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+    from numpy.typing import ArrayLike
 
 STYLE = Path(__file__).parents[1] / "paper.mplstyle"
 WIDTH = 6.7  # inches: the text width of an A4 page
@@ -41,6 +42,7 @@ MARKERS = "osD^vPX*"
 PUBLISHED: dict[str, Any] = {"marker": "D", "ms": 3.6, "mfc": PAPER, "mec": INK, "mew": 0.9}
 MEASURED: dict[str, Any] = {"marker": "o", "ms": 3.8}
 ONE_SEED: dict[str, Any] = {"marker": "|", "ms": 4, "mew": 0.6, "alpha": 0.6}
+COORDINATES, FINER = re.compile(rb' (?:d|x|y)="[^"]*"'), re.compile(rb"(?<=\.\d\d)\d+")
 Kind = Literal["svg", "png"]
 
 
@@ -89,16 +91,22 @@ def new_figure(height: float) -> Figure:
 
 
 def svg_of(figure: Figure) -> bytes:
-    """Return a figure as SVG, the same bytes for the same figure."""
+    """Return a figure as SVG, the same bytes for the same figure.
+
+    Coordinates have two decimals, a hundredth of a point; Matplotlib writes six.
+    """
+    import matplotlib
+
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
-        figure.set_layout_engine("none")  # else it is laid out, and drawn in vain, once more
+    with matplotlib.rc_context({"figure.constrained_layout.use": False}):
+        figure.set_layout_engine(None)  # with any, it would be drawn in vain once more
     buffer = io.BytesIO()
     figure.savefig(
         buffer, format="svg", metadata={"Date": None, "Creator": None, "Type": None, "Format": None}
     )
-    return buffer.getvalue()
+    return COORDINATES.sub(lambda m: FINER.sub(b"", m[0]), buffer.getvalue())
 
 
 def exported(draw: Callable[[], Figure | None]) -> dict[str, bytes]:
@@ -117,8 +125,10 @@ def exported(draw: Callable[[], Figure | None]) -> dict[str, bytes]:
         return {"svg": svg_of(figure), "png": png.getvalue()}
 
 
-def draw_point(axes: Axes, x: float, y: float, marker: Mapping[str, Any], **bars: Any) -> None:
-    """Draw a marker, with `xerr` or `yerr` an error bar in its `color` (or edge colour)."""
+def draw_point(
+    axes: Axes, x: ArrayLike, y: ArrayLike, marker: Mapping[str, Any], **bars: Any
+) -> None:
+    """Draw a marker, or several alike; `xerr` or `yerr` is a bar in `color` (or edge colour)."""
     colour = {"ecolor": marker["mec"]} if "mec" in marker else {}
     axes.errorbar(x, y, ls="none", **colour, **marker, **bars)
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from hwbench import vocabulary
 from hwbench.report.figures.canvas import Picture
-from hwbench.report.figures.lines import Frame, Line, describe_lines, line_plot, remarks
+from hwbench.report.figures.lines import Frame, Line, alike, describe_lines, line_plot, remarks
 from hwbench.report.layout import group_key, panel_of
 from hwbench.report.measured import published_value
 from hwbench.report.words import on_other_data, row_label
@@ -17,7 +18,6 @@ from hwbench.spec import coordinate
 from hwbench.store import Result, StoredCurve
 from hwbench.typography import clean, words
 from hwbench.verdict.outcome import Comparison, RowOutcome
-from hwbench.verdict.statistics import mean_and_error
 
 HEADINGS = {vocabulary.TRAIN: "Training", vocabulary.VALIDATION: "Validation"}
 
@@ -28,10 +28,12 @@ def average_curve(
     """Return x, mean and standard error over seeds, at the points that all seeds share."""
     seeds = [dict(zip(curve.x, curve.y, strict=False)) for curve in curves]
     shared = sorted(set.intersection(*map(set, seeds))) if seeds else []
-    points = [mean_and_error([seed[v] for seed in seeds]) for v in shared]
-    x, y = np.array(shared, dtype=float), np.array([mean for mean, _ in points], dtype=float)
+    x = np.array(shared, dtype=float)
+    points = np.array([[seed[v] for v in shared] for seed in seeds], dtype=float)  # [seeds, points]
+    y = points.mean(0)
     if len(curves) > 1:
-        return x, y, np.array([error for _, error in points], dtype=float)
+        error = points.std(0, ddof=1) / math.sqrt(len(curves))
+        return x, y, np.where((points == points[0]).all(0), 0.0, error)
     own = dict(zip(curves[0].x, curves[0].se or [], strict=False))
     return x, y, np.array([own.get(v, np.nan) for v in shared]) if own else None
 
@@ -95,6 +97,8 @@ def curve_lines(comparison: Comparison, curve: str, wanted: Wanted | None) -> li
 
 
 def _band(lines: Sequence[Line]) -> str:
+    if alike(lines):
+        return "Mean over seeds." if any(line.n > 1 for line in lines) else "One seed."
     if any(line.n > 1 for line in lines):
         return "Mean over seeds; the band is ± one standard error."
     return "One seed; a band is ± the standard error of the estimate."

@@ -6,6 +6,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from hwbench.numbers import fixed, percent
 from hwbench.report.figures.canvas import (
     GRID,
@@ -115,12 +117,13 @@ def _draw_block(panels: Sequence[Axes], rows: Sequence[RowOutcome], spec: Spec) 
     left, right = panels[0], panels[-1]
     digits = scale_of(spec).digits
     half = _half_width(rows, spec)
-    for place, outcome in enumerate(rows):
-        y = float(place)
-        _draw_values(left, y, outcome, spec.metric)
-        if right is not left:
-            _draw_difference(right, y, outcome, spec.margin(outcome.row), half)
-        _draw_verdict(right, y, outcome)
+    _draw_values(left, rows, spec.metric)
+    if right is not left:
+        _draw_margins(right, rows, spec)
+        _draw_differences(right, rows, half)
+        right.axvline(0, color=MUTED, lw=0.8, zorder=3)
+        right.yaxis.set_visible(False)  # else ticks of which nothing is shown are made and measured
+    _write_verdicts(right, rows)
     for axes in panels:
         axes.grid(axis="y", visible=False)
         axes.tick_params(axis="y", length=0)
@@ -128,10 +131,8 @@ def _draw_block(panels: Sequence[Axes], rows: Sequence[RowOutcome], spec: Spec) 
         axes.locator_params(axis="x", nbins=5)
         if digits:
             axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v * 10**digits:g}"))
-    if right is not left:
-        right.axvline(0, color=MUTED, lw=0.8, zorder=3)
-        if half > 0:
-            right.set_xlim(-half, half)
+    if right is not left and half > 0:
+        right.set_xlim(-half, half)
 
 
 def _half_width(rows: Sequence[RowOutcome], spec: Spec) -> float:
@@ -151,44 +152,83 @@ def reach(rows: Sequence[RowOutcome]) -> float:
     return widest
 
 
-def _draw_values(axes: Axes, y: float, outcome: RowOutcome, metric: str) -> None:
-    """Draw the published value (open), and below it the mean (filled) and the seeds (ticks)."""
-    published = published_value(outcome)
-    if published is not None:
-        error = published.error
-        draw_point(axes, published.value, y - 0.17, PUBLISHED, xerr=error, elinewidth=0.8, zorder=4)
-    if outcome.mean is None:
-        return
-    marker = MEASURED | {"color": MUTED if on_other_data(outcome) else SERIES[0]}
-    seeds, error = seed_values(outcome, metric), standard_error(outcome)
-    if len(seeds) > 1:
-        axes.plot(
-            seeds, [y + 0.17] * len(seeds), ls="", color=marker["color"], zorder=2, **ONE_SEED
-        )
-    draw_point(axes, outcome.mean, y + 0.17, marker, xerr=error, elinewidth=1.1, zorder=5)
+def _draw_values(axes: Axes, rows: Sequence[RowOutcome], metric: str) -> None:
+    """Draw published values (open), and below them means (filled) and seeds (ticks)."""
+    known = [(y - 0.17, p) for y, o in enumerate(rows) if (p := published_value(o)) is not None]
+    published = [(p.value, y, p.error) for y, p in known]
+    _draw_points(axes, published, PUBLISHED, elinewidth=0.8, zorder=4)
+    for other in (False, True):
+        here = [
+            (y + 0.17, o)
+            for y, o in enumerate(rows)
+            if o.mean is not None and on_other_data(o) == other
+        ]
+        marker = MEASURED | {"color": MUTED if other else SERIES[0]}
+        means = [(o.mean, y, standard_error(o)) for y, o in here]
+        _draw_points(axes, means, marker, elinewidth=1.1, zorder=5)
+        several = [(v, y) for y, o in here if len(o.results) > 1 for v in seed_values(o, metric)]
+        if several:
+            x, heights = zip(*several, strict=True)
+            axes.plot(x, heights, ls="", color=marker["color"], zorder=2, **ONE_SEED)
 
 
-def _draw_difference(
-    axes: Axes, y: float, outcome: RowOutcome, margin: float | None, reach: float
+def _draw_points(
+    axes: Axes,
+    points: Sequence[tuple[float | None, float, float | None]],
+    marker: dict[str, Any],
+    **bars: Any,
 ) -> None:
-    """Draw measured − published with interval and margin, or an arrow if it is off the scale."""
-    if margin is not None and outcome.published is not None:
-        band = [y - 0.36, y + 0.36]
-        axes.fill_betweenx(band, -margin, margin, color=GRID, alpha=0.75, lw=0, zorder=1)
-        for end in (-margin, margin):  # edges show a band that is narrow on this axis
-            axes.plot([end, end], band, "-", color=MUTED, lw=0.6, zorder=2)
-    difference = difference_of(outcome)
-    if difference is None or not math.isfinite(difference):
-        return
-    colour = VERDICT_COLOURS.get(outcome.verdict, MUTED)
-    if abs(difference) > reach:
-        _draw_arrow(axes, y, difference, reach, colour)
-        return
-    if outcome.interval is not None:
-        low, high = max(outcome.interval.low, -reach), min(outcome.interval.high, reach)
-        axes.plot([low, high], [y, y], "-", color=colour, lw=1.5, solid_capstyle="butt", zorder=4)
-    marker, fill = ("o", colour) if outcome.verdict in JUDGED else ("D", PAPER)
-    axes.plot(difference, y, marker, ms=3.8, color=colour, mfc=fill, zorder=5)
+    """Draw points x, y with an error along x each, None where none is known."""
+    if points:
+        x, y, error = np.array(points, dtype=float).T
+        known = None if np.isnan(error).all() else np.nan_to_num(error)
+        draw_point(axes, x, y, marker, xerr=known, **bars)
+
+
+def _draw_margins(axes: Axes, rows: Sequence[RowOutcome], spec: Spec) -> None:
+    """Draw ± the margin of each row that has one, with edges, which show a narrow band."""
+    from matplotlib.collections import PolyCollection
+
+    margins = {y: spec.margin(o.row) for y, o in enumerate(rows) if o.published is not None}
+    found = [(y - 0.36, y + 0.36, m) for y, m in margins.items() if m is not None]
+    if found:
+        low, high, margin = np.array(found).T
+        x = np.stack([-margin, margin, margin, -margin], 1)
+        corners = np.stack([x, np.stack([low, low, high, high], 1)], 2)  # [rows, corner, x and y]
+        axes.add_collection(
+            PolyCollection(list(corners), facecolors=GRID, alpha=0.75, linewidths=0, zorder=1)
+        )
+        for ends in (-margin, margin):
+            axes.vlines(ends, low, high, colors=MUTED, linewidths=0.6, zorder=2)
+
+
+def _draw_differences(axes: Axes, rows: Sequence[RowOutcome], reach: float) -> None:
+    """Draw measured − published with intervals, or an arrow where it is off the scale."""
+    known = [(float(y), o, difference_of(o)) for y, o in enumerate(rows)]
+    shown = []
+    for y, outcome, difference in known:
+        if difference is None or not math.isfinite(difference):
+            continue
+        colour = VERDICT_COLOURS.get(outcome.verdict, MUTED)
+        if abs(difference) > reach:
+            _draw_arrow(axes, y, difference, reach, colour)
+        else:
+            shown.append((difference, y, colour, outcome))
+    lines = [
+        (y, max(o.interval.low, -reach), min(o.interval.high, reach), colour)
+        for _, y, colour, o in shown
+        if o.interval is not None
+    ]
+    if lines:
+        y_of, low, high, colours = zip(*lines, strict=True)
+        axes.hlines(y_of, low, high, colors=colours, linewidths=1.5, zorder=4)
+    for judged in (True, False):
+        here = [(x, y, c) for x, y, c, o in shown if (o.verdict in JUDGED) == judged]
+        if here:
+            x, y_of, colours = zip(*here, strict=True)
+            marker, fill = ("o", colours) if judged else ("D", PAPER)
+            how: dict[str, Any] = {"marker": marker, "s": 3.8**2, "linewidths": 1.0, "zorder": 5}
+            axes.scatter(x, y_of, facecolors=fill, edgecolors=colours, **how)
 
 
 def _draw_arrow(axes: Axes, y: float, difference: float, reach: float, colour: str) -> None:
@@ -208,19 +248,21 @@ def _draw_arrow(axes: Axes, y: float, difference: float, reach: float, colour: s
     )
 
 
-def _draw_verdict(axes: Axes, y: float, outcome: RowOutcome) -> None:
-    """Write the verdict at the right of a row."""
-    axes.annotate(
-        f"{ROW_VERDICTS[outcome.verdict].symbol} {outcome.verdict}",
-        (1, y),
-        xycoords=("axes fraction", "data"),
-        xytext=(6, 0),
-        textcoords="offset points",
-        va="center",
-        color=VERDICT_COLOURS.get(outcome.verdict, MUTED),
-        fontweight="bold" if outcome.verdict == "worse" else "normal",
-        annotation_clip=False,
-    )
+def _write_verdicts(axes: Axes, rows: Sequence[RowOutcome]) -> None:
+    """Write the verdict at the right of each row."""
+    from matplotlib.transforms import ScaledTranslation
+
+    beside = ScaledTranslation(6 / 72, 0, axes.figure.dpi_scale_trans)
+    for y, outcome in enumerate(rows):
+        axes.text(
+            1,
+            y,
+            f"{ROW_VERDICTS[outcome.verdict].symbol} {outcome.verdict}",
+            transform=axes.get_yaxis_transform() + beside,
+            va="center",
+            color=VERDICT_COLOURS.get(outcome.verdict, MUTED),
+            fontweight="bold" if outcome.verdict == "worse" else "normal",
+        )
 
 
 def _legend(comparison: Comparison, differing: bool) -> dict[str, Any]:

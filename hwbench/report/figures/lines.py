@@ -28,6 +28,9 @@ from hwbench.typography import clean
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+OPEN: dict[str, Any] = {"marker": "o", "ms": 5.5, "mfc": "none", "mew": 1.0}
+DISTINCT = len(SERIES) * len(DASHES)  # names whose lines look different
+
 
 @dataclass
 class Line:
@@ -94,6 +97,23 @@ def looks(lines: Sequence[Line]) -> dict[str, Look]:
     return {name: Look(SERIES[i], MARKERS[i], DASHES[j]) for name, (i, j) in places.items()}
 
 
+def alike(lines: Sequence[Line]) -> bool:
+    """Return whether a plot has more lines than looks, so that no reader could tell them apart."""
+    return len({line.name for line in lines}) > DISTINCT
+
+
+def draw_alike(axes: Axes, lines: Sequence[Line]) -> None:
+    """Draw the lines of a panel thin and grey, and published values as open markers."""
+    from matplotlib.collections import LineCollection
+
+    paths = [np.column_stack([line.x, line.y])[np.argsort(line.x)] for line in lines]
+    axes.add_collection(LineCollection(paths, colors=MUTED, linewidths=0.5, alpha=0.6, zorder=3))
+    axes.autoscale_view()
+    for line in lines:
+        for x, y, error in line.published:
+            draw_point(axes, x, y, OPEN | {"mec": MUTED}, yerr=error, elinewidth=0.8, zorder=4)
+
+
 def draw_lines(
     axes: Axes,
     lines: Sequence[Line],
@@ -131,7 +151,7 @@ def draw_lines(
                 axes.errorbar(x, y, se, fmt="none", ecolor=colour, elinewidth=0.9, zorder=3)
             else:
                 axes.fill_between(x, y - se, y + se, color=colour, alpha=faint, lw=0, zorder=2)
-        opened = {"marker": how.marker, "ms": 5.5, "mfc": "none", "mec": how.colour, "mew": 1.0}
+        opened = OPEN | {"marker": how.marker, "mec": how.colour}
         for px, py, error in line.published:
             draw_point(axes, px + shift, py, opened, yerr=error, elinewidth=0.8, zorder=4)
     return handles
@@ -149,7 +169,9 @@ def hidden_lines(lines: Sequence[Line], frame: Frame) -> dict[str, str]:
     A line is hidden where both have the same x, and their y differ by less than 1 % of the panel.
     """
     scale = np.log10 if frame.log_y else np.asarray
-    hidden = {}
+    hidden: dict[str, str] = {}
+    if alike(lines):
+        return hidden
     for group in dict.fromkeys(line.group for line in lines):
         here = [line for line in lines if line.group == group and len(line.x)]
         every = np.concatenate([line.y for line in here]) if here else np.zeros(0)
@@ -170,6 +192,9 @@ def remarks(lines: Sequence[Line], frame: Frame) -> str:
         int(((line.x <= 0) & frame.log_x | (line.y <= 0) & frame.log_y).sum()) for line in lines
     )
     texts = [f"{lower} lies under {upper}." for lower, upper in hidden_lines(lines, frame).items()]
+    if alike(lines):
+        names = len({line.name for line in lines})
+        texts.append(f"{names} lines are too many to tell apart: they look alike, without errors.")
     if below:
         points = f"{below} points are" if below > 1 else "1 point is"
         texts.append(f"{points} at or below 0, off the logarithmic axis.")
@@ -219,9 +244,11 @@ def line_plot(
         dodge = frame.ticks is not None
         for name in () if dodge else hidden_lines(here, frame):
             look[name] = replace(look[name], width=3.4)  # seen at both sides of the upper line
-        drawn = draw_lines(axes, here, look, marks=few or bars, bars=bars, dodge=dodge)
-        for name, handle in drawn.items():
-            handles.setdefault(name, handle)
+        if alike(lines):
+            draw_alike(axes, here)
+        else:
+            drawn = draw_lines(axes, here, look, marks=few or bars, bars=bars, dodge=dodge)
+            handles |= drawn
         axes.set_title(shorten(group))
         _set_scales(axes, frame, here)
         if focus and not frame.log_y:

@@ -22,6 +22,7 @@ from hwbench.report.views import Section
 from hwbench.report.words import CLAIM_VERDICTS, ROW_VERDICTS, version
 
 if TYPE_CHECKING:
+    from jinja2 import Template
     from markupsafe import Markup
 
 FAMILY = "var(--sans)"
@@ -37,21 +38,31 @@ def write(contents: Contents, folder: Path) -> list[Path]:
     """Write `index.html` and `<paper>-<table>.html` for each spec, or `index.html` alone."""
     if contents.single_file:
         return [put(folder / "index.html", single(contents).encode())]
-    pages = {"index.html": index(contents)}
-    pages |= {f"{s.anchor}.html": page(contents, i) for i, s in enumerate(contents.sections)}
-    return [put(folder / name, text.encode()) for name, text in pages.items()]
+    template = _template(contents)
+    written = [put(folder / "index.html", index(contents, template).encode())]
+    for number, section in enumerate(contents.sections):
+        text = page(contents, number, template)
+        written.append(put(folder / f"{section.anchor}.html", text.encode()))
+    return written
 
 
-def index(contents: Contents) -> str:
+def index(contents: Contents, template: Template | None = None) -> str:
     """Return the first page: what all tables say together, and where each is."""
-    return _render(contents, overview=contents.overview, distances=contents.distances)
+    shown = {"overview": contents.overview, "distances": contents.distances}
+    return _render(template or _template(contents), **shown)
 
 
-def page(contents: Contents, number: int) -> str:
-    """Return the page of one table, with links to its neighbours."""
+def page(contents: Contents, number: int, template: Template | None = None) -> str:
+    """Return the page of one table, with links to its neighbours.
+
+    Args:
+        contents: what the report contains.
+        number: of the table.
+        template: the page's, compiled; None to compile it anew.
+    """
     sections = contents.sections
     return _render(
-        contents,
+        template or _template(contents),
         shown=[(lined_up(sections[number]), contents.pictures[number])],
         before=sections[number - 1] if number else None,
         after=sections[number + 1] if number + 1 < len(sections) else None,
@@ -61,11 +72,10 @@ def page(contents: Contents, number: int) -> str:
 def single(contents: Contents) -> str:
     """Return one page with everything: what the index says, then each table."""
     return _render(
-        contents,
+        _template(contents, single=True),
         shown=list(zip(map(lined_up, contents.sections), contents.pictures, strict=True)),
         overview=contents.overview,
         distances=contents.distances,
-        single=True,
     )
 
 
@@ -90,8 +100,8 @@ def _address(section: Section, anchor: str = "", *, single: bool) -> str:
     return f"{section.anchor}.html" + (f"#{anchor}" if anchor else "")
 
 
-def _render(contents: Contents, **shown: Any) -> str:
-    """Return a page; `shown` has what is on it."""
+def _template(contents: Contents, *, single: bool = False) -> Template:
+    """Return the template of all pages of a report, with what they have in common."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
@@ -106,17 +116,10 @@ def _render(contents: Contents, **shown: Any) -> str:
     style = templates.joinpath("report.css").read_text(encoding="utf-8")
     script = templates.joinpath("report.js").read_text(encoding="utf-8")
     digest = hashlib.sha256(script.encode()).digest()
-    on_page = {
-        "overview": None,
-        "distances": None,
-        "single": False,
-        "shown": [],
-        "before": None,
-        "after": None,
-    } | shown
     environment.globals |= {
         "drawing": drawing,
-        "address": partial(_address, single=on_page["single"]),
+        "single": single,
+        "address": partial(_address, single=single),
         "sections": contents.sections,
         "style": Markup(style),  # nosec B704
         "script": Markup(script),  # nosec B704
@@ -127,4 +130,10 @@ def _render(contents: Contents, **shown: Any) -> str:
         "claim_verdicts": CLAIM_VERDICTS,
         "version": version(),
     }
-    return environment.get_template("report.html.j2").render(on_page)
+    return environment.get_template("report.html.j2")
+
+
+def _render(template: Template, **shown: Any) -> str:
+    """Return a page; `shown` has what is on it."""
+    absent = dict.fromkeys(("overview", "distances", "before", "after"))
+    return template.render({**absent, "shown": [], **shown})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from xml.etree import ElementTree
 
@@ -91,4 +92,28 @@ def test_a_long_legend_makes_the_figure_taller_and_not_its_panels_smaller():
         root = ElementTree.fromstring(svg)
         return float(root.attrib["height"].removesuffix("pt"))
 
-    assert height(40) - height(20) == pytest.approx(10 * 0.14 * 72)  # two columns
+    assert height(32) - height(16) == pytest.approx(8 * 0.14 * 72)  # two columns
+
+
+def test_more_lines_than_looks_are_drawn_alike_without_a_legend():
+    x = np.array([1.0, 2.0, 3.0])
+    lines = [Line(f"line {i}", "", "", "", x, x + i, np.ones(3)) for i in range(33)]
+    with style():
+        svg, _ = line_plot(lines, Frame("x", "y"))
+        few, _ = line_plot(lines[:32], Frame("x", "y"))
+    assert b"line 1<" not in svg
+    assert svg.count(b"stroke: #57606a; stroke-opacity: 0.6") == 33
+    assert b"line 1<" in few
+    assert remarks(lines, Frame("x", "y")) == (
+        " 33 lines are too many to tell apart: they look alike, without errors."
+    )
+    assert remarks(lines[:32], Frame("x", "y")) == ""
+
+
+def test_coordinates_have_two_decimals():
+    x = np.linspace(0, 1, 7) ** 3
+    with style():
+        svg, _ = line_plot([Line("", "", "", "", x, x)], Frame("x", "y"))
+    paths = re.findall(rb' d="([^"]*)"', svg)
+    assert any(b"." in path for path in paths)
+    assert not any(re.search(rb"\.\d{3}", path) for path in paths)
