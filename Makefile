@@ -26,7 +26,7 @@ PARALLEL := -n auto --maxprocesses 4 --dist worksteal --benchmark-disable
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install reproduce-table1 campaign test test-all ray-test smoke baselines speed gpu-check check format report docs docker clean FORCE
+.PHONY: help install reproduce-table1 campaign test test-all ray-test smoke baselines lenet speed gpu-check check format report docs docker clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][-a-z0-9%]*:.*## / { \
@@ -86,6 +86,9 @@ baselines: $(STAMP) ## take tests/baselines anew: 5 seeds of every spec, and 2 o
 		$(BIN)/hwbench run $(SPECS) --profile smoke --device cpu --seeds 2 --results $(BASELINES)/elsewhere $(ARGS)
 	$(BIN)/hwbench gate $(SPECS) --update --baseline tests/baselines \
 		--results $(BASELINES)/here --elsewhere $(BASELINES)/elsewhere
+
+lenet: $(STAMP) ## train the LeNets of lenet_fid anew (minutes): their weights, and checksums for the specs
+	PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/python tests/evaluators/train_lenet.py
 
 speed: $(STAMP) ## time the hot paths; writes a table and a figure to build/speed
 	MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=8589934592 JAXTYPING_DISABLE=1 $(PYTEST) tests/speed --benchmark-only $(ARGS)

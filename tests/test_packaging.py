@@ -174,6 +174,11 @@ def test_an_installed_wheel_brings_the_specs(installed, tmp_path):
     assert "me/own" in elsewhere(installed, tmp_path, "list", "--json")  # one's own come first
 
 
+def test_an_installed_wheel_brings_the_nets_of_evaluators(installed):
+    found = {path.name for path in (installed / "hwbench/evaluators").glob("*.npz")}
+    assert found == {path.name for path in (ROOT / "hwbench/evaluators").glob("*.npz")} != set()
+
+
 @pytest.mark.slow
 def test_an_installed_wheel_reproduces_a_table(installed, tmp_path):
     elsewhere(installed, tmp_path, "reproduce", "table1", "--profile", "smoke", "--seeds", "1")
