@@ -49,6 +49,7 @@ from hwbench.protocols.dynamics import DelayModel as DelayModel
 from hwbench.protocols.evaluators import Curve as Curve
 from hwbench.protocols.evaluators import Evaluation as Evaluation
 from hwbench.protocols.evaluators import Evaluator as Evaluator
+from hwbench.protocols.evaluators import ListingEvaluator as ListingEvaluator
 from hwbench.protocols.evaluators import Metric as Metric
 from hwbench.protocols.evaluators import PicturingEvaluator as PicturingEvaluator
 from hwbench.protocols.evaluators import PlottingEvaluator as PlottingEvaluator
@@ -67,6 +68,7 @@ from hwbench.protocols.models import Model as Model
 from hwbench.protocols.models import SequenceModel as SequenceModel
 from hwbench.protocols.paired import Counts as Counts
 from hwbench.protocols.paired import LabelRanker as LabelRanker
+from hwbench.protocols.paired import PairedAutoencoder as PairedAutoencoder
 from hwbench.protocols.paired import PairedModel as PairedModel
 from hwbench.protocols.paired import PairedTestSplit as PairedTestSplit
 from hwbench.protocols.paired import PairedTrainSplit as PairedTrainSplit
@@ -74,6 +76,7 @@ from hwbench.protocols.paired import PairedValidationSplit as PairedValidationSp
 from hwbench.protocols.paired import Pairs as Pairs
 from hwbench.protocols.paired import PartlyLabelledPairs as PartlyLabelledPairs
 from hwbench.protocols.paired import Text as Text
+from hwbench.protocols.paired import TextGenerator as TextGenerator
 from hwbench.protocols.paired import pairs_of as pairs_of
 from hwbench.protocols.planar import GaussianComponents as GaussianComponents
 from hwbench.protocols.planar import PlanarMixture as PlanarMixture
@@ -90,3 +93,5 @@ from hwbench.protocols.text import CountEnergyModel as CountEnergyModel
 from hwbench.protocols.text import TextModel as TextModel
 from hwbench.protocols.text import TopicMixture as TopicMixture
 from hwbench.protocols.text import check_counts as check_counts
+from hwbench.protocols.text import draw_words as draw_words
+from hwbench.protocols.text import log_shares as log_shares

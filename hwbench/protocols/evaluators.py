@@ -120,3 +120,15 @@ class PlottingEvaluator(Evaluator[M]):
 
     lines: tuple[str, ...] = ()
     clouds: tuple[str, ...] = ()
+
+
+class ListingEvaluator(Evaluator[M]):
+    """An evaluator that also returns lines of text about a few points, for a figure of `lists`.
+
+    They are arrays [n, W] of bytes in `Evaluation.per_point`: UTF-8, padded with zeros.
+
+    Attributes:
+        lists: names of the arrays.
+    """
+
+    lists: tuple[str, ...] = ()

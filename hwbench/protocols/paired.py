@@ -276,3 +276,21 @@ class LabelRanker(PairedModel):
     @abstractmethod
     def fitted(self) -> list[str]:
         """Return the layers whose classifiers have been stored."""
+
+
+class TextGenerator(PairedModel):
+    """A model that generates the text of an image."""
+
+    @abstractmethod
+    def generate(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b v"]:
+        """Return the expected counts of words given the image, whatever the text of x; detached."""
+
+
+class PairedAutoencoder(PairedModel):
+    """A model that reconstructs an image and a text from one layer."""
+
+    @abstractmethod
+    def reconstruct(
+        self, x: Float[Tensor, "b d"]
+    ) -> tuple[Float[Tensor, "b i"], Float[Tensor, "b v"], Float[Tensor, "b v"]]:
+        """Return the image, log odds of the words up to a constant, and the counts to explain."""

@@ -1,12 +1,13 @@
 """Counts of words: what may be asked of models of texts."""
 
-# Dims: B points, V words of the vocabulary, F features.
+# Dims: *B any leading dims, B points, V words of the vocabulary, F features.
 
 from __future__ import annotations
 
 from abc import abstractmethod
 from typing import Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -25,6 +26,33 @@ def check_counts(counts: Tensor) -> None:
         raise ValueError(
             f"counts of words must be whole numbers from 0; found {float(counts[wrong][0]):g}"
         )
+
+
+def log_shares(means: Float[Tensor, "v"]) -> Float[Tensor, "v"]:
+    """Return the log of each word's share among all, with 5 % of the shares spread evenly."""
+    shares = means / means.sum()
+    return (0.95 * shares + 0.05 / len(shares)).log()
+
+
+def draw_words(
+    logits: Float[Tensor, "b v"],
+    words: Float[Tensor, "b"],
+    most: int,
+    generator: torch.Generator | None = None,
+) -> Float[Tensor, "b v"]:
+    """Draw texts of so many words each, from the words' log odds; return their counts.
+
+    Args:
+        logits: of the words of each text, up to a constant.
+        words: number of words of each text.
+        most: the largest of these numbers.
+        generator: of the random numbers; torch's own by default.
+    """
+    edges = logits.softmax(1).cumsum(1)
+    u = edges.new_empty(len(logits), most).uniform_(generator=generator)
+    drawn = torch.searchsorted(edges, u * edges[:, -1:], right=True).clamp_(max=logits.shape[1] - 1)
+    present = (torch.arange(most, device=u.device) < words[:, None]).to(logits.dtype)
+    return torch.zeros_like(logits).scatter_add_(1, drawn, present)
 
 
 class TextModel(Model):

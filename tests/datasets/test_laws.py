@@ -11,7 +11,18 @@ import torch
 
 from hwbench import build
 from hwbench.datasets import files
-from hwbench.protocols import Dataset, Pixels, Splits, TestSplit, TrainSplit, ValidationSplit
+from hwbench.protocols import (
+    Dataset,
+    PairedTestSplit,
+    PairedTrainSplit,
+    PairedValidationSplit,
+    Pairs,
+    Pixels,
+    Splits,
+    TestSplit,
+    TrainSplit,
+    ValidationSplit,
+)
 
 SHELF = build.shelf("data")
 WAYS = typing.get_args(Pixels)
@@ -96,9 +107,11 @@ class TestConstruction:
 
 
 def test_splits_are_of_their_types(splits):
-    assert type(splits.train) is TrainSplit
-    assert splits.validation is None or type(splits.validation) is ValidationSplit
-    assert type(splits.test) is TestSplit
+    paired = isinstance(splits.train, Pairs)
+    assert type(splits.train) is (PairedTrainSplit if paired else TrainSplit)
+    held_out = PairedValidationSplit if paired else ValidationSplit
+    assert splits.validation is None or type(splits.validation) is held_out
+    assert type(splits.test) is (PairedTestSplit if paired else TestSplit)
 
 
 def test_shapes_types_and_ranges(dataset, splits):
@@ -106,7 +119,8 @@ def test_shapes_types_and_ranges(dataset, splits):
         if part is None:
             continue
         assert len(part) > 0
-        assert part.values.shape == (len(part), math.prod(dataset.shape))
+        assert part.visible == math.prod(dataset.shape)
+        assert part.values.ndim == 2
         assert part.resample == (dataset.pixels == "dynamic" and isinstance(part, TrainSplit))
         if real(part):
             assert part.values.dtype == torch.float32
@@ -119,7 +133,11 @@ def test_shapes_types_and_ranges(dataset, splits):
             assert part.scale == (255.0 if grey else 1.0)
             assert part.values.min() == 0
             assert part.values.max() == (255 if grey else 1)
-        if dataset.classes:
+        if isinstance(part, Pairs):
+            assert part.labels is None
+            assert part.targets.shape == (len(part), dataset.classes)
+            assert part.targets.dtype == torch.bool
+        elif dataset.classes:
             assert part.labels.shape == (len(part),)
             assert part.labels.dtype == torch.int64
             assert part.labels.min() >= 0

@@ -80,7 +80,9 @@ def same(a, b) -> bool:
 
 def drawn(evaluator) -> set[str]:
     """Return the names of arrays that are for figures."""
-    return {n for kind in ("images", "lines", "clouds") for n in getattr(evaluator, kind, ())}
+    return {
+        n for kind in ("images", "lines", "clouds", "lists") for n in getattr(evaluator, kind, ())
+    }
 
 
 def test_the_shelf_is_not_empty():

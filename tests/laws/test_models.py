@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 
 from hwbench import build
 from hwbench.protocols import (
+    CountEnergyModel,
     Density,
     Dreamer,
     EnergyModel,
@@ -46,7 +47,13 @@ def is_real(model):
 
 
 def all_points(model):
-    """Return every binary point [2^D, D], where there are not too many; a grid of real ones."""
+    """Return every binary point [2^D, D], where there are not too many; a grid of real ones.
+
+    Of counts it returns those of every text of `length` words, in every order.
+    """
+    if isinstance(model, CountEnergyModel):
+        words = torch.cartesian_prod(*[torch.arange(model.visible)] * model.length)
+        return torch.nn.functional.one_hot(words, model.visible).sum(1).float()
     if is_real(model):
         assert model.visible <= 2, "tiny() has too many observed units for a grid"
         axis = torch.linspace(-12, 12, 301)

@@ -112,6 +112,15 @@ def needs_pathwise(model):
     return None
 
 
+def tiny_for(rule_class: type[Rule], model) -> Rule:
+    """Return a tiny rule, with as many sparsity targets as a machine has layers."""
+    rule = rule_class.tiny()
+    if getattr(rule, "sparsity", None) and isinstance(model, BoltzmannStack):
+        layers = len(model.machine().layers)
+        rule.sparsity = (rule.sparsity * layers)[:layers]
+    return rule
+
+
 class Trial:
     """A rule, begun on a tiny model, and a batch."""
 
@@ -120,7 +129,7 @@ class Trial:
         self.train = points
         self.x = points.batch(torch.arange(len(points)))
         torch.manual_seed(11)
-        self.rule = rule_class.tiny()
+        self.rule = tiny_for(rule_class, model)
         self.rule.begin(model, points)
 
     def step(self, seed: int = 0, by: str = "backward") -> tuple[Tensor, list]:
@@ -164,7 +173,7 @@ def trial(request, away, points_for):
     rule_class, model_class = request.param
     model = away(model_class)
     try:
-        rule_class.tiny().check(model)
+        tiny_for(rule_class, model).check(model)
     except ValueError as error:
         if model_class.__name__ not in str(error):
             raise
