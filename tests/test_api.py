@@ -151,6 +151,14 @@ def test_compare_returns_verdicts_that_a_notebook_shows(folder, inline):
         hwbench.compare("tiny", profile="ful")
 
 
+def test_a_notebook_shows_a_spec(folder):
+    spec = hwbench.load("tiny")
+    shown = spec._repr_html_()
+    assert all(text in shown for text in (spec.title, spec.claims[0].text, "IWAE", "published"))
+    hostile = spec.model_copy(update={"title": "<script>alert()</script>"})
+    assert "<script>" not in hostile._repr_html_()
+
+
 def test_a_trained_model_comes_back_with_its_weights_and_data(folder, inline):
     """Evaluated anew it gives the number on file, to the last bit."""
     row = {"method": "IWAE"}

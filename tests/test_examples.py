@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,22 @@ def run(folder, tmp_path, *command):
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
+
+
+@pytest.mark.slow
+def test_the_notebook_runs_and_shows_its_tables(tmp_path, monkeypatch):
+    nbclient = pytest.importorskip("nbclient", reason="needs `make docs` once")
+    nbformat = pytest.importorskip("nbformat")
+    monkeypatch.setenv("HWBENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("PYTHONPATH", str(EXAMPLES.parent))
+    notebook = nbformat.read(EXAMPLES / "table1.ipynb", as_version=4)
+    assert not any(cell.get("outputs") for cell in notebook.cells), "commit it without outputs"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the kernel's libraries
+        nbclient.NotebookClient(notebook, resources={"metadata": {"path": tmp_path}}).execute()
+    shown = [str(out.get("data", "")) for c in notebook.cells for out in c.get("outputs", [])]
+    assert "text/html" in shown[0]
+    assert any("IWAER_rec" in text and "reduced" in text for text in shown)
 
 
 @pytest.mark.slow

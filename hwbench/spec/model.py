@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, PrivateAttr, model_validator
 
+from hwbench.notebook import section_html, table_html
 from hwbench.spec.coordinates import Coordinates, Scalar, row_name
 from hwbench.spec.document import Located
 from hwbench.spec.problems import SpecError, did_you_mean
@@ -366,6 +367,24 @@ class Spec(Strict):
     def known(self, row: Row | Quoted) -> str:
         """Return where the published value is known from: document, code or memory."""
         return row.known or self.defaults.known
+
+    def _repr_html_(self) -> str:
+        measure = f"{self.metric} in {self.unit}" if self.unit else self.metric
+        rows = [
+            {
+                **{key: str(value) for key, value in row.at.items()},
+                "published": "" if row.published is None else row.published.text,
+                "margin": "" if (margin := self.margin(row)) is None else f"{margin:g}",
+            }
+            for row in self.rows
+        ]
+        claims = [{"claim": claim.id, "text": claim.text} for claim in self.claims]
+        return section_html(
+            f"{self.id}: {self.title}",
+            f"{self.source}. {measure}; {self.better} is better. {self.about}",
+            table_html(rows),
+            table_html(claims) if claims else "",
+        )
 
     def confidence(self, row: Row | Quoted) -> str:
         """Return the confidence in a value from memory: high, medium or low."""

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
+from hwbench.notebook import section_html, table_html
 from hwbench.numbers import difference_text, interval_text, p_value, rounded
 from hwbench.spec import PROFILES, Claim, Profile, Published, Row, Spec, label
 from hwbench.store import Result
-from hwbench.verdict.display import section_html, table_html
 from hwbench.verdict.facts import Flag, FlagKind, Method, Neighbours, Notice, recorded
 from hwbench.verdict.reasons import Reason, Untested
 from hwbench.verdict.reduction import Departure
