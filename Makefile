@@ -11,6 +11,7 @@ DOCKER_ARGS ?=
 
 BIN := .venv/bin
 STAMP := .venv/.installed
+DOCS_STAMP := .venv/.installed-docs
 RAY := build/ray
 RAY_STAMP := $(RAY)/.installed
 SMOKE := build/smoke
@@ -58,7 +59,7 @@ campaign: $(STAMP) ## run benchmarks/queue.yaml, the most valuable cases first: 
 test: $(STAMP) ## unit tests, laws and the smallest case of every spec (minutes)
 	$(PYTEST) $(PARALLEL) -m 'not slow' --benchmark-skip $(ARGS)
 
-test-all: $(STAMP) ray-test ## all tests, the slow ones too, and those under Ray; those of the report's pages need Chromium, and npm for axe-core
+test-all: $(DOCS_STAMP) ray-test ## all tests, the slow ones too, and those under Ray; those of the report's pages need Chromium, and npm for axe-core
 	@command -v npm >/dev/null && npm install --silent --no-save --prefix build/browser axe-core@4 || \
 		echo 'no axe-core: the test of accessibility is skipped'
 	$(PYTEST) $(PARALLEL) $(ARGS)
@@ -110,8 +111,11 @@ format: $(STAMP) ## format the code and fix what ruff can
 report: $(STAMP) ## write reports/ from the results on file
 	$(BIN)/hwbench report $(ARGS)
 
-docs: $(STAMP) ## build the documentation: build/site
+$(DOCS_STAMP): $(STAMP)
 	$(BIN)/python -m pip install -q -c constraints.txt -e '.[docs]'
+	@touch $@
+
+docs: $(DOCS_STAMP) ## build the documentation: build/site
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build -q $(ARGS)
 
 docker: ## build the image hwbench; CUDA: make docker DOCKER_ARGS="--build-arg TORCH_INDEX="
