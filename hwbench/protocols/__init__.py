@@ -46,6 +46,7 @@ from hwbench.protocols.dreamers import ExponentialDreamer as ExponentialDreamer
 from hwbench.protocols.dreamers import GaussianDreamer as GaussianDreamer
 from hwbench.protocols.dreamers import LogJointRule as LogJointRule
 from hwbench.protocols.dynamics import DelayModel as DelayModel
+from hwbench.protocols.dynamics import MembraneModel as MembraneModel
 from hwbench.protocols.evaluators import Curve as Curve
 from hwbench.protocols.evaluators import Evaluation as Evaluation
 from hwbench.protocols.evaluators import Evaluator as Evaluator
@@ -60,6 +61,7 @@ from hwbench.protocols.helmholtz import Gaussian as Gaussian
 from hwbench.protocols.helmholtz import GaussianHelmholtzMachine as GaussianHelmholtzMachine
 from hwbench.protocols.helmholtz import HelmholtzMachine as HelmholtzMachine
 from hwbench.protocols.helmholtz import Inferred as Inferred
+from hwbench.protocols.mixing import MixingModel as MixingModel
 from hwbench.protocols.models import Density as Density
 from hwbench.protocols.models import GenerativeModel as GenerativeModel
 from hwbench.protocols.models import Latents as Latents
@@ -80,6 +82,7 @@ from hwbench.protocols.paired import TextGenerator as TextGenerator
 from hwbench.protocols.paired import pairs_of as pairs_of
 from hwbench.protocols.planar import GaussianComponents as GaussianComponents
 from hwbench.protocols.planar import PlanarMixture as PlanarMixture
+from hwbench.protocols.processes import ProcessModel as ProcessModel
 from hwbench.protocols.rules import Fit as Fit
 from hwbench.protocols.rules import ForModels as ForModels
 from hwbench.protocols.rules import M as M

@@ -19,3 +19,11 @@ class DelayModel(ConditionalDreamer):
     @abstractmethod
     def delays(self) -> Float[Tensor, "m"]:
         """Return the probability of the delays 1, 2, …, M, detached."""
+
+
+class MembraneModel(ConditionalDreamer):
+    """A model of the potential of a neuron, with the parameters of `hwbench.membrane`."""
+
+    @abstractmethod
+    def parameters_of_membrane(self) -> dict[str, float]:
+        """Return each parameter by its name, in its own unit."""
