@@ -120,7 +120,7 @@ def test_a_result_without_a_seal_is_an_old_one(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_kill_at_a_random_moment_of_many_writes_loses_nothing(tmp_path):
+def test_a_kill_at_a_random_moment_of_many_writes_loses_nothing(tmp_path, tried):
     """A real SIGKILL: what is on file has its arrays, and no run after it is in the way."""
     script = """
 import sys, numpy as np
@@ -151,3 +151,4 @@ for seed in range(10_000):
     assert warnings == []
     for result in results:
         assert set(store.per_point(result)["log_px"]) == {float(result.case.seed)}
+    tried(f"a kill during writes: {len(results)} results on file, each with its arrays")
