@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import json
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,7 +16,8 @@ from pydantic import ValidationError
 
 from hwbench import vocabulary
 from hwbench.build import BuildError, check_arguments, construction_error, find_class, make
-from hwbench.protocols import Classifier
+from hwbench.contract import admit
+from hwbench.protocols import Classifier, Dataset, Splits
 from hwbench.spec import (
     PROFILES,
     UNKNOWN,
@@ -163,6 +166,7 @@ def _check_together(parts: Sequence[_Part]) -> Iterator[tuple[Path_, str]]:
     if "model" not in by_kind:
         return
     data, model = by_kind["data"], by_kind["model"]
+    yield from _check_values(data, model)
     stages: list[str] = []  # kinds of the stages so far
     for part in parts:
         if part.kind in ("data", "model"):
@@ -172,6 +176,25 @@ def _check_together(parts: Sequence[_Part]) -> Iterator[tuple[Path_, str]]:
             yield from _check_patience(part, data)
         if part.kind in ("rule", "fit"):
             stages.append(part.kind)
+
+
+def _check_values(data: _Part, model: _Part) -> Iterator[tuple[Path_, str]]:
+    """Yield why a model cannot take the values of a data set, told by the set's tiny instance."""
+    tiny = _tiny(type(data.built))
+    if tiny is not None:
+        try:
+            admit(tiny[1], tiny[0], model.built)
+        except ValueError as error:
+            yield data.path, str(error)
+
+
+@functools.cache
+def _tiny(cls: type[Dataset]) -> tuple[Dataset, Splits] | None:
+    """Return the tiny instance of a data set and its points; None where these come from files."""
+    with contextlib.suppress(Exception):  # a class that has none is checked where a case is built
+        dataset = cls.tiny()
+        return None if dataset.files else (dataset, dataset.load(0))
+    return None
 
 
 def _check_user(part: _Part, model: _Part, stages: Sequence[str]) -> Iterator[tuple[Path_, str]]:

@@ -91,7 +91,7 @@ def write_atomically(path: Path, data: bytes, *, overwrite: bool = False) -> boo
     except OSError as error:
         raise StoreError(f"cannot write {path}: {error.strerror or error}") from None
     finally:
-        with contextlib.suppress(FileNotFoundError):
+        with contextlib.suppress(OSError):
             Path(name).unlink()
 
 

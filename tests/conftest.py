@@ -44,6 +44,21 @@ show: {index: method}
 """
 
 
+def pytest_terminal_summary(terminalreporter):
+    """Print what the tests of faults tried, also where other processes ran them."""
+    reports = [r for found in terminalreporter.stats.values() for r in found]
+    told = [
+        text
+        for report in reports
+        for name, text in getattr(report, "user_properties", ())
+        if name == "tried" and report.when == "call"
+    ]
+    if told:
+        terminalreporter.section("what was tried, and what was lost")
+        for text in told:
+            terminalreporter.write_line(text)
+
+
 @pytest.fixture
 def tiny_text():
     return TINY

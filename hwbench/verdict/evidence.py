@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -35,22 +34,20 @@ class Evidence:
     failures: list[Failure] = field(default_factory=list)
 
     def lost(self, metric: str) -> list[int]:
-        """Return the seeds that failed or whose `metric` is not finite, where no result has it."""
+        """Return the seeds that failed, where no result has the metric."""
         have = {r.case.seed for group in self.measured(metric) for r in group}
-        odd = {r.case.seed for group in self.runs for r in group if metric in r.metrics}
-        failed = {f.case.seed for f in self.failures if f.kind == "failed"}
-        return sorted((odd | failed) - have)
+        return sorted({f.case.seed for f in self.failures if f.kind == "failed"} - have)
 
     def measured(self, metric: str) -> list[list[Result]]:
-        """Return the non-empty lists of results that have a finite value of `metric`."""
+        """Return the non-empty lists of results that have a value of `metric`."""
         kept = [[r for r in group if metric_value(r, metric) is not None] for group in self.runs]
         return [group for group in kept if group]
 
 
 def metric_value(result: Result, metric: str) -> float | None:
-    """Return a metric's value, None where it is absent or not finite."""
+    """Return a metric's value, None where it is absent; stored values are finite."""
     found = result.metrics.get(metric)
-    return found.value if found is not None and math.isfinite(found.value) else None
+    return None if found is None else found.value
 
 
 def values_by_seed(results: Iterable[Result], metric: str) -> dict[int, float]:

@@ -49,15 +49,6 @@ class Ended(Reason):
 
 
 @dataclass(frozen=True)
-class NotANumber(Reason):
-    """A result's metric is not finite."""
-
-    profile: Profile
-    seed: int
-    metric: str
-
-
-@dataclass(frozen=True)
 class NotMeasured(Reason):
     """The results lack the metric and have only others."""
 

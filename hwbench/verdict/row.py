@@ -23,7 +23,6 @@ from hwbench.verdict.reasons import (
     FromMemory,
     NoMargin,
     NoSpread,
-    NotANumber,
     NothingPublished,
     NotMeasured,
     NotRun,
@@ -56,13 +55,12 @@ def absence(stored: StoredResults, row: Row, profiles: Sequence[Profile]) -> tup
     for kind, (profile, evidence) in itertools.product(kinds, found):
         ended = [failure for failure in evidence.failures if failure.kind == kind]
         if ended:
-            first = ended[0]
-            return kind, Ended(profile, first.case.seed, first.reason, len(ended) - 1)
+            seed, reason = ended[0].case.seed, ended[0].reason
+            return kind, Ended(profile, seed, reason, len(ended) - 1)
     for profile, evidence in found:
-        for result in itertools.chain(*evidence.runs):
-            if metric in result.metrics:
-                return "failed", NotANumber(profile, result.case.seed, metric)
-            return "missing", NotMeasured(profile, metric, tuple(sorted(result.metrics)))
+        first = next(itertools.chain(*evidence.runs), None)
+        if first is not None:
+            return "missing", NotMeasured(profile, metric, tuple(sorted(first.metrics)))
     if any(evidence.stale for _, evidence in found):
         return "missing", OutOfDate()
     return "missing", NotRun()

@@ -201,11 +201,6 @@ def _(reason: reasons.Ended) -> str:
 
 
 @reason_text.register
-def _(reason: reasons.NotANumber) -> str:
-    return f"{reason.profile}, seed {reason.seed}: {reason.metric} is not finite"
-
-
-@reason_text.register
 def _(reason: reasons.NotMeasured) -> str:
     known = ", ".join(reason.measured) or "nothing"
     return f"the {reason.profile} results lack {reason.metric} (they have {known})"

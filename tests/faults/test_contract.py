@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from hwbench import contract, pipeline
+from hwbench.check import check
 from hwbench.datasets.digits import Digits
 from hwbench.models.nade import NADE
 from hwbench.models.net import Net
@@ -24,7 +25,9 @@ from hwbench.protocols import (
     TrainSplit,
     ValidationSplit,
 )
-from hwbench.spec import Case
+from hwbench.spec import Case, SpecError
+from hwbench.spec.files import load_files
+from tests.conftest import TINY
 
 CPU = torch.device("cpu")
 
@@ -159,6 +162,20 @@ def test_real_digits_are_no_data_of_a_nade():
     """They gave +118 nats of exact log-likelihood."""
     with pytest.raises(ValueError, match="NADE needs values from 0 to 1"):
         pipeline.construct(CASE, CPU)
+
+
+def test_check_tells_that_a_model_of_bits_takes_no_real_digits(tmp_path):
+    """`check` said fine, and the run failed."""
+    path = tmp_path / "benchmarks/tiny/table.yaml"
+    path.parent.mkdir(parents=True)
+    text = TINY.replace("synthetic.Bars, pixels: fixed", "digits.RealDigits")
+    path.write_text(text)
+    with pytest.raises(
+        SpecError, match=r"RealDigits: training points go from .* needs values from"
+    ):
+        load_files([path], check)
+    path.write_text(text.replace("RealDigits", "Digits"))
+    assert load_files([path], check)
 
 
 @pytest.mark.parametrize("name", ["log_likelihood", "elbo", "nll", "log_likelihood_mean_weights"])

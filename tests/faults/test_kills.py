@@ -95,7 +95,7 @@ def test_a_few_kills_change_no_bit(tmp_path):
 
 
 @pytest.mark.slow
-def test_50_kills_over_all_rule_families_change_no_bit(tmp_path, capsys):
+def test_50_kills_over_all_rule_families_change_no_bit(tmp_path, tried):
     rng, hits, known = random.Random(21), 0, families()
     assert len(known) >= 15
     each = -(-50 // len(known)) + 1
@@ -106,8 +106,7 @@ def test_50_kills_over_all_rule_families_change_no_bit(tmp_path, capsys):
         assert work(whole, quiet, never).status in ("done", "on file")
         hits += killed(broken, rng, each, max(0.5, time.monotonic() - begun))
         same_bits(Store(whole.results), Store(broken.results), case)
-    with capsys.disabled():
-        print(f"\n{hits} kills over {len(known)} rules and fits: no bit differs, nothing is lost")
+    tried(f"{hits} kills over {len(known)} rules and fits: no bit differs, nothing is lost")
 
 
 def race(folder, seeds, order):
@@ -124,7 +123,7 @@ def race(folder, seeds, order):
 
 @pytest.mark.parametrize(("processes", "count"), [(3, 6), (8, 200)])
 @pytest.mark.slow
-def test_racing_processes_lose_nothing(tmp_path, processes, count):
+def test_racing_processes_lose_nothing(tmp_path, processes, count, tried):
     racing = [
         PROCESSES.Process(target=race, args=(tmp_path, list(range(count)), i))
         for i in range(processes)
@@ -141,10 +140,11 @@ def test_racing_processes_lose_nothing(tmp_path, processes, count):
     assert all(store.per_point(r) for r in results)
     assert sum(int(p.read_text()) for p in tmp_path.glob("done-*")) == count
     assert not [p for p in store.folder.rglob(".*") if p.name != ".failed"]
+    tried(f"{processes} processes over {count} cases: {len(results)} results, each computed once")
 
 
 @pytest.mark.parametrize("count", [12, pytest.param(2000, marks=pytest.mark.slow)])
-def test_damaged_results_crash_no_comparison(folder, spec, count, capsys):
+def test_damaged_results_crash_no_comparison(folder, spec, count, tried):
     rng, store = random.Random(21), Store(folder / "results")
     for seed in range(3):
         paths = put(folder, -5.0 - seed, seed)
@@ -166,14 +166,12 @@ def test_damaged_results_crash_no_comparison(folder, spec, count, capsys):
         path.write_bytes(content)
     assert paths
     assert skipped > 0.9 * count
-    with capsys.disabled():
-        if count > 1000:
-            print(f"\n{count} damaged results: {skipped} skipped with a warning, no crash")
+    tried(f"{count} damaged results: {skipped} skipped with a warning, no crash")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_at_any_moment_exits_with_3_and_resumes(folder, number, capsys):
+def test_a_signal_at_any_moment_exits_with_3_and_resumes(folder, number, tried):
     """While it plans, trains, evaluates, compares and writes the report."""
     own = os.environ | {"PYTHONPATH": str(ROOT)}
     command = [sys.executable, "-m", "hwbench", "reproduce", "tiny", "--profile", "smoke"]
@@ -193,5 +191,4 @@ def test_a_signal_at_any_moment_exits_with_3_and_resumes(folder, number, capsys)
     assert set(codes) <= {0, 3}
     assert 3 in codes
     assert subprocess.run(command, cwd=folder, env=own, capture_output=True).returncode == 0
-    with capsys.disabled():
-        print(f"\n{signal.Signals(number).name} at 10 moments: exit codes {codes}, resumed")
+    tried(f"{signal.Signals(number).name} at 10 moments: exit codes {codes}, resumed")

@@ -75,7 +75,7 @@ def numbers(folder):
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_driver_exits_with_3_and_resumes(long, start, number):
+def test_a_stopped_driver_exits_with_3_and_resumes(long, start, number, tried):
     ray_options = ("--executor", "ray", "--jobs", "2")
     process = start(long, *ray_options)
     wait_for(lambda: list((long / "cache/runs").rglob("*")) and workers(process))
@@ -93,9 +93,10 @@ def test_a_stopped_driver_exits_with_3_and_resumes(long, start, number):
     whole = start(long, "--executor", "local", "--jobs", "2")
     whole.communicate(timeout=600)
     assert interrupted == numbers(long)
+    tried(f"{signal.Signals(number).name} under Ray: exit code 3, resumed, the same numbers")
 
 
-def test_a_killed_worker_takes_only_its_own_case(long, start):
+def test_a_killed_worker_takes_only_its_own_case(long, start, tried):
     process = start(long, "--executor", "ray", "--jobs", "2")
     (first, *_) = wait_for(lambda: workers(process))
     time.sleep(1)
@@ -107,9 +108,10 @@ def test_a_killed_worker_takes_only_its_own_case(long, start):
     again.communicate(timeout=600)
     assert again.returncode == 0
     numbers(long)
+    tried("a killed worker under Ray: its case is told and run by the next run")
 
 
-def test_a_killed_node_takes_only_its_own_items():
+def test_a_killed_node_takes_only_its_own_items(tried):
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
@@ -130,6 +132,7 @@ def test_a_killed_node_takes_only_its_own_items():
             executor.stop()
         assert sum(done.error is not None for done in outcomes.values()) == 1
         (left,) = (done.outcome for done in outcomes.values() if done.error is None)
+        tried(f"a killed node of two: one item lost, the other {left}")
         assert left in ("stopped", "never told")  # Ray may need long to see that a node is gone
     finally:
         ray.shutdown()

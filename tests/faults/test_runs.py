@@ -6,6 +6,7 @@ import errno
 import math
 import os
 import resource
+import shutil
 import subprocess
 
 import pytest
@@ -56,6 +57,43 @@ def test_a_full_disk_is_told_and_the_next_run_goes_on(job, size):
     with largest_file(size):
         told(job)
     assert work(job, quiet, never).status == "done"
+
+
+@pytest.fixture
+def disk(tmp_path):
+    """A file system of one megabyte, where the user may mount one."""
+    where = tmp_path / "disk"
+    where.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=1m", "hwbench-test", str(where)]
+    if shutil.which("mount") is None or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("no file system can be mounted here")
+    yield where
+    subprocess.run(["umount", str(where)], check=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("full", ["results", "cache"])
+@pytest.mark.parametrize("left", [0, 4096, 20_000])
+def test_a_file_system_that_is_full_is_told_and_the_next_run_goes_on(job, disk, full, left, tried):
+    job = dataclasses.replace(job, **{full: disk / full})
+    (disk / full).mkdir()
+    filler = disk / "filler"
+    filler.write_bytes(bytes(disk_space(disk) - left))
+    outcome = work(job, quiet, never)
+    if outcome.status != "done":  # what was left sufficed
+        assert "No space left on device" in outcome.message
+        assert "the next run tries again" in outcome.message
+    assert outcome.status == "failed" or left > 0
+    assert Store(job.results).read_failure(job.case) is None
+    filler.unlink()
+    assert work(job, quiet, never).status in ("done", "on file")
+    assert Store(job.results).per_point(Store(job.results).read(job.case))
+    tried(f"{left} bytes left for {full}: {outcome.status}, and done by the next run")
+
+
+def disk_space(folder):
+    found = os.statvfs(folder)
+    return found.f_bavail * found.f_frsize
 
 
 @pytest.mark.parametrize(

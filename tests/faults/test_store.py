@@ -1,6 +1,7 @@
 """Results and their arrays under kills and races: together or not at all, and never lost."""
 
 import contextlib
+import errno
 import io
 import json
 import os
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 
 import hwbench.store as store_module
-from hwbench.store import Store
+from hwbench.store import Store, StoreError
 from tests.test_store import make_case, make_result
 
 ARRAYS = {"log_px": np.arange(4.0)}
@@ -23,11 +24,14 @@ class Killed(BaseException):
     """As SIGKILL: no handler of the code catches it."""
 
 
+FULL = OSError(errno.ENOSPC, "No space left on device")
+
+
 @pytest.fixture
 def killed_at(monkeypatch):
-    """killed_at(n): the n-th call that changes the folder raises, and so do all later ones."""
+    """killed_at(n, error): the n-th call that changes the folder raises, and so do later ones."""
 
-    def arm(n):
+    def arm(n, error=Killed):
         count = 0
 
         def wrap(function):
@@ -35,7 +39,7 @@ def killed_at(monkeypatch):
                 nonlocal count
                 count += 1
                 if count >= n:
-                    raise Killed
+                    raise error
                 return function(*args, **kwargs)
 
             return called
@@ -51,8 +55,9 @@ def killed_at(monkeypatch):
 
 @pytest.mark.parametrize("older", ["nothing", "another schema", "result"])
 @pytest.mark.parametrize("step", range(1, 13))
-def test_a_run_killed_at_any_step_of_a_write_loses_nothing(
-    tmp_path, killed_at, monkeypatch, step, older
+@pytest.mark.parametrize("error", [Killed, FULL], ids=["killed", "full"])
+def test_a_fault_at_any_step_of_a_write_loses_nothing(
+    tmp_path, killed_at, monkeypatch, step, older, error
 ):
     """Afterwards the case has a result with its own arrays, or none and is written again."""
     store, case = Store(tmp_path), make_case()
@@ -61,8 +66,8 @@ def test_a_run_killed_at_any_step_of_a_write_loses_nothing(
     if older == "another schema":
         path = store.path(case)
         path.write_text(json.dumps(json.loads(path.read_text()) | {"schema_version": 0}))
-    killed_at(step)
-    with contextlib.suppress(Killed):
+    killed_at(step, error)
+    with contextlib.suppress(Killed, StoreError):
         store.write(make_result(case, -90.0), ARRAYS)
     monkeypatch.undo()
     store.write(make_result(case, -90.0), ARRAYS)
@@ -120,13 +125,13 @@ def test_a_result_without_a_seal_is_an_old_one(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_kill_at_a_random_moment_of_many_writes_loses_nothing(tmp_path):
+def test_a_kill_at_a_random_moment_of_many_writes_loses_nothing(tmp_path, tried):
     """A real SIGKILL: what is on file has its arrays, and no run after it is in the way."""
     script = """
 import sys, numpy as np
 from pathlib import Path
 from tests.test_store import make_case, make_result
-from hwbench.store import Store
+from hwbench.store import Store, StoreError
 print("ready", flush=True)
 for seed in range(10_000):
     arrays = {"log_px": np.full(64, float(seed))}
@@ -151,3 +156,4 @@ for seed in range(10_000):
     assert warnings == []
     for result in results:
         assert set(store.per_point(result)["log_px"]) == {float(result.case.seed)}
+    tried(f"a kill during writes: {len(results)} results on file, each with its arrays")
