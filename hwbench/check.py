@@ -180,7 +180,8 @@ def _check_together(parts: Sequence[_Part]) -> Iterator[tuple[Path_, str]]:
 
 def _check_values(data: _Part, model: _Part) -> Iterator[tuple[Path_, str]]:
     """Yield why a model cannot take the values of a data set, told by the set's tiny instance."""
-    tiny = _tiny(type(data.built))
+    cls: type[Dataset] = type(data.built)
+    tiny = _tiny(cls)
     if tiny is not None:
         try:
             admit(tiny[1], tiny[0], model.built)

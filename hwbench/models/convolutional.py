@@ -277,7 +277,7 @@ class BinaryImagesVAE(_Binary, _Recognised):
         return cls(visible=4, shape=(2, 2), latent=1, channels=[2], hidden=[4])
 
 
-class RealImagesVAE(_Real, _Recognised):
+class RealImagesVAE(_Real, _Recognised):  # type: ignore[misc]  # its net has noise, too
     """`RealImages` with a recognition net."""
 
     @classmethod
