@@ -135,7 +135,7 @@ def _read(path: Path) -> dict[str, float]:
         and all(isinstance(v, float | int) and math.isfinite(v) for v in found.values())
     ):
         raise ValueError(f"{path}: not a baseline: expected a number for each seed")
-    return found
+    return {seed: float(value) for seed, value in found.items()}
 
 
 def _write(path: Path, values: Mapping[int, float]) -> None:

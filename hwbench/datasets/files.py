@@ -8,7 +8,8 @@ user's folders is an error; a wrong file in the cache is fetched again. Where no
 declared, whatever a server sent could pass for the file: it is refused, unless the user vouches for
 one in `SHA256SUMS` beside it, which `sha256sum` writes.
 
-A plugin declares its files in a table of the same form, `checksums.yaml` in the package's folder.
+A plugin declares its files in a table of the same form, `checksums.yaml` in the package's folder;
+those without a checksum come from the user's own folders, and a result records what they held.
 """
 
 from __future__ import annotations
@@ -303,7 +304,7 @@ def locate(name: str) -> Path | None:
     """
     file = _get(name)
     for path in (p for folder in folders() for p in file.paths(folder) if _is_file(p)):
-        if not file.form(path).checksum:
+        if not (file.form(path).checksum or file.owner):
             raise DataCorrupt(f"{path}: {_VOUCH.format(path.name)}")
         if fault := _fault(file, path):
             raise DataCorrupt(f"{path} is not {name}: {fault}; replace or remove it")
@@ -337,7 +338,8 @@ def replaceable(names: Iterable[str]) -> list[str]:
 
     Those are a plugin's, and those without a checksum.
     """
-    return [n for n in names if _get(n).owner or not _get(n).plain.checksum]
+    known = {n: declared()[n] for n in names if n in declared()}
+    return [n for n, file in known.items() if file.owner or not file.plain.checksum]
 
 
 def fetch(name: str) -> Path:

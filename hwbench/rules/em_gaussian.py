@@ -53,7 +53,7 @@ class GaussianEM(Fit[GaussianComponents]):
             n_init=self.starts,
             max_iter=self.iterations,
             reg_covar=self.floor,
-            random_state=seed,
+            random_state=int(seed),
         ).fit(x)
         parts = (fit.weights_, fit.means_, fit.covariances_)
         model.place(*(torch.from_numpy(part) for part in parts))

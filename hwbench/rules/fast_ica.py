@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import torch
 from pydantic import Field
 
+from hwbench.numerics import stream
 from hwbench.protocols import Fit, MixingModel, TrainSplit, ValidationSplit
 
 
@@ -46,7 +47,7 @@ class FastICA(Fit[MixingModel]):
             whiten="unit-variance",
             max_iter=self.iterations,
             tol=self.tolerance,
-            random_state=seed,
+            random_state=stream(seed, "init") % 2**32,
         )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # told by the progress

@@ -330,8 +330,7 @@ def test_data_that_are_not_here_are_replaced_unless_their_code_has_changed(spec)
 def test_early_stopping_is_run_at_smoke_once_the_learner_changes(folder):
     path = folder / "benchmarks" / "tiny" / "table.yaml"
     text = path.read_text()
-    stop = "  quick: {train: {stop: {patience: 1}}}\n"
-    path.write_text(text.replace("profiles:\n", "profiles:\n" + stop))
+    path.write_text(text.replace("quick: {", "quick: {train: {stop: {patience: 1}}, "))
     spec = load(path)
     found, _ = outcomes(spec)
     assert found["IWAE", "quick"].status == "attested"

@@ -27,7 +27,7 @@ def test_all_profiles_of_all_rows_are_looked_at(spec):
 @pytest.mark.parametrize(("seeds", "run"), [(1, [0, 1]), (3, [0, 1, 2])])
 def test_smoke_runs_at_its_seeds_and_at_least_two(folder, tiny_text, seeds, run):
     path = folder / "benchmarks" / "tiny" / "table.yaml"
-    path.write_text(tiny_text.replace("seeds: 2", f"seeds: {seeds}"))
+    path.write_text(tiny_text.replace("smoke: {", f"smoke: {{seeds: {seeds}, "))
     spec = load(path)
     assert [c.seed for c in smoke_cases(spec, case_at(spec, "smoke"))] == run
 

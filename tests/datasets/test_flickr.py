@@ -1,5 +1,6 @@
 """Images with tags: the reader of the archive on one of 60 points, SUN 09, and pairs of causes."""
 
+import hashlib
 import io
 import tarfile
 
@@ -58,6 +59,9 @@ def archive(tmp_path, monkeypatch):
                 info = tarfile.TarInfo(f"flickr_data/{name}")
                 info.size = len(raw)
                 out.addfile(info, io.BytesIO(raw))
+        raw = (tmp_path / "flickr" / "flickr_data.tar.gz").read_bytes()
+        line = f"{hashlib.sha256(raw).hexdigest()}  flickr_data.tar.gz\n"
+        (tmp_path / "flickr" / files.SUMS).write_text(line)
         return members
 
     return write

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import io
 import struct
 
@@ -205,6 +206,8 @@ def test_letters_from_the_table(declare, alone, letters, monkeypatch):
     path = alone / "data" / f"{ocr.TABLE}.gz"
     path.parent.mkdir(parents=True)
     path.write_bytes(gzip.compress(table(x, y)))
+    line = f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {path.name}\n"
+    path.with_name(files.SUMS).write_text(line)
     monkeypatch.setattr(ocr, "_TEST", 6)
     with pytest.raises(files.DataCorrupt, match=r"letter\.data\.gz is not .*letter\.data: sha256"):
         ocr.OCRLetters(validation=4).load(0)

