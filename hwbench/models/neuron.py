@@ -49,7 +49,7 @@ class HodgkinHuxley(ExponentialDreamer, MembraneModel):
         super().__init__()
         self.visible = visible
         for name, value in zip(Membrane._fields, INITIAL, strict=True):
-            self.register_parameter(name, nn.Parameter(torch.full((1,), math.log(abs(value)))))
+            self.register_parameter(name, nn.Parameter(torch.full((1,), math.log(abs(float(value))))))
         self.register_buffer("injected", current(visible), persistent=False)
 
     @classmethod
@@ -91,7 +91,7 @@ class HodgkinHuxley(ExponentialDreamer, MembraneModel):
 
     def natural(self, h: Latents) -> Float[Tensor, "n s"]:
         """Return η(V) = (V/σ², −1/(2σ²)): [N, T + 1]."""
-        precision = (-2 * self.noise).exp()  # type: ignore[operator]
+        precision = (-2 * self.noise).exp()  # type: ignore[operator, union-attr]
         return torch.cat([h[0] * precision, (-0.5 * precision).expand(len(h[0]), 1)], 1)
 
     def normaliser(self, h: Latents) -> Float[Tensor, "n"]:
