@@ -49,7 +49,9 @@ class HodgkinHuxley(ExponentialDreamer, MembraneModel):
         super().__init__()
         self.visible = visible
         for name, value in zip(Membrane._fields, INITIAL, strict=True):
-            self.register_parameter(name, nn.Parameter(torch.full((1,), math.log(abs(float(value))))))
+            self.register_parameter(
+                name, nn.Parameter(torch.full((1,), math.log(abs(float(value)))))
+            )
         self.register_buffer("injected", current(visible), persistent=False)
 
     @classmethod
