@@ -299,7 +299,8 @@ def replaceable(names: Iterable[str]) -> list[str]:
 
     Those are a plugin's, and those without a checksum.
     """
-    return [n for n in names if _get(n).owner or not _get(n).plain.checksum]
+    known = declared()
+    return [n for n in names if n in known and (known[n].owner or not known[n].plain.checksum)]
 
 
 def fetch(name: str) -> Path:

@@ -18,14 +18,10 @@ from pydantic import (
 
 from hwbench.spec.coordinates import Coordinates, Scalar, row_name
 from hwbench.spec.document import Located
-from hwbench.spec.problems import SpecError, did_you_mean
 
 Profile = Literal["smoke", "quick", "full"]
 LONGEST_NUMBER = 80  # characters of a published value
 PROFILES: tuple[Profile, ...] = ("smoke", "quick", "full")
-
-
-OVERRIDABLE = ("data", "model", "train", "fit", "evaluate")
 
 
 class Strict(BaseModel):
@@ -384,18 +380,8 @@ class Spec(Strict):
         """Return the values, by path, that replace those of every row; its cases are variants."""
         return self._overrides
 
-    def overridden(self, overrides: Mapping[str, Any]) -> Spec:
-        """Return the spec with other values in every row and profile, as {"train.steps": 1000}.
-
-        Raises:
-            SpecError: a path does not begin with the name of a block.
-        """
-        for path in overrides:
-            block, dot, _ = path.partition(".")
-            if block not in OVERRIDABLE:
-                raise SpecError(f"{path}: no block {block!r}{did_you_mean(block, OVERRIDABLE)}")
-            if not dot:
-                raise SpecError(f"{path}: name a value in the block, as {path}.use")
+    def varied(self, overrides: Mapping[str, Any]) -> Spec:
+        """Return the spec with these overrides, unchecked; see `case.vary`."""
         spec = self.model_copy()
         spec._overrides = dict(overrides)
         return spec

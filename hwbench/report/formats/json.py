@@ -149,4 +149,5 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
         "notices": plain(comparison.notices),
         "rows": [_row_json(outcome, comparison) for outcome in comparison.rows],
         "claims": [_claim_json(outcome) for outcome in comparison.claims],
+        "pairings": plain(comparison.pairings),
     }
