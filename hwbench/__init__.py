@@ -50,6 +50,7 @@ def run(
     plugins: Sequence[str] = (),
     rerun: Sequence[str] = (),
     overrides: Mapping[str, Any] | None = None,
+    logger: str = "",
 ) -> list[Result]:
     """Run the cases of a spec that have no result yet, and return the results of all its cases.
 
@@ -71,6 +72,7 @@ def run(
             file; the newest counts.
         overrides: other values in every row, as {"train.steps": 1000, "model.hidden": [50]}. Such
             runs are variants: their results are kept apart from the table's.
+        logger: name of a logger of curves and final metrics: csv, tensorboard, wandb, mlflow.
 
     Raises:
         hwbench.spec.UserError: an argument is wrong, or a folder cannot be written.
@@ -96,6 +98,7 @@ def run(
         results=Path(results),
         plugins=build.plugins(),
         rerun=[rerun] if isinstance(rerun, str) else rerun,
+        logger=logger,
     )
     settings.check()
     specs = load_specs([name], benchmarks_folder(), check)

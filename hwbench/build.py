@@ -6,6 +6,7 @@ import functools
 import importlib.util
 import inspect
 import json
+import pkgutil
 import sys
 import typing
 from collections.abc import Mapping, Sequence
@@ -121,6 +122,25 @@ def shelf(kind: str) -> dict[str, type]:
     for name in _shelf_modules(kind):
         module = importlib.import_module(f"hwbench.{SHELVES[kind]}.{name}")
         found |= {f"{name}.{cls}": getattr(module, cls) for cls in _classes(module, kind)}
+    return found
+
+
+def catalogue(kind: str) -> dict[str, type]:
+    """Return every class of a shelf and of the allowed plugins, by its name for `use`.
+
+    Raises:
+        BuildError: a module of a plugin cannot be imported.
+    """
+    found = shelf(kind)
+    for plugin in plugins():
+        paths = getattr(sys.modules[plugin], "__path__", [])
+        names = [m.name for m in pkgutil.walk_packages(paths, f"{plugin}.")]
+        for name in (plugin, *names):
+            try:
+                module = importlib.import_module(name)
+            except Exception as error:
+                raise BuildError(f"{name!r} cannot be imported: {import_failure(error)}") from None
+            found |= {f"{name}.{cls}": getattr(module, cls) for cls in _classes(module, kind)}
     return found
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from hwbench.cli import console
-from hwbench.cli.options import BenchmarksOption, Names, PluginOption
+from hwbench.cli.options import BenchmarksOption, JsonOption, Names, PluginOption
 from hwbench.numbers import counted
 
 
@@ -18,6 +18,7 @@ def check(
     ] = False,
     benchmarks: BenchmarksOption = None,
     plugin: PluginOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Validate specs and build every row's model, without training.
 
@@ -34,6 +35,10 @@ def check(
 
     allow_plugins(plugin or [])
     specs = load_specs(files, benchmarks_folder(benchmarks), check_blocks)
+    if as_json:
+        found = [{"spec": s.id, "rows": len(s.rows), "claims": len(s.claims)} for s in specs]
+        console.print_json(found)
+        return
     for s in specs:
         console.out.print(
             f"{s.id}: {counted(len(s.rows), 'row')}, {counted(len(s.claims), 'claim')}: OK"

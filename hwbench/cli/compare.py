@@ -20,6 +20,7 @@ from hwbench.cli.options import (
     RequireOption,
     ShownProfile,
     StoredOption,
+    VerboseOption,
     profile_named,
     verdicts_named,
 )
@@ -36,14 +37,15 @@ def compare(
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit 1 if the code behind a result has changed.")
     ] = False,
+    verbose: VerboseOption = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Print verdicts on rows and claims.
+    """Print verdicts on rows and claims: a summary on one screen, or all with --verbose.
 
     Examples: [bold]hwbench compare table1[/], [bold]hwbench compare table1 --against mine.yaml[/],
     [bold]hwbench compare table1 --require agrees,better[/]
     """
-    from hwbench.cli.views import Views, json_view, terminal, text_view
+    from hwbench.cli.views import Views, json_view, summary_view, terminal, text_view
     from hwbench.spec.files import benchmarks_folder, spec_paths
 
     if plugin:
@@ -51,7 +53,8 @@ def compare(
 
         allow_plugins(plugin)
     verdicts, folder = verdicts_named(require), benchmarks_folder(benchmarks)
-    kind, view = ("json", json_view) if as_json else (f"text {terminal()}", text_view)
+    text = ("text", text_view) if verbose else ("summary", summary_view)
+    kind, view = ("json", json_view) if as_json else (f"{text[0]} {terminal()}", text[1])
     found = []
     if verdicts or strict or against:
         found = comparisons(names, profile, results, folder, against)

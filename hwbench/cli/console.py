@@ -60,6 +60,30 @@ class Messages(Output):
 
 
 out, err = Output(), Messages()
+quiet = False  # whether progress and other news are left out
+
+
+def setup(silent: bool, plain: bool) -> None:
+    """Set whether to leave out news and colours; NO_COLOR (any text) leaves out colours, too."""
+    global quiet
+    quiet = silent
+    out.no_color = err.no_color = plain or bool(os.environ.get("NO_COLOR"))
+
+
+def news(text: str) -> None:
+    """Print a text on standard error unless the user wants quiet."""
+    if not quiet:
+        err.print(text, markup=False)
+
+
+@contextlib.contextmanager
+def waiting(text: str) -> Iterator[None]:
+    """Show on a terminal that something is going on, for what may take seconds."""
+    if quiet or not err.is_terminal:
+        yield
+        return
+    with err.status(text):
+        yield
 
 
 def print_json(value: Any) -> None:

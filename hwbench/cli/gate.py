@@ -120,7 +120,7 @@ def gate(
     if update:
         other = Store(elsewhere) if elsewhere else None
         for path in update_baselines(specs, store, baseline, chosen, other):
-            console.err.print(f"wrote {display_path(path)}", markup=False)
+            console.news(f"wrote {display_path(path)}")
         return
     passed = _compare(specs, store, baseline, chosen, junit, as_json)
     raise typer.Exit(DONE if passed else VERDICT)

@@ -5,7 +5,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hwbench.cli import console
-from hwbench.cli.options import RESULTS, BenchmarksOption, JsonOption, Names, StoredOption
+from hwbench.cli.options import (
+    RESULTS,
+    BenchmarksOption,
+    JsonOption,
+    Names,
+    PluginOption,
+    StoredOption,
+)
+from hwbench.cli.shelves import SHELF_KINDS, print_shelf
 
 if TYPE_CHECKING:
     from hwbench.verdict.outcome import Comparison
@@ -15,9 +23,17 @@ def list_(
     names: Names = None,
     results: StoredOption = RESULTS,
     benchmarks: BenchmarksOption = None,
+    plugin: PluginOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """List specs with their rows, results and verdicts."""
+    """List specs with their rows, results and verdicts; or a shelf: what specs may use.
+
+    Examples: [bold]hwbench list[/], [bold]hwbench list rules[/],
+    [bold]hwbench list models --plugin mypackage[/]
+    """
+    if names and names[0] in SHELF_KINDS and len(names) == 1:
+        print_shelf(names[0], plugin or [], as_json)
+        return
     from rich.table import Column, Table
 
     from hwbench.cli.views import Views, json_view

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from hwbench import __version__
-from hwbench.cli import cache, check, compare, console, data, gate, list, reproduce, run, why
+from hwbench.cli import cache, check, compare, console, data, gate, list, new, reproduce, run, why
 from hwbench.cli import report as report_
 from hwbench.cli.console import DONE, FAILED, INTERRUPTED, VERDICT, WRONG_INPUT
 
@@ -28,7 +28,6 @@ TYPERS_CTRL_C = 130  # what Typer returns after a Ctrl-C
 app = typer.Typer(
     name="hwbench",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="rich",
     pretty_exceptions_enable=False,
 )
@@ -46,9 +45,18 @@ VersionOption = Annotated[
 ]
 
 
+QuietOption = Annotated[
+    bool, typer.Option("--quiet", "-q", help="No progress and news: only results and errors.")
+]
+NoColorOption = Annotated[bool, typer.Option("--no-color", help="No colours, as with NO_COLOR.")]
+
+
 @app.callback(help=ABOUT)
-def main_options(version: VersionOption = None) -> None:
+def main_options(
+    version: VersionOption = None, quiet: QuietOption = False, no_color: NoColorOption = False
+) -> None:
     """Accept the options that precede a command."""
+    console.setup(quiet, no_color)
 
 
 app.command("list")(list.list_)
@@ -59,6 +67,7 @@ app.command()(report_.report)
 app.command()(reproduce.reproduce)
 app.command()(gate.gate)
 app.command()(why.why)
+app.command()(new.new)
 app.add_typer(data.app, name="data")
 app.add_typer(cache.app, name="cache")
 

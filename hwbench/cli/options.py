@@ -36,12 +36,28 @@ def _to_read(path: Path) -> Path:
 
 
 RESULTS, REPORTS = Path("results"), Path("reports")
+
+
+def _specs(incomplete: str) -> list[str]:
+    """Return the ids that complete a word, for the shell."""
+    from hwbench.spec.files import benchmarks_folder, find
+
+    return [name for name in find(benchmarks_folder()) if name.startswith(incomplete)]
+
+
 Names = Annotated[
     list[str] | None,
-    typer.Argument(metavar="[SPEC]...", help="Id, alias, table name or YAML file; all by default."),
+    typer.Argument(
+        metavar="[SPEC]...",
+        help="Id, alias, table name or YAML file; all by default.",
+        autocompletion=_specs,
+    ),
 ]
 Needed = Annotated[
-    list[str], typer.Argument(metavar="SPEC...", help="Id, alias, table name or YAML file.")
+    list[str],
+    typer.Argument(
+        metavar="SPEC...", help="Id, alias, table name or YAML file.", autocompletion=_specs
+    ),
 ]
 ProfileOption = Annotated[
     str,
@@ -109,6 +125,13 @@ OverrideOption = Annotated[
         "are variants, kept apart from the table's. Repeat for more.",
     ),
 ]
+LoggerOption = Annotated[
+    str,
+    typer.Option(
+        "--logger",
+        help="Log curves and final metrics: csv or tensorboard (to ./logs), wandb or mlflow.",
+    ),
+]
 RerunOption = Annotated[
     str | None,
     typer.Option(
@@ -120,6 +143,9 @@ RerunOption = Annotated[
 ]
 DryOption = Annotated[
     bool, typer.Option("--dry-run", help="Print the plan and its estimated duration; run nothing.")
+]
+VerboseOption = Annotated[
+    bool, typer.Option("--verbose", "-v", help="All rows and claims, each with its reason.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 FormatOption = Annotated[

@@ -60,7 +60,12 @@ class Display:
         self.started = time.monotonic()
         self.last_line = self.started
         self.live = (
-            Live(console=console, refresh_per_second=2, transient=True)
+            Live(
+                console=console,
+                refresh_per_second=2,
+                transient=True,
+                get_renderable=self._renderable,
+            )
             if console.is_terminal
             else None
         )
@@ -68,6 +73,7 @@ class Display:
     def __enter__(self) -> Display:
         if self.live:
             self.live.__enter__()
+            self.live.refresh()  # at once: workers may take long to start
         return self
 
     def __exit__(
@@ -120,11 +126,8 @@ class Display:
         if outcome.warnings:
             detail = f"{detail}, {counted(len(outcome.warnings), 'warning')}"
         line = f"{mark} {outcome.case.label}: {detail}"
-        self.console.print(
-            f"{line} ({rough_duration(outcome.seconds)})" if outcome.seconds else line,
-            style=style,
-            markup=False,
-        )
+        text = f"{line} ({rough_duration(outcome.seconds)})" if outcome.seconds else line
+        self.console.print(Text(text, style=style))  # a `style=` would colour the live lines, too
         self._show()
 
     def _left(self) -> str:
@@ -142,15 +145,20 @@ class Display:
 
     def _lines(self) -> list[str]:
         spent = rough_duration(time.monotonic() - self.started)
-        lines = [f"{self.finished}/{len(self.jobs)} cases done, {spent} elapsed{self._left()}"]
-        for index, state in sorted(self.current.items()):
+        running = sorted(self.current.copy().items())  # another thread may draw it meanwhile
+        starting = "" if running or self.finished else "; starting workers"
+        head = f"{self.finished}/{len(self.jobs)} cases done, {spent} elapsed{self._left()}"
+        lines = [f"{head}{starting}"]
+        for index, state in running:
             lines.append(f"  {self.jobs[index].case.label}: {describe(state)}")
         return lines
 
+    def _renderable(self) -> Group:
+        """Return the live lines, each cut at the width of the terminal."""
+        return Group(*(Text(line, no_wrap=True, overflow="ellipsis") for line in self._lines()))
+
     def _show(self) -> None:
-        if self.live:
-            self.live.update(Group(*(Text(line) for line in self._lines())))
-        elif time.monotonic() - self.last_line >= QUIET_EVERY:
+        if self.live is None and time.monotonic() - self.last_line >= QUIET_EVERY:
             self.last_line = time.monotonic()
             for line in self._lines():
                 self.console.print(line, markup=False)

@@ -65,4 +65,4 @@ def write_report(
 
     papers = read_yaml(folder / "papers.yaml")[0] if (folder / "papers.yaml").is_file() else None
     for path in render(list(found), Store(results), reports, formats, papers, **how):
-        console.err.print(f"wrote {display_path(path)}", markup=False)
+        console.news(f"wrote {display_path(path)}")

@@ -16,6 +16,7 @@ from hwbench.cli.options import (
     ExecutorOption,
     FormatOption,
     JobsOption,
+    LoggerOption,
     Needed,
     PluginOption,
     ProfileOption,
@@ -26,6 +27,7 @@ from hwbench.cli.options import (
     RowsOption,
     SeedsOption,
     ThreadsOption,
+    VerboseOption,
     formats_named,
     rerun_named,
     rows_named,
@@ -50,8 +52,10 @@ def reproduce(
     benchmarks: BenchmarksOption = None,
     plugin: PluginOption = None,
     rerun: RerunOption = None,
+    logger: LoggerOption = "",
     require: RequireOption = None,
     dry_run: DryOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
     """Run, compare and report: from a spec to its verdicts in one command.
 
@@ -59,6 +63,7 @@ def reproduce(
     [bold]hwbench reproduce table1 --profile full --device cuda[/]
     """
     from hwbench.check import check
+    from hwbench.report.formats.summary import print_summary
     from hwbench.report.formats.terminal import print_comparison
     from hwbench.runner.plan import Settings, make_plan
     from hwbench.spec.files import benchmarks_folder, load_specs
@@ -75,6 +80,7 @@ def reproduce(
         results=results,
         plugins=plugin or [],
         rerun=rerun_named(rerun),
+        logger=logger,
         dry_run=dry_run,
     )
     verdicts, kinds = verdicts_named(require), formats_named(formats)
@@ -90,5 +96,5 @@ def reproduce(
     found = comparisons([s.file for s in specs], plan.profile, results, folder)
     write_report(found, results, reports, kinds, folder)
     for c in found:
-        print_comparison(console.out, c)
+        (print_comparison if verbose else print_summary)(console.out, c)
     raise typer.Exit(code or judge(found, verdicts))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
@@ -17,6 +18,8 @@ from hwbench.cli.options import (
     DryOption,
     ExecutorOption,
     JobsOption,
+    JsonOption,
+    LoggerOption,
     Names,
     OverrideOption,
     PluginOption,
@@ -52,10 +55,12 @@ def run(
     benchmarks: BenchmarksOption = None,
     plugin: PluginOption = None,
     rerun: RerunOption = None,
+    logger: LoggerOption = "",
     dry_run: DryOption = False,
     queue: QueueOption = None,
     budget: BudgetOption = None,
     override: OverrideOption = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Run the cases of specs, or of a queue, that have no result yet.
 
@@ -64,10 +69,10 @@ def run(
     [bold]hwbench run table1 -o train.steps=1000 -o model.hidden=[50][/],
     [bold]hwbench run --queue benchmarks/queue.yaml --budget 3h[/]
     """
-    from hwbench.check import check
+    with console.waiting("loading"):
+        from hwbench.check import check
     from hwbench.runner.plan import Settings, make_plan, with_overrides
-    from hwbench.runner.queue import queue_plan, read_queue
-    from hwbench.spec import SpecError, display_path, locate
+    from hwbench.spec import SpecError
     from hwbench.spec.files import benchmarks_folder, load_specs
 
     settings = Settings(
@@ -81,15 +86,17 @@ def run(
         results=results,
         plugins=plugin or [],
         rerun=rerun_named(rerun),
+        logger=logger,
         dry_run=dry_run,
         budget=budget_named(budget),
     )
     if queue is not None and (names or rows or seeds or override or profile != "auto"):
-        raise SpecError(
-            "--queue cannot be combined with SPEC, --rows, --seeds, --override or --profile"
-        )
+        others = "SPEC, --rows, --seeds, --override or --profile"
+        raise SpecError(f"--queue cannot be combined with {others}")
     if queue is None and not names:
         raise SpecError("name a spec, or a queue with --queue FILE")
+    if as_json and dry_run:
+        raise SpecError("--json: a dry run prints a table; hwbench why --json tells what would run")
     settings.check()
     folder = benchmarks_folder(benchmarks)
     if queue is None:
@@ -97,21 +104,52 @@ def run(
         specs = with_overrides(specs, overrides_named(override), settings.rows)
         plan = make_plan(specs, settings)
     else:
-        entries = read_queue(queue)
-        found = {s.file: s for s in load_specs([e.spec for e in entries], folder, check)}
-        specs = list(found.values())
-        own = [found[display_path(locate(e.spec, folder))] for e in entries]
-        plan = queue_plan(entries, own, settings)
-    ended = carry_out(plan, specs, settings)
-    raise typer.Exit(end_of_run(ended))
+        plan, specs = _queued(queue, folder, settings)
+    code = end_of_run(ended := carry_out(plan, specs, settings))
+    if as_json:
+        print_outcomes(plan, ended)
+    raise typer.Exit(code)
+
+
+def _queued(queue: Path, folder: Path, settings: Settings) -> tuple[Plan, list[Spec]]:
+    """Return the plan of a queue file, and the specs that it names."""
+    from hwbench.check import check
+    from hwbench.runner.queue import queue_plan, read_queue
+    from hwbench.spec import display_path, locate
+    from hwbench.spec.files import load_specs
+
+    entries = read_queue(queue)
+    found = {s.file: s for s in load_specs([e.spec for e in entries], folder, check)}
+    own = [found[display_path(locate(e.spec, folder))] for e in entries]
+    return queue_plan(entries, own, settings), list(found.values())
 
 
 def carry_out(plan: Plan, specs: Sequence[Spec], settings: Settings) -> Ended:
     """Run a plan and show its progress on standard error."""
     from hwbench.cli.watch import Watcher
-    from hwbench.runner.campaign import run_plan
+    from hwbench.runner.campaign import Observer, run_plan
 
-    return run_plan(plan, settings, Watcher(specs, settings))
+    silent = console.quiet and not settings.dry_run
+    return run_plan(plan, settings, Observer() if silent else Watcher(specs, settings))
+
+
+def print_outcomes(plan: Plan, ended: Ended) -> None:
+    """Print how each case of a plan ended, as JSON."""
+    outcomes = {o.case.path: o for o in ended.outcomes}
+    skipped = {case.path for case in ended.todo.skipped}
+    lines = []
+    for case in plan.cases:
+        outcome = outcomes.get(case.path)
+        status = "failed before" if case.path in skipped else "interrupted"
+        if case.path not in {c.path for c, _ in ended.todo.run} | skipped:
+            status = "on file"
+        line = {"spec": case.spec, "at": case.at, "profile": case.profile, "seed": case.seed}
+        if outcome is not None:
+            line |= {"status": outcome.status, "message": outcome.message}
+            line |= {"metrics": outcome.metrics, "seconds": outcome.seconds}
+            line |= {"warnings": list(outcome.warnings)}
+        lines.append({"status": status} | line)
+    console.print_json(lines)
 
 
 def end_of_run(ended: Ended) -> int:

@@ -97,7 +97,16 @@ def text_view(comparison: Comparison) -> str:
     return captured.get()
 
 
+def summary_view(comparison: Comparison) -> str:
+    """Return a comparison as the text of at most one screen, with its colours."""
+    from hwbench.report.formats.summary import print_summary
+
+    with console.out.capture() as captured:
+        print_summary(console.out, comparison)
+    return captured.get()
+
+
 def terminal() -> str:
-    """Return all that decides how `text_view` lays out and colours a text."""
+    """Return all that decides how `text_view` and `summary_view` lay out and colours a text."""
     out = console.out
     return f"{out.options} {out.color_system} {out.no_color} {out.safe_box}"

@@ -204,13 +204,10 @@ class Watcher(Observer):
 
     def spent(self) -> None:
         """Print that the time budget is used up."""
-        console.err.print(
-            "\nThe time budget is used up: running cases save their state.", style="yellow"
-        )
+        text = "\nThe time budget is used up: running cases save their state."
+        console.err.print(Text(text, style="yellow"))
 
     def stopping(self) -> None:
         """Print that the run is stopping."""
-        console.err.print(
-            "\nStopping: running cases save their state. Press Ctrl-C again to quit at once.",
-            style="yellow",
-        )
+        text = "\nStopping: running cases save their state. Press Ctrl-C again to quit at once."
+        console.err.print(Text(text, style="yellow"))

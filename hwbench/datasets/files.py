@@ -338,8 +338,8 @@ def replaceable(names: Iterable[str]) -> list[str]:
 
     Those are a plugin's, and those without a checksum.
     """
-    known = {n: declared()[n] for n in names if n in declared()}
-    return [n for n, file in known.items() if file.owner or not file.plain.checksum]
+    known = declared()
+    return [n for n in names if n in known and (known[n].owner or not known[n].plain.checksum)]
 
 
 def fetch(name: str) -> Path:

@@ -149,7 +149,7 @@ def run_plan(plan: Plan, settings: Settings, observer: Observer) -> Ended:
     plugins = tuple(settings.plugins)
     results, cache = settings.results.resolve(), cache_folder()
     jobs = [
-        Job(case, results, cache, settings.device, plugins, plan.banner, replaces)
+        Job(case, results, cache, settings.device, plugins, plan.banner, replaces, settings.logger)
         for case, replaces in found.run
     ]
     at_once = min(settings.jobs_at_once, max(1, len(jobs)))

@@ -29,6 +29,7 @@ class Job:
         device: auto, cpu, cuda, …
         plugins: packages that the case may name classes of.
         banner: warning that the result carries.
+        logger: name of a logger (see `loggers`); '' for none.
         replaces: file name of the result that a rerun replaces; empty for a first run.
     """
 
@@ -39,6 +40,7 @@ class Job:
     plugins: tuple[str, ...] = ()
     banner: str | None = None
     replaces: str = ""
+    logger: str = ""
 
 
 @dataclass(frozen=True)

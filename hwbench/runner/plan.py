@@ -16,6 +16,7 @@ from hwbench.build import BuildError, allow_plugins
 from hwbench.cache import cache_folder
 from hwbench.check import check
 from hwbench.datasets import files
+from hwbench.runner.loggers import check_logger
 from hwbench.runner.machine import pick_device
 from hwbench.sources import fingerprint
 from hwbench.spec import (
@@ -30,6 +31,7 @@ from hwbench.spec import (
     label,
     overrides_text,
     variant_of,
+    vary,
     whole_stages,
 )
 from hwbench.store import Result, Store, check_writable
@@ -52,7 +54,8 @@ RERUNS = {  # what may be run again, and the states of such cases
 class Settings:
     """Options of a run; with `dry_run` nothing is written or downloaded.
 
-    `rerun` has kinds of cases, from `RERUNS`, to run although they have a result or have failed.
+    `rerun` has kinds of cases, from `RERUNS`, to run although they have a result or have failed;
+    `logger` is the name of a logger of curves and final metrics (see `loggers`), '' for none.
     `budget` is the number of seconds after which running cases save their state and end.
     """
 
@@ -66,6 +69,7 @@ class Settings:
     results: Path = field(default_factory=lambda: Path("results"))
     plugins: Sequence[str] = ()
     rerun: Collection[str] = ()
+    logger: str = ""
     dry_run: bool = False
     budget: float | None = None
 
@@ -73,14 +77,15 @@ class Settings:
         """Check all settings before anything runs or is written.
 
         Raises:
-            UserError: an unknown profile, device, executor, plugin or kind of rerun, or a folder
-                that cannot be written.
+            UserError: an unknown profile, device, executor, plugin, logger or kind of rerun, or a
+                folder that cannot be written.
         """
         for kind in self.rerun:
             if kind not in RERUNS:
                 raise SpecError(f"no cases {kind!r} to rerun{did_you_mean(kind, [*RERUNS])}")
         if self.profile not in ("auto", *PROFILES):
             raise SpecError(f"no profile {self.profile!r}{did_you_mean(self.profile, PROFILES)}")
+        check_logger(self.logger)
         pick_device(self.device)
         executors.make(self.executor, 1, self.threads)  # it may need a missing package
         allow_plugins(self.plugins)
@@ -189,7 +194,7 @@ def with_overrides(
     if not overrides:
         return list(specs)
     check_rows(rows or [], specs)
-    changed = [spec.overridden(overrides) for spec in specs]
+    changed = [vary(spec, overrides) for spec in specs]
     asked = [s.model_copy(update={"rows": s.select(rows)}) for s in changed if s.select(rows)]
     problems = [problem for spec in asked for problem in check(spec)]
     if problems:
@@ -203,7 +208,7 @@ def _refuse_unchanged(specs: Sequence[Spec], planned: Sequence[Case]) -> None:
     Raises:
         SpecError: they change nothing in a row.
     """
-    plain = {s.id: s.overridden({}) for s in specs if s.overrides}
+    plain = {s.id: s.varied({}) for s in specs if s.overrides}
     for case in planned:
         if case.spec in plain:
             spec = plain[case.spec]

@@ -18,6 +18,7 @@ from hwbench.build import allow_plugins
 from hwbench.datasets import files
 from hwbench.protocols import DataMissing, Diverged, Interrupted
 from hwbench.runner.job import Job, Outcome, Report, clean
+from hwbench.runner.loggers import Log
 from hwbench.runner.machine import DeviceError, quiet_lightning
 from hwbench.runner.result import run_case
 from hwbench.spec import Case
@@ -51,9 +52,11 @@ def work(job: Job, report: Report, should_stop: Callable[[], bool]) -> Outcome:
             known = store.read(case)
             if known is not None and known.path.name != job.replaces:
                 return Outcome(case, "on file")
-            result, per_point = run_case(job, report, should_stop, started)
+            log = Log(job)
+            result, per_point = run_case(job, log.reporting(report), should_stop, started)
             result.rerun = 0 if known is None else known.rerun + 1
             store.write(result, per_point)
+            log.finish(result)
             with contextlib.suppress(OSError):
                 clean(job)
         values = {name: metric.value for name, metric in result.metrics.items()}

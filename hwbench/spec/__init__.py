@@ -13,6 +13,7 @@ from hwbench.spec.case import runs_at as runs_at
 from hwbench.spec.case import seeds_of as seeds_of
 from hwbench.spec.case import variant_of as variant_of
 from hwbench.spec.case import variants as variants
+from hwbench.spec.case import vary as vary
 from hwbench.spec.case import whole_stages as whole_stages
 from hwbench.spec.checks import UNKNOWN as UNKNOWN
 from hwbench.spec.checks import validation_problems as validation_problems

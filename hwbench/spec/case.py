@@ -13,8 +13,11 @@ from pydantic import Field
 from hwbench.spec.coordinates import Coordinates, label, row_name
 from hwbench.spec.document import Located, merge, overridden, plain
 from hwbench.spec.model import Block, Blocks, Profile, Row, Spec, SpecId
+from hwbench.spec.problems import SpecError, did_you_mean
 from hwbench.spec.published import Strict
 from hwbench.spec.text import argument_text
+
+OVERRIDABLE = ("data", "model", "train", "fit", "evaluate")
 
 
 class Case(Strict):
@@ -75,6 +78,21 @@ def overrides_text(overrides: Mapping[str, Any]) -> str:
     'train.steps=1000, model.hidden=[50]'
     """
     return ", ".join(f"{path}={argument_text(value)}" for path, value in overrides.items())
+
+
+def vary(spec: Spec, overrides: Mapping[str, Any]) -> Spec:
+    """Return the spec with other values in every row and profile, as {"train.steps": 1000}.
+
+    Raises:
+        SpecError: a path does not begin with the name of a block.
+    """
+    for path in overrides:
+        block, dot, _ = path.partition(".")
+        if block not in OVERRIDABLE:
+            raise SpecError(f"{path}: no block {block!r}{did_you_mean(block, OVERRIDABLE)}")
+        if not dot:
+            raise SpecError(f"{path}: name a value in the block, as {path}.use")
+    return spec.varied(overrides)
 
 
 def resolve(spec: Spec, row: Row, profile: Profile) -> Located:

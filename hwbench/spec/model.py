@@ -10,12 +10,10 @@ from pydantic import Field, PrivateAttr, model_validator
 from hwbench.notebook import section_html, table_html
 from hwbench.spec.coordinates import Coordinates, Scalar, row_name
 from hwbench.spec.document import Located
-from hwbench.spec.problems import SpecError, did_you_mean
 from hwbench.spec.published import AsPublished, Confidence, Known, Published, Quoted, Strict
 
 Profile = Literal["smoke", "quick", "full"]
 PROFILES: tuple[Profile, ...] = ("smoke", "quick", "full")
-OVERRIDABLE = ("data", "model", "train", "fit", "evaluate")
 
 
 class Schedule(Strict):
@@ -320,18 +318,8 @@ class Spec(Strict):
         """Return the values, by path, that replace those of every row; its cases are variants."""
         return self._overrides
 
-    def overridden(self, overrides: Mapping[str, Any]) -> Spec:
-        """Return the spec with other values in every row and profile, as {"train.steps": 1000}.
-
-        Raises:
-            SpecError: a path does not begin with the name of a block.
-        """
-        for path in overrides:
-            block, dot, _ = path.partition(".")
-            if block not in OVERRIDABLE:
-                raise SpecError(f"{path}: no block {block!r}{did_you_mean(block, OVERRIDABLE)}")
-            if not dot:
-                raise SpecError(f"{path}: name a value in the block, as {path}.use")
+    def varied(self, overrides: Mapping[str, Any]) -> Spec:
+        """Return the spec with these overrides, unchecked; see `case.vary`."""
         spec = self.model_copy()
         spec._overrides = dict(overrides)
         return spec

@@ -28,7 +28,7 @@ FlagKind = Literal[
     "lost",
 ]
 NoticeKind = Literal[
-    "file", "unknown row", "stale", "margin", "changed", "lower", "departs", "recorded"
+    "file", "unknown row", "stale", "margin", "changed", "lower", "departs", "budget", "recorded"
 ]
 
 
@@ -55,8 +55,8 @@ class Notice:
     Attributes:
         kind: `file` (a result that cannot be read), `unknown row`, `stale`, `margin` (wider than
             half a claimed gap), `changed` (the code of a row), `lower` (the code of a claim's row
-            at a lower profile), `departs` (a reduced run from the published protocol), `recorded`
-            (by a run).
+            at a lower profile), `departs` (a reduced run from the published protocol), `budget`
+            (of the user's row, unequal to that of its rival), `recorded` (by a run).
         words: names, in the order of the sentence.
         numbers: counts and sizes, in the order of the sentence.
         spec, row: id and coordinates of the row concerned, '' if it concerns none.

@@ -11,6 +11,7 @@ from hwbench.numbers import difference_text, interval_text, p_value, rounded
 from hwbench.spec import PROFILES, Claim, Profile, Published, Row, Spec, label
 from hwbench.store import Result
 from hwbench.verdict.facts import Flag, FlagKind, Method, Neighbours, Notice, recorded
+from hwbench.verdict.pairing import Pairing
 from hwbench.verdict.reasons import Reason, Untested
 from hwbench.verdict.reduction import Departure
 from hwbench.verdict.statistics import Interval
@@ -209,6 +210,7 @@ class Comparison:
         profile: the profile asked for, else the one at which all rows with results ran, None
             where they differ.
         banner: the warning that the results carry (a fallback to smoke).
+        pairings: each row of the user's own spec beside the row that it is set against.
     """
 
     spec: Spec
@@ -217,6 +219,7 @@ class Comparison:
     notices: tuple[Notice, ...]
     profile: Profile | None
     banner: str | None = None
+    pairings: tuple[Pairing, ...] = ()
 
     @property
     def warnings(self) -> list[str]:

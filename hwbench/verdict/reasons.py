@@ -59,9 +59,7 @@ class NotMeasured(Reason):
 
 @dataclass(frozen=True)
 class NothingPublished(Reason):
-    """The row has no published value; or (`same_data`) no rival on the same data has one."""
-
-    same_data: bool = False
+    """The row has no published value, or no rival has one."""
 
 
 @dataclass(frozen=True)
@@ -215,14 +213,27 @@ class NoResults(Reason):
 
 @dataclass(frozen=True)
 class NoCommonProfile(Reason):
-    """No profile has results of all rows; for a rival (`same_data`), on the same data."""
-
-    same_data: bool = False
+    """No profile has results of all rows."""
 
 
 @dataclass(frozen=True)
 class NoRows(Reason):
     """The spec has no rows that the claim compares."""
+
+
+@dataclass(frozen=True)
+class Differs(Reason):
+    """Two sides cannot be compared because they differ in something.
+
+    Attributes:
+        key: what differs, as 'pixels' or 'profile'.
+        mine: the user's value.
+        theirs: the values of the table's rows.
+    """
+
+    key: str
+    mine: str
+    theirs: tuple[str, ...]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from hwbench.spec import Claim, Gap, Profile, Row, label, variants
+from hwbench.spec import Case, Claim, Gap, Profile, Row, label, variants
 from hwbench.verdict.claim import Draft, make_draft, missing_part, settle_all
 from hwbench.verdict.contrast import Question, Sample, contrast
 from hwbench.verdict.evidence import (
@@ -17,14 +17,16 @@ from hwbench.verdict.evidence import (
     same_points,
     values_by_seed,
 )
-from hwbench.verdict.facts import Method
-from hwbench.verdict.outcome import ClaimOutcome, Pair
+from hwbench.verdict.facts import Method, Notice
+from hwbench.verdict.outcome import ClaimOutcome, Pair, counting_parts
+from hwbench.verdict.pairing import Pairing, pairing
 from hwbench.verdict.reasons import (
+    Differs,
     Lead,
-    NoCommonProfile,
     NoResults,
     NothingPublished,
     OtherMetric,
+    Reason,
     Untested,
 )
 from hwbench.verdict.spread import (
@@ -37,11 +39,16 @@ from hwbench.verdict.spread import (
 )
 from hwbench.verdict.statistics import prediction
 
+MOST = 6  # names in a reason
+
 
 def versus(
     stored: StoredResults, mine: StoredResults, profiles: Sequence[Profile]
-) -> list[ClaimOutcome]:
+) -> tuple[list[ClaimOutcome], list[Pairing]]:
     """Compare each row of the user's spec with the table's best measured and best published row.
+
+    Returns the verdicts, and each row beside its rival. What could not be compared counts only
+    where nothing could.
 
     Rivals share every coordinate value of the row that occurs in the table; a value that does not
     occur there (the new method's name) leaves its coordinate free. They count only on the same data
@@ -49,6 +56,7 @@ def versus(
     """
     spec = stored.spec
     plan: list[tuple[Claim, list[Draft]]] = []
+    pairings: list[Pairing] = []
     for row in mine.spec.rows:
         pinned = {
             k: v for k, v in row.at.items() if any(str(r.at.get(k)) == str(v) for r in spec.rows)
@@ -60,10 +68,84 @@ def versus(
             other = OtherMetric(mine.spec.id, mine.spec.metric, mine.spec.better, spec.metric)
             drafts = [missing_part({}, other)]
         else:
-            drafts = [_against_measured(stored, mine, row, rivals, profiles)]
-            drafts.append(_against_published(stored, mine, row, rivals, profiles))
-        plan.append((claim, drafts))
-    return settle_all(plan)
+            measured, published = (
+                against(stored, mine, row, rivals, profiles)
+                for against in (_against_measured, _against_published)
+            )
+            drafts = [measured[0], published[0]]
+            pairings += [p for _, p in (measured, published) if p is not None][:1]
+        plan.append((claim, _found_first(drafts)))
+    return [_headline(outcome) for outcome in settle_all(plan)], pairings
+
+
+def _found_first(drafts: list[Draft]) -> list[Draft]:
+    """Return drafts of which those that are missing do not count, if others are not missing."""
+    if all(draft.part.verdict == "missing" for draft in drafts):
+        return drafts
+    return [replace(d, part=replace(d.part, counts=d.part.verdict != "missing")) for d in drafts]
+
+
+def _headline(outcome: ClaimOutcome) -> ClaimOutcome:
+    """Return a verdict whose reason is what was found."""
+    leads = [
+        r for part in counting_parts(outcome.parts) for r in part.reasons if isinstance(r, Lead)
+    ]
+    return replace(outcome, reasons=tuple(leads) or outcome.reasons)
+
+
+def unequal_budgets(pair: Pairing) -> Notice:
+    """Return a warning of budgets of training that are unequal."""
+    ratios = [
+        (trait.name, float(trait.mine) / float(trait.theirs))
+        for trait in pair.unequal
+        if trait.mine and trait.theirs
+    ]
+    names, numbers = zip(*ratios, strict=True)
+    return Notice("budget", (pair.rival, *names), numbers, pair.spec, pair.row)
+
+
+def _data_apart(case: Case, others: Sequence[Case]) -> Differs:
+    """Return in which of data set and pixels a case differs from others."""
+    cases = (case, *others)
+    mine, *theirs = ({"data": str(c.data.get("use")), "pixels": str(c.pixels)} for c in cases)
+    for key, value in mine.items():
+        found = dict.fromkeys(other[key] for other in theirs)
+        if value not in found:
+            return Differs(key, value, tuple(found))
+    own, *rest = (" with ".join(place.values()) for place in (mine, *theirs))
+    return Differs(" with ".join(mine), own, tuple(dict.fromkeys(rest)))
+
+
+def _apart(
+    stored: StoredResults,
+    mine: StoredResults,
+    row: Row,
+    rivals: Sequence[Row],
+    profiles: Sequence[Profile],
+) -> Reason:
+    """Return why no result of a row can be set against results of the table."""
+    metric = stored.spec.metric
+
+    def measured(store: StoredResults, rows: Sequence[Row]) -> dict[Profile, list[Case]]:
+        found = {
+            p: [g[0].case for r in rows for g in store.evidence(r, p).measured(metric)]
+            for p in profiles
+        }
+        return {p: cases for p, cases in found.items() if cases}
+
+    own, theirs = measured(mine, [row]), measured(stored, rivals)
+    if not own:
+        return NoResults(metric, (label(row.at),))
+    if not rivals:
+        names = [k for k in row.at if any(k in r.at for r in stored.spec.rows)]
+        places = [", ".join(str(r.at.get(k)) for k in names) for r in (row, *stored.spec.rows)]
+        return Differs(", ".join(names), places[0], tuple(dict.fromkeys(places[1:]))[:MOST])
+    if not theirs:
+        return NoResults(metric, tuple(label(r.at) for r in rivals)[:MOST])
+    common = [p for p in own if p in theirs]
+    if not common:
+        return Differs("profile", " or ".join(own), tuple(theirs))
+    return _data_apart(own[common[0]][0], theirs[common[0]])
 
 
 def _against_measured(
@@ -72,7 +154,7 @@ def _against_measured(
     row: Row,
     rivals: Sequence[Row],
     profiles: Sequence[Profile],
-) -> Draft:
+) -> tuple[Draft, Pairing | None]:
     spec = stored.spec
     sign = 1.0 if spec.better == "higher" else -1.0
     for profile in profiles:
@@ -91,6 +173,8 @@ def _against_measured(
                 continue
             _, rival, group = max(found, key=lambda item: item[0])
             at = {"against": f"best measured: {label(rival.at)}"}
+            names = (mine.spec.id, label(row.at), label(rival.at))
+            beside = pairing(names, own, group[0].case, group)
             question = Question(
                 Sample([own], all_deterministic(mine.spec, [row])),
                 Sample([group], all_deterministic(spec, [rival])),
@@ -99,14 +183,16 @@ def _against_measured(
             )
             pair = contrast(question, stored.store)
             if isinstance(pair, Untested):
-                return missing_part(at, pair)
+                return missing_part(at, pair), beside
             lost = lost_seeds(mine, [row], profile, spec.metric)
             lost = lost or lost_seeds(stored, [rival], profile, spec.metric)
             lead = Lead(pair.effect, pair.interval, spec.unit, label(rival.at))
             changed = [label(row.at)] if mine.changed(own) else []
             changed += [label(rival.at)] if stored.changed(group) else []
-            return make_draft(at, pair, profile, [lead], [lost], changed)
-    return missing_part({"against": "best measured"}, NoCommonProfile(same_data=True))
+            return make_draft(at, pair, profile, [lead], [lost], changed), beside
+    return missing_part(
+        {"against": "best measured"}, _apart(stored, mine, row, rivals, profiles)
+    ), None
 
 
 def _against_published(
@@ -115,24 +201,28 @@ def _against_published(
     row: Row,
     rivals: Sequence[Row],
     profiles: Sequence[Profile],
-) -> Draft:
+) -> tuple[Draft, Pairing | None]:
     spec = stored.spec
     sign = 1.0 if spec.better == "higher" else -1.0
     own = measure(mine, row, profiles)
     if own.mean is None or own.profile is None:
-        return missing_part({"against": "best published"}, NoResults("", (label(row.at),)))
+        return missing_part({"against": "best published"}, NoResults("", (label(row.at),))), None
     case = own.results[0].case
-    rated = [
+    named = [
         (sign * published.value, rival, published)
         for rival in rivals
         if (published := spec.judged(rival)) is not None
         and not rival.incomparable
         and (spec.known(rival) != "memory" or spec.confidence(rival) == "high")
-        and same_points(variants(spec, rival, "full", 0)[0], case)
     ]
+    full = {rival.name: variants(spec, rival, "full", 0)[0] for _, rival, _ in named}
+    rated = [item for item in named if same_points(full[item[1].name], case)]
     if not rated:
-        return missing_part({"against": "best published"}, NothingPublished(same_data=True))
+        why = _data_apart(case, list(full.values())) if full else NothingPublished()
+        return missing_part({"against": "best published"}, why), None
     _, rival, published = max(rated, key=lambda item: item[0])
+    names = (mine.spec.id, label(row.at), label(rival.at))
+    beside = pairing(names, own.results, full[rival.name], [])
     effect, n = sign * (own.mean - published.value), len(own.results)
     if own.profile != "full":
         pair = Pair(effect, None, None, None, Untested("reduced", own.profile))
@@ -151,4 +241,4 @@ def _against_published(
     lead = Lead(pair.effect, pair.interval, spec.unit, published.text)
     lost = lost_seeds(mine, [row], own.profile, spec.metric)
     changed = [label(row.at)] if mine.changed(own.results) else []
-    return make_draft(at, pair, own.profile, [lead], [lost], changed)
+    return make_draft(at, pair, own.profile, [lead], [lost], changed), beside

@@ -14,7 +14,8 @@ from hwbench.verdict.claim import judge_claims, parts_of
 from hwbench.verdict.evidence import BEST_FIRST, Fingerprint, StoredResults, measure
 from hwbench.verdict.facts import Flag, Notice
 from hwbench.verdict.outcome import Comparison, RowOutcome
-from hwbench.verdict.rival import versus
+from hwbench.verdict.pairing import Pairing
+from hwbench.verdict.rival import unequal_budgets, versus
 from hwbench.verdict.row import row_outcomes
 
 
@@ -77,10 +78,13 @@ def compare(
     claims = judge_claims(stored, profiles, settings)
     notices = [*stored.notices, *_wide_margins(spec)]
     guests: list[RowOutcome] = []
+    pairings: list[Pairing] = []
     if against is not None:
         mine = StoredResults(against, store, fingerprint)
         notices += mine.notices
-        claims += versus(stored, mine, profiles)
+        set_against, pairings = versus(stored, mine, profiles)
+        claims += set_against
+        notices += [unequal_budgets(pair) for pair in pairings if pair.unequal]
         if against.metric == spec.metric:
             own = {row.name: measure(mine, row, profiles) for row in against.rows}
             guests = [
@@ -105,4 +109,5 @@ def compare(
         notices=tuple(notices),
         profile=profile or (used.pop() if len(used) == 1 else None),
         banner="; ".join(banners) or None,
+        pairings=tuple(pairings),
     )

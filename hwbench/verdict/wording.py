@@ -143,6 +143,9 @@ def notice_text(alike: Sequence[Notice]) -> str:
     if kind == "departs":
         triples = zip(words[1::3], words[2::3], words[3::3], strict=True)
         return f"{words[0]} ran with {'; '.join(map(_departure_text, triples))}"
+    if kind == "budget":
+        ratios = ", ".join(f"{number(i, 2)} times the {name}" for i, name in enumerate(words[1:]))
+        return f"unequal budgets against {words[0]}: {ratios}"
     if kind == "changed":
         return "the code has changed since it ran"
     if kind == "lower":
@@ -208,8 +211,6 @@ def _(reason: reasons.NotMeasured) -> str:
 
 @reason_text.register
 def _(reason: reasons.NothingPublished) -> str:
-    if reason.same_data:
-        return "no published value on the same data"
     return "no published value to compare with"
 
 
@@ -321,14 +322,18 @@ def _(reason: reasons.NoResults) -> str:
 
 @reason_text.register
 def _(reason: reasons.NoCommonProfile) -> str:
-    if reason.same_data:
-        return "no profile has results of both on the same data"
     return "no profile has results of all its rows"
 
 
 @reason_text.register
 def _(reason: reasons.NoRows) -> str:
     return "the spec has no rows that this claim compares"
+
+
+@reason_text.register
+def _(reason: reasons.Differs) -> str:
+    theirs = " or ".join(reason.theirs) or "nothing"
+    return f"not comparable: {reason.key} is {reason.mine} here, {theirs} in the table"
 
 
 @reason_text.register

@@ -1,6 +1,10 @@
 """The command line as a whole: wrong arguments, version and help, errors of our own."""
 
+import json
+
 import pytest
+
+from hwbench.cli import console
 
 from .conftest import files, run
 
@@ -69,3 +73,43 @@ def test_version_and_help():
         "data",
     ):
         assert run(command, "--help") == 0
+
+
+def test_quiet_leaves_out_news_and_keeps_errors(folder, capsys):
+    command = ("run", "tiny", "--profile", "smoke", "--seeds", 1, "--rows", "method=IWAE")
+    assert run("--quiet", *command, "--json", "--executor", "inline") == 0
+    printed = capsys.readouterr()
+    assert printed.err == ""
+    (line,) = json.loads(printed.out)
+    assert (line["status"], line["at"], line["seed"]) == ("done", {"method": "IWAE"}, 0)
+    assert line["metrics"].keys() >= {"log_likelihood"}
+    assert run(*command, "--json", "--executor", "inline") == 0
+    printed = capsys.readouterr()
+    assert "1 on file" in printed.err
+    assert [line["status"] for line in json.loads(printed.out)] == ["on file"]
+    assert run("-q", "run", "nowhere") == 2
+    assert "no spec 'nowhere'" in capsys.readouterr().err
+
+
+def test_no_color_is_an_option_and_a_variable(folder, monkeypatch):
+    for arguments, variable, expected in (
+        (["list"], "", False),
+        (["--no-color", "list"], "", True),
+        (["list"], "1", True),
+    ):
+        monkeypatch.setenv("NO_COLOR", variable)
+        assert run(*arguments) == 0
+        assert console.out.no_color is console.err.no_color is expected
+
+
+def test_a_shell_completes_ids(folder, capsys, monkeypatch):
+    monkeypatch.setenv("_HWBENCH_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", "hwbench run ti")
+    monkeypatch.setenv("COMP_CWORD", "2")
+    run()
+    assert capsys.readouterr().out.split() == ["tiny/table"]
+
+
+def test_check_prints_json(folder, capsys):
+    assert run("check", "--json") == 0
+    assert json.loads(capsys.readouterr().out) == [{"spec": "tiny/table", "rows": 2, "claims": 1}]

@@ -110,6 +110,29 @@ def test_what_is_not_known_counts_as_the_mean_of_what_is(folder, spec):
     assert phases(jobs, [None, None]) == [[1.0, 1 / 6]] * 2
 
 
+def test_a_terminal_shows_lines_at_once_cut_and_in_their_own_colour(folder, spec):
+    """Before any worker has started; a finished case does not colour what stands below it."""
+    jobs = [Job(c, folder / "r", folder / "c") for c in cases(spec, "full")[:2]]
+    file = io.StringIO()
+    console = Console(file=file, width=50, force_terminal=True, color_system="standard")
+    with Display(console, jobs, [None, None]) as shown:
+        assert "0/2 cases done, 0 s elapsed; starting workers" in file.getvalue()
+        step = {"stage": 0, "step": 30, "steps": 60, "epoch": 1.5, "objective": -7.25}
+        shown.news(1, step)
+        assert "starting workers" not in shown._lines()[0]
+        file.seek(0)
+        file.truncate()
+        shown.done(Outcome(jobs[0].case, "done", metrics={"log_likelihood": -6.5}))
+    lines = file.getvalue().splitlines()
+    (finished,) = [line for line in lines if "✓" in line]
+    assert "\x1b[32m" in finished
+    live = [line for line in lines if "cases done" in line or "step 30/60" in line]
+    assert live
+    assert not any("\x1b[32m" in line.split("cases done")[0] for line in live)
+    cut = [line for line in lines if "step 30/60" in line]
+    assert all(line.rstrip("\x1b[0m").endswith("…") for line in cut)
+
+
 @pytest.mark.parametrize(
     ("state", "text"),
     [

@@ -26,7 +26,7 @@ def test_likelihoods_carry_estimator_k_seeds_points_and_pixels(example: Example)
     ]
     grey = section.rows[5]
     assert "score, not a likelihood" in grey.facts
-    assert "1 of 5 seeds" in grey.facts
+    assert "1 of 3 seeds" in grey.facts
     assert section.rows[6].own == ["3 of 5 seeds"]
 
 

@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 from hwbench.spec import SpecError
+from hwbench.verdict.pairing import Trait
 from hwbench.verdict.statistics import (
     prediction,
 )
+from hwbench.verdict.table import compare
 
 from .conftest import ONE, Bench, make_spec, marks, spread
 
@@ -63,7 +65,8 @@ def test_ones_own_on_other_data_is_not_compared(tmp_path):
     mine.put("Mine", spread(-50.0, 0.1))
     (claim,) = bench.compare(against=mine.spec).claims
     assert [p.verdict for p in claim.parts] == ["missing", "missing"]
-    assert "same data" in claim.parts[0].reason
+    why = "not comparable: pixels is grey here, fixed in the table"
+    assert [p.reason for p in claim.parts] == [why, why]
 
 
 def test_ones_own_below_full_is_not_judged_against_print(tmp_path):
@@ -85,3 +88,69 @@ def test_ones_own_needs_the_metric_and_an_id_of_its_own(tmp_path):
     assert "measures nll" in found.claims[0].reason
     with pytest.raises(SpecError, match="give it one of its own"):
         bench.compare(against=bench.spec)
+
+
+ROWS = "{at: {data: X, m: A}, published: -90.0}\n{at: {data: Y, m: A}}"
+
+
+@pytest.mark.parametrize(
+    ("row", "profile", "why"),
+    [
+        (
+            "{at: {data: X, m: Mine}, data: {use: digits.Digits}}",
+            "full",
+            "data is digits.Digits here, mnist.MNIST in the table",
+        ),
+        ("{at: {data: X, m: Mine}}", "quick", "profile is quick here, full in the table"),
+        ("{at: {data: Y, m: Mine}}", "full", "no results with log_likelihood of Y, A"),
+    ],
+)
+def test_what_keeps_rows_apart_is_named(tmp_path, row, profile, why):
+    bench = Bench(tmp_path, ROWS)
+    bench.put("X-A", spread(-90.0, 0.1))
+    mine = Bench(tmp_path, row, spec_id="me/mine")
+    mine.put(0, spread(-88.0, 0.1), profile)
+    (claim,) = bench.compare(against=mine.spec).claims
+    assert why in claim.parts[0].reason
+
+
+def test_the_headline_is_what_was_found(tmp_path):
+    """A missing half is shown, and neither counts nor names the verdict."""
+    bench = Bench(tmp_path, "{at: {m: A}}")
+    bench.put("A", spread(-90.0, 0.1))
+    mine = Bench(tmp_path, "{at: {m: Mine}}", spec_id="me/mine")
+    mine.put("Mine", spread(-80.0, 0.2))
+    (claim,) = bench.compare(against=mine.spec).claims
+    assert [(p.verdict, p.counts) for p in claim.parts] == [("holds", True), ("missing", False)]
+    assert claim.verdict == "holds"
+    assert claim.reason == "+10.000 nats over A"
+
+
+def test_a_row_beside_its_rival_says_where_they_differ(tmp_path):
+    """Protocols argument by argument; budgets of training that are unequal are flagged."""
+    bench = Bench(tmp_path, "{at: {m: A}, published: -90.0, train: {rule: {k: 5}}}")
+    mine = Bench(
+        tmp_path,
+        "{at: {m: Mine}, model: {latent: 9}, train: {rule: {k: 50}, batch_size: 50}}",
+        spec_id="me/mine",
+    )
+    for own, row, steps, seconds in ((bench, "A", 100, 10.0), (mine, "Mine", 300, 15.0)):
+        run = {"steps": steps, "seconds": {"train": seconds}, "machine": {"device": "CPU"}}
+        own.put(row, spread(-90.0, 0.1), parameters=1000, **run)
+    found = bench.compare(against=mine.spec)
+    (pair,) = found.pairings
+    assert (pair.spec, pair.row, pair.rival) == ("me/mine", "Mine", "A")
+    assert pair.traits == (
+        Trait("model: latent", "9", None),
+        Trait("samples per point", 50.0, 5.0, True),
+        Trait("batch size", "50", None),
+        Trait("training steps", 300.0, 100.0, True),
+        Trait("points presented", 15000.0, 10000.0, True),
+        Trait("seconds of training", 15.0, 10.0),
+    )
+    warning = "Mine: unequal budgets against A: 10 times the samples per point, "
+    assert f"{warning}3 times the training steps, 1.5 times the points presented" in found.warnings
+    unmeasured = Bench(tmp_path / "other", "{at: {m: A}, published: -90.0}")
+    (pair,) = compare(unmeasured.spec, mine.store, against=mine.spec).pairings
+    assert pair.rival == "A"
+    assert Trait("training steps", 300.0, None) in pair.traits

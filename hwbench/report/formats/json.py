@@ -159,4 +159,5 @@ def to_json(comparison: Comparison) -> dict[str, Any]:
         "rows": [_row_json(outcome, comparison) for outcome in comparison.rows],
         "quoted": [_quoted_json(quoted, spec) for quoted in spec.quoted],
         "claims": [_claim_json(outcome) for outcome in comparison.claims],
+        "pairings": plain(comparison.pairings),
     }

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from hwbench.numbers import count, short
 from hwbench.report.alignment import lined_up
 from hwbench.report.section import make_section
 from hwbench.report.views import ClaimView, RowView, Section
 from hwbench.report.words import CLAIM_VERDICTS, ROW_VERDICTS
 from hwbench.typography import NONE
 from hwbench.verdict.outcome import Comparison
+from hwbench.verdict.pairing import Pairing, Trait
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -63,6 +65,8 @@ def print_comparison(console: Console, comparison: Comparison) -> None:
     for claim in section.claims:
         head = Text(f"{claim.id}  ", style="bold") + Text(claim.text)
         _entry(console, verdict_text(claim.verdict, claim.at), head, _claim_lines(claim))
+    for pairing in comparison.pairings:
+        print_pairing(console, pairing)
     for warning in section.warnings:
         console.print(Text("warning: ", style="yellow") + Text(warning))
 
@@ -109,6 +113,34 @@ def _entry(console: Console, verdict: Text, head: Text, lines: list[str]) -> Non
     console.print(verdict + Text("  ") + head)
     for line in lines:
         console.print(Padding(Text(line, style="dim"), (0, 0, 0, 4), expand=False))
+
+
+def print_pairing(console: Console, pairing: Pairing) -> None:
+    """Print where a row of the user's own spec and its rival differ."""
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+    from rich.text import Text
+
+    console.print()
+    console.print(Text(f"{pairing.row} ({pairing.spec}) beside {pairing.rival}", style="bold"))
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for name in ("", "mine", "theirs"):
+        table.add_column(name, overflow="fold")
+    for trait in pairing.traits:
+        mark = Text(" unequal", style="yellow") if trait.budget else Text("")
+        table.add_row(Text(trait.name) + mark, *(Text(v) for v in trait_texts(trait)))
+    console.print(table)
+
+
+def trait_texts(trait: Trait) -> tuple[str, str]:
+    """Return both values of a trait for people."""
+
+    def text(value: str | float | None) -> str:
+        if isinstance(value, float):
+            return count(round(value)) if value > 99 else short(value, 3)
+        return NONE if value is None else value
+
+    return text(trait.mine), text(trait.theirs)
 
 
 def _print_table(console: Console, section: Section) -> None:

@@ -1,0 +1,68 @@
+"""The summary of a table on one screen."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import replace
+
+import pytest
+from rich.cells import cell_len
+from rich.console import Console
+
+from hwbench.report.formats.summary import JUDGED, print_summary
+from hwbench.verdict.pairing import Pairing, Trait
+
+from ..conftest import Example
+
+
+def printed(comparison, width: int) -> list[str]:
+    console = Console(file=io.StringIO(), width=width, force_terminal=False)
+    print_summary(console, comparison)
+    return console.file.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("width", [60, 80, 140])
+def test_any_table_fits_on_a_screen(example: Example, width):
+    many = replace(
+        example.comparison,
+        rows=example.comparison.rows * 9,
+        claims=example.comparison.claims * 9,
+        notices=example.comparison.notices * 9,
+    )
+    lines = printed(many, width)
+    assert len(lines) <= 40
+    assert max(cell_len(line.rstrip()) for line in lines) <= width
+    text = "\n".join(lines)
+    assert "more rows" in text
+    assert "more claims" in text
+    assert "--verbose" in lines[-1]
+
+
+def test_what_was_judged_comes_first_and_what_has_no_result_is_folded(example: Example):
+    lines = printed(example.comparison, 140)
+    rule = next(i for i, line in enumerate(lines) if line.startswith("──"))
+    shown = [line.split()[-1] for line in lines[rule + 1 :] if line and "without" not in line]
+    verdicts = [word for word in shown if word in {o.verdict for o in example.comparison.rows}]
+    judged = [verdict in JUDGED for verdict in verdicts]
+    assert judged == sorted(judged, reverse=True)
+    assert any(judged)
+    missing = sum(not o.results for o in example.comparison.rows)
+    assert missing
+    folded = [line for line in lines if "without a result" in line]
+    assert sum(int(line.split()[0]) for line in folded) == missing
+
+
+def test_tallies_name_every_verdict(example: Example):
+    text = "\n".join(printed(example.comparison, 140))
+    for outcome in example.comparison.rows:
+        assert outcome.verdict in text
+
+
+def test_a_rival_is_shown_with_what_differs(example: Example):
+    traits = (Trait("training steps", 30000.0, 10000.0, True), Trait("model: latent", "9", None))
+    pairing = Pairing("me/mine", "Mine", "IWAE", traits)
+    text = "\n".join(printed(replace(example.comparison, pairings=(pairing,)), 100))
+    assert "Mine (me/mine) beside IWAE" in text
+    (line,) = [line for line in text.splitlines() if line.startswith("training steps")]
+    words = [word for word in line.split(" ") if word]
+    assert words[2:] == ["unequal", "30\u202f000", "10\u202f000"]
