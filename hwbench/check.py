@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from hwbench import vocabulary
 from hwbench.build import BuildError, check_arguments, construction_error, find_class, make
-from hwbench.protocols import Classifier
+from hwbench.protocols import Classifier, ListingEvaluator
 from hwbench.spec import (
     PROFILES,
     UNKNOWN,
@@ -95,6 +95,7 @@ class _Checked:
     metrics: set[str] | None = None
     curves: set[str] | None = None
     images: set[str] | None = None
+    lists: set[str] | None = None
 
 
 def _check_row(row: Row, number: int, blocks: Located) -> _Checked:
@@ -113,6 +114,8 @@ def _check_row(row: Row, number: int, blocks: Located) -> _Checked:
     if len(parts) == sum(kind != "optimizer" for kind, _, _ in named):
         out.metrics, out.curves = _names(parts)
         out.images = {name for part in parts for name in getattr(part.built, "images", ())}
+        listing = [part.built for part in parts if isinstance(part.built, ListingEvaluator)]
+        out.lists = {name for built in listing for name in built.lists}
     return out
 
 
@@ -272,7 +275,7 @@ def check(spec: Spec) -> list[Problem]:
 
 
 def _check_names(spec: Spec, rows: Sequence[_Checked]) -> Iterator[tuple[Path_, str]]:
-    """Yield the metrics, curves and images in a spec that no evaluator of its rows returns."""
+    """Yield metrics, curves, images and lists in a spec that no evaluator of its rows returns."""
 
     def ask(
         path: Path_, name: str | None, what: str, concerned: Sequence[_Checked]
@@ -297,3 +300,5 @@ def _check_names(spec: Spec, rows: Sequence[_Checked]) -> Iterator[tuple[Path_, 
         yield from ask(("figures", i, "curve"), figure.curve, "curve", concerned)
         for j, name in enumerate(figure.images or []):
             yield from ask(("figures", i, "images", j), name, "image", concerned)
+        for j, name in enumerate(figure.lists or []):
+            yield from ask(("figures", i, "lists", j), name, "list", concerned)

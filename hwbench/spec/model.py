@@ -290,14 +290,15 @@ class Show(Strict):
 
 
 class Figure(Strict):
-    """A plot: a curve of each result, the metric against one coordinate, or images of the rows.
+    """A plot: a curve of each result, the metric against one coordinate, or images or lists.
 
     `negate` draws minus the curve, for a table of NLL whose curve is a log-likelihood.
     """
 
     title: str
-    kind: Literal["curve", "rows", "images"]
+    kind: Literal["curve", "rows", "images", "lists"]
     images: Annotated[list[str], Field(min_length=1)] | None = None
+    lists: Annotated[list[str], Field(min_length=1)] | None = None
     curve: str | None = None
     negate: bool = False
     x: str | None = None
@@ -317,13 +318,14 @@ class Figure(Strict):
             raise ValueError("a figure of kind `rows` needs the coordinate `x`")
         if self.kind == "rows" and self.negate:
             raise ValueError("`negate` is for curves; a figure of kind `rows` has none")
-        if self.kind == "images" and not self.images:
-            raise ValueError("a figure of kind `images` needs `images`")
-        plain = {"title", "kind", "images", "where"}
-        for name in sorted(self.model_fields_set - plain) if self.kind == "images" else ():
-            raise ValueError(f"a figure of kind `images` has no `{name}`")
-        if self.kind != "images" and self.images:
-            raise ValueError(f"a figure of kind `{self.kind}` has no `images`")
+        for kept in ("images", "lists"):
+            if self.kind == kept and not getattr(self, kept):
+                raise ValueError(f"a figure of kind `{kept}` needs `{kept}`")
+            if self.kind != kept and getattr(self, kept):
+                raise ValueError(f"a figure of kind `{self.kind}` has no `{kept}`")
+            plain = {"title", "kind", kept, "where"}
+            for name in sorted(self.model_fields_set - plain) if self.kind == kept else ():
+                raise ValueError(f"a figure of kind `{kept}` has no `{name}`")
         return self
 
 
