@@ -12,7 +12,7 @@ from hwbench.report.figures.canvas import INK, MUTED, WIDTH, Picture, new_figure
 from hwbench.report.words import row_label
 from hwbench.spec import Figure as Wanted
 from hwbench.store import Result, Store
-from hwbench.typography import clean, words
+from hwbench.typography import NO_BREAK, clean, words
 from hwbench.verdict.outcome import Comparison, RowOutcome
 
 LINE = 0.15  # inches of a line of text
@@ -56,7 +56,8 @@ def stored_lists(
 
 
 def _wrapped(text: str, letters: int) -> list[str]:
-    """Return a text broken into at most `MOST` lines."""
+    """Return a text broken after commas into at most `MOST` lines."""
+    text = text.replace(" ", NO_BREAK).replace(f",{NO_BREAK}", ", ")
     return textwrap.wrap(text, letters, max_lines=MOST, placeholder=" …") or [""]
 
 
