@@ -88,7 +88,7 @@ class _Part:
     built: Any
 
 
-KEPT = ("images", "lines", "clouds")  # arrays that evaluators keep for figures
+KEPT = ("images", "lines", "clouds", "lists")  # arrays that evaluators keep for figures
 
 
 @dataclass
@@ -103,6 +103,7 @@ class _Checked:
     images: set[str] | None = None
     lines: set[str] | None = None
     clouds: set[str] | None = None
+    lists: set[str] | None = None
 
 
 def _check_row(row: Row, number: int, blocks: Located) -> _Checked:

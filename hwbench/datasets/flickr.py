@@ -127,6 +127,8 @@ class SUN09(Dataset):
     Args:
         pixels: grey; values are real.
         validation: number of training images for validation, drawn once for all seeds.
+        sift: has no effect; for specs that ask MIR-Flickr for its features.
+        unlabelled: has no effect, since all images have labels.
     """
 
     shape = (111 + 73,)
@@ -134,7 +136,11 @@ class SUN09(Dataset):
     files = (SCENES,)
 
     def __init__(
-        self, pixels: Pixels = "grey", validation: Annotated[int, Field(ge=1, le=2000)] = 867
+        self,
+        pixels: Pixels = "grey",
+        validation: Annotated[int, Field(ge=1, le=2000)] = 867,
+        sift: bool = True,
+        unlabelled: bool = True,
     ) -> None:
         only_grey(pixels, "SUN09")
         self.pixels, self.validation = pixels, validation
@@ -185,13 +191,15 @@ class PairedTopics(Dataset):
 
     Args:
         pixels: grey; values are real.
+        sift: has no effect; for specs that ask MIR-Flickr for its features.
+        unlabelled: has no effect, since all pairs have labels.
     """
 
     shape = (60 + 50,)
     classes = 6
     rate, words, missing = 0.3, 5, 0.2
 
-    def __init__(self, pixels: Pixels = "grey") -> None:
+    def __init__(self, pixels: Pixels = "grey", sift: bool = True, unlabelled: bool = True) -> None:
         only_grey(pixels, "PairedTopics")
         self.pixels = pixels
 

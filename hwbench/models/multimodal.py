@@ -153,11 +153,11 @@ class _Joint(DeepBoltzmannMachine):
     def _parts(self, x: Tensor) -> list[Tensor]:
         return list(x.split(self.sizes, 1))
 
-    def _downward(self) -> list[Tensor]:
-        """Return the joint layer's weights to the upper layer of each path, with their biases."""
-        own = self.net.top
-        both = torch.cat([own.weights[0], own.below_bias.detach()[:, None]], 1)
-        return list(both.split(self.layers[1:-1:2]))
+    def _downward(self, path: int) -> tuple[Tensor, Tensor]:
+        """Return the joint layer's weights to the upper layer of a path, and its biases."""
+        sizes, own = self.layers[1:-1:2], self.net.top
+        weight, bias = own.weights[0].split(sizes), own.below_bias.detach().split(sizes)
+        return weight[path], bias[path]
 
     def logits(
         self, layer: int, states: Latents, from_parts: list[Tensor] | None = None
@@ -175,9 +175,9 @@ class _Joint(DeepBoltzmannMachine):
         path, above = divmod(layer - 1, 2)
         own = self.net.paths[path].second
         if above:
-            down = self._downward()[path]
+            weight, bias = self._downward(path)
             below = torch.addmm(own.above_bias, states[layer - 1], own.weights[0])
-            return below + torch.addmm(down[:, -1], states[-1], down[:, :-1].t())
+            return below.add(torch.addmm(bias, states[-1], weight.t()))
         if from_parts is None:
             from_part = self.net.paths[path].from_part(self._parts(states[0])[path])
         else:

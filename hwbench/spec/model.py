@@ -224,7 +224,14 @@ class Show(Strict):
 
 
 # What each kind of figure needs.
-NEEDED = {"curve": "curve", "rows": "x", "images": "images", "series": "lines", "scatter": "clouds"}
+NEEDED = {
+    "curve": "curve",
+    "rows": "x",
+    "images": "images",
+    "series": "lines",
+    "scatter": "clouds",
+    "lists": "lists",
+}
 
 
 class Figure(Strict):
@@ -234,10 +241,11 @@ class Figure(Strict):
     """
 
     title: str
-    kind: Literal["curve", "rows", "images", "series", "scatter"]
+    kind: Literal["curve", "rows", "images", "series", "scatter", "lists"]
     images: Annotated[list[str], Field(min_length=1)] | None = None
     lines: Annotated[list[str], Field(min_length=1)] | None = None
     clouds: Annotated[list[str], Field(min_length=1)] | None = None
+    lists: Annotated[list[str], Field(min_length=1)] | None = None
     curve: str | None = None
     negate: bool = False
     x: str | None = None
@@ -257,8 +265,8 @@ class Figure(Strict):
             raise ValueError(f"a figure of kind `{self.kind}` needs {what}")
         if self.kind == "rows" and self.negate:
             raise ValueError("`negate` is for curves; a figure of kind `rows` has none")
-        foreign = {"images", "lines", "clouds"} - {needed}
-        if needed in ("images", "lines", "clouds"):
+        foreign = {"images", "lines", "clouds", "lists"} - {needed}
+        if needed in ("images", "lines", "clouds", "lists"):
             axes = {"x_label", "y_label", "log_y"} if needed == "lines" else set()
             foreign = self.model_fields_set - {"title", "kind", "where", needed} - axes
         for name in sorted(foreign & self.model_fields_set):

@@ -138,16 +138,17 @@ def take_block(rule_name, model_name, optimizer, away, points_for, device, steps
     """Take the steps of one block on the device."""
     model = away(MODELS[model_name])
     points, rule = points_for(model), RULES[rule_name].tiny()
+    given = points.batch(torch.arange(len(points)))
     try:
         rule.check(model)
         rule.begin(model, points)
-        copy.deepcopy(rule).backward(copy.deepcopy(model), points.values.float())
+        copy.deepcopy(rule).backward(copy.deepcopy(model), given)
     except ValueError as error:  # As in the laws of rules: the pair does not go together.
         pytest.skip(str(error))
     rule.advance(0.0)
     mover = Mover(device)
     learner = learner_of(model, rule, optimizer, points, steps, mover)
-    x = mover(points.values.float().expand(steps, -1, -1).clone())
+    x = mover(given.expand(steps, -1, -1).clone())
     with mover.mode:
         learner.run_steps(x)
 

@@ -12,6 +12,7 @@ from hwbench.report.figures.canvas import Picture, style
 from hwbench.report.figures.curves import curve_picture, over_epochs
 from hwbench.report.figures.forest import forest_picture
 from hwbench.report.figures.images import images_picture, sample_picture
+from hwbench.report.figures.lists import lists_picture
 from hwbench.report.figures.plots import scatter_picture, series_picture
 from hwbench.report.figures.rows import rows_picture
 from hwbench.report.words import anchor
@@ -47,6 +48,8 @@ def _asked_picture(comparison: Comparison, name: str, wanted: Wanted, store: Sto
         return series_picture(comparison, name, wanted, store)
     if wanted.kind == "scatter":
         return scatter_picture(comparison, name, wanted, store)
+    if wanted.kind == "lists":
+        return lists_picture(comparison, name, wanted, store)
     return rows_picture(comparison, name, wanted)
 
 
