@@ -18,10 +18,10 @@ from hwbench.models.gaussian import GaussianRBM
 from hwbench.models.net import SigmoidNet, needs_classes
 from hwbench.models.stack import BinaryStack
 from hwbench.protocols import (
-    BoltzmannStack,
     DeepBoltzmannMachine,
     EnergyModel,
     Network,
+    RealStack,
     Stack,
     TrainSplit,
     labelled_part,
@@ -104,7 +104,7 @@ class OnGaussianRBM(Stack, Network):
         """Copy the learned layers into the net, below a small random softmax layer."""
 
 
-class RealFineTunedDBM(OnGaussianRBM, BoltzmannStack):
+class RealFineTunedDBM(OnGaussianRBM, RealStack):
     """A deep Boltzmann machine on the hidden units of a Gaussian RBM, and the net that it becomes.
 
     Salakhutdinov & Hinton (2009), section 4.2. The net is that of `finetuned.FineTunedDBM`. Its
@@ -142,6 +142,11 @@ class RealFineTunedDBM(OnGaussianRBM, BoltzmannStack):
     def units(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b h"]:
         """Draw h_1 given x."""
         return self.activities(x).bernoulli()
+
+    @torch.no_grad()
+    def descend(self, units: Float[Tensor, "n h"]) -> Float[Tensor, "n d"]:
+        """Return the means of x given h_1."""
+        return self.gaussian.visible_means(units)
 
     def prepare(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b f"]:
         """Return the means of h_1, followed by the mean-field means of h_3, …, h_L."""

@@ -136,6 +136,14 @@ class BoltzmannStack(Stack):
         """Draw the machine's observed units for points x, anew each time, detached."""
 
 
+class RealStack(BoltzmannStack):
+    """A machine on top of an RBM with real observed units."""
+
+    @abstractmethod
+    def descend(self, units: Float[Tensor, "n u"]) -> Float[Tensor, "n d"]:
+        """Return the means of points given the machine's observed units, detached."""
+
+
 class DeepBoltzmannMachine(BoltzmannStack, GenerativeModel):
     """Binary units in layers x = h_0, h_1, …, h_L, each coupled with its neighbours only.
 
