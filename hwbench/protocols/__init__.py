@@ -72,3 +72,4 @@ from hwbench.protocols.runs import Diverged as Diverged
 from hwbench.protocols.runs import Hooks as Hooks
 from hwbench.protocols.runs import Interrupted as Interrupted
 from hwbench.protocols.runs import Scratch as Scratch
+from hwbench.protocols.text_to_image import TextToImageModel as TextToImageModel

@@ -292,11 +292,12 @@ class Show(Strict):
 class Figure(Strict):
     """A plot: a curve of each result, the metric against one coordinate, or images of the rows.
 
+    `captions` are images, too, in lines that have a text each.
     `negate` draws minus the curve, for a table of NLL whose curve is a log-likelihood.
     """
 
     title: str
-    kind: Literal["curve", "rows", "images"]
+    kind: Literal["curve", "rows", "images", "captions"]
     images: Annotated[list[str], Field(min_length=1)] | None = None
     curve: str | None = None
     negate: bool = False
@@ -317,12 +318,13 @@ class Figure(Strict):
             raise ValueError("a figure of kind `rows` needs the coordinate `x`")
         if self.kind == "rows" and self.negate:
             raise ValueError("`negate` is for curves; a figure of kind `rows` has none")
-        if self.kind == "images" and not self.images:
-            raise ValueError("a figure of kind `images` needs `images`")
+        pictured = self.kind in ("images", "captions")
+        if pictured and not self.images:
+            raise ValueError(f"a figure of kind `{self.kind}` needs `images`")
         plain = {"title", "kind", "images", "where"}
-        for name in sorted(self.model_fields_set - plain) if self.kind == "images" else ():
-            raise ValueError(f"a figure of kind `images` has no `{name}`")
-        if self.kind != "images" and self.images:
+        for name in sorted(self.model_fields_set - plain) if pictured else ():
+            raise ValueError(f"a figure of kind `{self.kind}` has no `{name}`")
+        if not pictured and self.images:
             raise ValueError(f"a figure of kind `{self.kind}` has no `images`")
         return self
 

@@ -7,7 +7,8 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from hwbench.protocols import Model, Split, TrainSplit
+from hwbench.captions import encode, sentence
+from hwbench.protocols import Model, Split, TextToImageModel, TrainSplit
 
 CLASSES = 3
 
@@ -22,11 +23,19 @@ def points_for() -> Callable[..., Split]:
         labels = torch.arange(n) % (getattr(model, "classes", 0) or CLASSES)
         if grey:
             values = torch.randint(256, (n, model.visible), generator=draws)
-            return kind(values.to(torch.uint8), labels, scale=255.0)
+            return kind(captioned(model, values.to(torch.uint8), 255), labels, scale=255.0)
         values = torch.rand(n, model.visible, generator=draws) < means
-        return kind(values.to(torch.uint8), labels)
+        return kind(captioned(model, values.to(torch.uint8)), labels)
 
     return points
+
+
+def captioned(model: Model, values: torch.Tensor, white: int = 1) -> torch.Tensor:
+    """Return points with captions that the grammar knows, where the model reads captions."""
+    if isinstance(model, TextToImageModel):
+        codes = encode([sentence(i % 8, [i % 10, (3 * i + 1) % 10]) for i in range(len(values))])
+        values[:, -codes[0].numel() :] = white * codes.flatten(1)
+    return values
 
 
 @pytest.fixture(scope="session")
