@@ -27,7 +27,7 @@ PARALLEL := -n auto --maxprocesses 4 --dist worksteal --benchmark-disable
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help install reproduce-table1 campaign test test-all ray-test smoke baselines lenet speed gpu-check check format report docs docker clean FORCE
+.PHONY: help install reproduce-table1 campaign test test-all ray-test smoke baselines lenet reader speed gpu-check check format report docs docker clean FORCE
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z][-a-z0-9%]*:.*## / { \
@@ -96,6 +96,9 @@ speed: $(STAMP) ## time the hot paths; writes a table and a figure to build/spee
 
 gpu-check: $(STAMP) ## on a GPU: the losses of the CPU over 200 steps, and steps per second of both
 	$(BIN)/python tests/gpu/check.py $(ARGS)
+
+reader: $(STAMP) ## train the net that reads generated images, hwbench/evaluators/reader.npz, anew; prints its sha256 (minutes)
+	$(BIN)/python -m tests.evaluators.train_reader
 
 check: $(STAMP) ## ruff, mypy, import rules, and every spec
 	$(BIN)/ruff check .

@@ -99,3 +99,4 @@ from hwbench.protocols.text import TopicMixture as TopicMixture
 from hwbench.protocols.text import check_counts as check_counts
 from hwbench.protocols.text import draw_words as draw_words
 from hwbench.protocols.text import log_shares as log_shares
+from hwbench.protocols.text_to_image import TextToImageModel as TextToImageModel

@@ -100,7 +100,9 @@ class PicturingEvaluator(Evaluator[M]):
     """An evaluator that also returns images of a few points, for a figure of kind `images`.
 
     They are integer arrays [n, D] in `Evaluation.per_point`, with values from 0 to 255, or −1 for
-    hidden pixels. The diagnostics `image_height` and `image_width` are their shape.
+    hidden pixels. The diagnostics `image_height` and `image_width` are their shape. For a figure of
+    kind `captions`, an array `<name>_captions` [l, L] has the text of each of l lines of n / l
+    images, as UTF-8 bytes padded with zeros.
 
     Attributes:
         images: names of the arrays.

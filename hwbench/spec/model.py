@@ -228,6 +228,7 @@ NEEDED = {
     "curve": "curve",
     "rows": "x",
     "images": "images",
+    "captions": "images",
     "series": "lines",
     "scatter": "clouds",
     "lists": "lists",
@@ -237,11 +238,12 @@ NEEDED = {
 class Figure(Strict):
     """A plot: a curve of each result, the metric against a coordinate, or what evaluators keep.
 
+    `captions` are images, too, in lines that have a text each.
     `negate` draws minus the curve, for a table of NLL whose curve is a log-likelihood.
     """
 
     title: str
-    kind: Literal["curve", "rows", "images", "series", "scatter", "lists"]
+    kind: Literal["curve", "rows", "images", "captions", "series", "scatter", "lists"]
     images: Annotated[list[str], Field(min_length=1)] | None = None
     lines: Annotated[list[str], Field(min_length=1)] | None = None
     clouds: Annotated[list[str], Field(min_length=1)] | None = None

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 import torch
 
+from hwbench.captions import encode, sentence
 from hwbench.protocols import (
     CountEnergyModel,
     Counts,
@@ -17,6 +18,7 @@ from hwbench.protocols import (
     PairedValidationSplit,
     Split,
     TestSplit,
+    TextToImageModel,
     TrainSplit,
     ValidationSplit,
 )
@@ -57,15 +59,23 @@ def points_for() -> Callable[..., Split]:
         labels = torch.arange(n) % (getattr(model, "classes", 0) or CLASSES)
         if grey:
             values = torch.randint(256, (n, model.visible), generator=draws)
-            return kind(values.to(torch.uint8), labels, scale=255.0)
+            return kind(captioned(model, values.to(torch.uint8), 255), labels, scale=255.0)
         values = torch.rand(n, model.visible, generator=draws) < means
         if isinstance(model, PairedModel):
             return paired(model, kind, values)
         if isinstance(model, CountEnergyModel):
             values[:, 0] = True  # a text without words is none
-        return kind(values.to(torch.uint8), labels)
+        return kind(captioned(model, values.to(torch.uint8)), labels)
 
     return points
+
+
+def captioned(model: Model, values: torch.Tensor, white: int = 1) -> torch.Tensor:
+    """Return points with captions that the grammar knows, where the model reads captions."""
+    if isinstance(model, TextToImageModel):
+        codes = encode([sentence(i % 8, [i % 10, (3 * i + 1) % 10]) for i in range(len(values))])
+        values[:, -codes[0].numel() :] = white * codes.flatten(1)
+    return values
 
 
 @pytest.fixture(scope="session")

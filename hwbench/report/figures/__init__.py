@@ -9,6 +9,7 @@ from __future__ import annotations
 from hwbench import vocabulary
 from hwbench.report.appendix import shown_by_default
 from hwbench.report.figures.canvas import Picture, style
+from hwbench.report.figures.captions import captions_picture
 from hwbench.report.figures.curves import curve_picture, over_epochs
 from hwbench.report.figures.forest import forest_picture
 from hwbench.report.figures.images import images_picture, sample_picture
@@ -42,6 +43,8 @@ def _asked_picture(comparison: Comparison, name: str, wanted: Wanted, store: Sto
     """Return a figure that the spec asks for."""
     if wanted.kind == "curve" and wanted.curve:
         return curve_picture(comparison, name, wanted.curve, wanted, "figures")
+    if wanted.kind == "captions":
+        return captions_picture(comparison, name, wanted, store)
     if wanted.kind == "images":
         return images_picture(comparison, name, wanted, store)
     if wanted.kind == "series":

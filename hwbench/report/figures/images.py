@@ -140,7 +140,7 @@ def strip_pixels(images: np.ndarray) -> np.ndarray:
     return out.transpose(1, 0, 2, 3).reshape(height + 1, -1, 4)
 
 
-def _strip_plot(strips: Sequence[Strip]) -> bytes:
+def strip_plot(strips: Sequence[Strip]) -> bytes:
     """Return a plot of lines of images of one height, each with its name at the left."""
     across = [
         n * (width + 1) / (height + 1) for n, height, width in (s.images.shape for s in strips)
@@ -176,4 +176,4 @@ def images_picture(comparison: Comparison, name: str, wanted: Wanted, store: Sto
     counts = sorted({len(strip.images) for strip in strips})
     lines = "; ".join(strip.name for strip in strips)
     alt = f"{title}. Lines of {' or '.join(map(str, counts))} images each: {lines}."
-    return Picture(name, "figures", "svg", _strip_plot(strips), title, caption, alt)
+    return Picture(name, "figures", "svg", strip_plot(strips), title, caption, alt)
