@@ -80,6 +80,16 @@ class TemperedMeanFieldPCD(MeanFieldPCD):
         """Return a few chains at three temperatures."""
         return cls(temperatures=3, chains=10, sparsity=[0.2, 0.1], sparsity_cost=0.1)
 
+    def check(self, model: BoltzmannStack) -> None:
+        """Check the sparsity targets, and that tempered chains can move the machine's units.
+
+        Raises:
+            ValueError: the number of targets is wrong, or observed units are not binary.
+        """
+        super().check(model)
+        if self.operator == "parallel":
+            model.machine().couplings()
+
     def begin(self, model: BoltzmannStack, train: TrainSplit) -> None:
         """Start all chains of a particle at one random training point."""
         super().begin(model, train)
