@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hwbench.runner.campaign import Observer
+    from hwbench.runner.campaign import Ended, Observer
     from hwbench.runner.trained import Trained
     from hwbench.spec import Profile, Spec
     from hwbench.store import Result
@@ -108,21 +108,25 @@ def run(
     ended = run_plan(plan, settings, observer or Observer())
     if ended.stopped:
         raise KeyboardInterrupt
+    _check_ended(name, ended)
     store = Store(Path(results))
-    bad = [
-        f"{o.case.label}: {o.message}" for o in ended.outcomes if o.status in ("failed", "missing")
-    ]
-    bad += [f"{case.label}: failed before" for case in ended.todo.skipped]
+    return [result for case in plan.cases if (result := store.read(case)) is not None]
+
+
+def _check_ended(name: str, ended: Ended) -> None:
     for kind, left, why in (
         ("changed", ended.todo.changed, "come from other code"),
         ("stale", ended.todo.replaced, "come from data that have been replaced"),
     ):
         if left:
             text = f"{len(left)} results of {name} {why}; rerun={kind!r} runs them again"
-            warnings.warn(text, stacklevel=2)
+            warnings.warn(text, stacklevel=3)
+    bad = [
+        f"{o.case.label}: {o.message}" for o in ended.outcomes if o.status in ("failed", "missing")
+    ]
+    bad += [f"{case.label}: failed before" for case in ended.todo.skipped]
     if bad:
         raise RuntimeError("\n".join(bad))
-    return [result for case in plan.cases if (result := store.read(case)) is not None]
 
 
 def results(

@@ -143,11 +143,9 @@ def attest(
         tables, rates = [], Rates()
         for spec in specs:
             results = store.results(spec.id)[0]
-            resting = Resting(results, store)
-            wanted = resting.number if only_on_file else lambda content, code: 1
-            tables.append(table_of(spec, pair, wanted))
-            codes = {(attested.content_of(a.case), a.old) for a in tables[-1].affected}
-            found.on_file += sum(resting.number(*code) for code in codes)
+            table, number = _affected(spec, pair, Resting(results, store), only_on_file)
+            tables.append(table)
+            found.on_file += number
             rates.learn(results)
         pace = Pace([q for t in tables for q in t.questions() if not pair.known(q)], rates)
         news(pace.start(sum(len(t.rows) for t in tables)))
@@ -157,6 +155,14 @@ def attest(
     found.outcomes = _withheld(found.outcomes)
     found.path = _record(found, store)
     return found
+
+
+def _affected(spec: Spec, pair: Pair, resting: Resting, only_on_file: bool) -> tuple[Table, int]:
+    """Return the cases of a spec whose code differs, and how many results rest on the old code."""
+    wanted = resting.number if only_on_file else lambda content, code: 1
+    table = table_of(spec, pair, wanted)
+    codes = {(attested.content_of(a.case), a.old) for a in table.affected}
+    return table, sum(resting.number(*code) for code in codes)
 
 
 def _compare(

@@ -89,8 +89,7 @@ def reproduce(
         check_writable(reports, "the reports folder")
     folder = benchmarks_folder(benchmarks)
     specs = load_specs(names, folder, check)
-    plan = make_plan(specs, settings)
-    code = end_of_run(carry_out(plan, specs, settings))
+    code = end_of_run(carry_out(plan := make_plan(specs, settings), specs, settings))
     if dry_run or code == INTERRUPTED:
         raise typer.Exit(code)
     found = comparisons([s.file for s in specs], plan.profile, results, folder)

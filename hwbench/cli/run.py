@@ -72,7 +72,6 @@ def run(
     with console.waiting("loading"):
         from hwbench.check import check
     from hwbench.runner.plan import Settings, make_plan, with_overrides
-    from hwbench.spec import SpecError
     from hwbench.spec.files import benchmarks_folder, load_specs
 
     settings = Settings(
@@ -90,13 +89,7 @@ def run(
         dry_run=dry_run,
         budget=budget_named(budget),
     )
-    if queue is not None and (names or rows or seeds or override or profile != "auto"):
-        others = "SPEC, --rows, --seeds, --override or --profile"
-        raise SpecError(f"--queue cannot be combined with {others}")
-    if queue is None and not names:
-        raise SpecError("name a spec, or a queue with --queue FILE")
-    if as_json and dry_run:
-        raise SpecError("--json: a dry run prints a table; hwbench why --json tells what would run")
+    _check_combination(names, settings, queue, override, as_json)
     settings.check()
     folder = benchmarks_folder(benchmarks)
     if queue is None:
@@ -109,6 +102,25 @@ def run(
     if as_json:
         print_outcomes(plan, ended)
     raise typer.Exit(code)
+
+
+def _check_combination(
+    names: Sequence[str] | None,
+    settings: Settings,
+    queue: Path | None,
+    override: Sequence[str] | None,
+    as_json: bool,
+) -> None:
+    from hwbench.spec import SpecError
+
+    s = settings
+    if queue is not None and (names or s.rows or s.seeds or override or s.profile != "auto"):
+        others = "SPEC, --rows, --seeds, --override or --profile"
+        raise SpecError(f"--queue cannot be combined with {others}")
+    if queue is None and not names:
+        raise SpecError("name a spec, or a queue with --queue FILE")
+    if as_json and s.dry_run:
+        raise SpecError("--json: a dry run prints a table; hwbench why --json tells what would run")
 
 
 def _queued(queue: Path, folder: Path, settings: Settings) -> tuple[Plan, list[Spec]]:

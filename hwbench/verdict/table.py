@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from hwbench.spec import Profile, Spec, SpecError, label
@@ -13,7 +13,7 @@ from hwbench.verdict.calibration import calibrations
 from hwbench.verdict.claim import judge_claims, parts_of
 from hwbench.verdict.evidence import BEST_FIRST, Fingerprint, StoredResults, measure
 from hwbench.verdict.facts import Flag, Notice
-from hwbench.verdict.outcome import Comparison, RowOutcome
+from hwbench.verdict.outcome import ClaimOutcome, Comparison, RowOutcome
 from hwbench.verdict.pairing import Pairing
 from hwbench.verdict.rival import unequal_budgets, versus
 from hwbench.verdict.row import row_outcomes
@@ -43,6 +43,24 @@ def _wide_margins(spec: Spec) -> Iterator[Notice]:
         margin, (gap, claim_id) = spec.margin(row), smallest.get(row.name, (math.inf, ""))
         if margin is not None and margin > gap / 2 * (1 + 1e-9):
             yield Notice("margin", (claim_id,), (margin, gap), spec.id, label(row.at))
+
+
+def _code_changes(
+    spec: Spec,
+    rows: Sequence[RowOutcome],
+    guests: Sequence[RowOutcome],
+    claims: Sequence[ClaimOutcome],
+) -> Iterator[Notice]:
+    """Yield a notice for each row that has results of other code, shown itself or in a claim."""
+    changed = [(label(r.row.at), spec.id) for r in rows if r.has("changed")]
+    changed += [(label(r.row.at), r.results[0].case.spec) for r in guests if r.has("changed")]
+    for name, spec_id in sorted(changed):
+        yield Notice("changed", (), (), spec_id, name)
+    shown = {name for name, _ in changed}
+    for claim in claims:
+        others = {name for part in claim.parts for name in part.changed} - shown
+        for name in sorted(others):
+            yield Notice("lower", (claim.claim.id, name))
 
 
 def compare(
@@ -92,13 +110,7 @@ def compare(
                 for outcome in row_outcomes(mine, profiles, calibrations(mine, own), own)
                 if outcome.results
             ]
-    changed = [(label(r.row.at), spec.id) for r in rows if r.has("changed")]
-    changed += [(label(r.row.at), r.results[0].case.spec) for r in guests if r.has("changed")]
-    notices += [Notice("changed", (), (), spec_id, name) for name, spec_id in sorted(changed)]
-    shown = {name for name, _ in changed}
-    for claim in claims:
-        others = {name for part in claim.parts for name in part.changed} - shown
-        notices += [Notice("lower", (claim.claim.id, name)) for name in sorted(others)]
+    notices += _code_changes(spec, rows, guests, claims)
     rows += guests
     used = {outcome.profile for outcome in rows if outcome.profile}
     banners = dict.fromkeys(r.banner for outcome in rows for r in outcome.results if r.banner)
