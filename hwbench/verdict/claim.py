@@ -29,7 +29,7 @@ from hwbench.verdict.reasons import (
     Untested,
     UntestedSides,
 )
-from hwbench.verdict.reduction import published_case, trained_alike
+from hwbench.verdict.reduction import Judgeable, judgeable, published_case
 from hwbench.verdict.spread import all_deterministic
 from hwbench.verdict.statistics import ALPHA, adjust_known
 
@@ -142,6 +142,7 @@ def draft_part(
     spec, metric = stored.spec, claim.metric or stored.spec.metric
     pairs: list[tuple[Sides, Pair]] = []
     used: list[Profile] = []
+    permitted: list[Judgeable] = []
     unequal: list[UnequalTraining] = []
     lost: list[LostSeeds | None] = []
     changed: list[str] = []
@@ -155,8 +156,10 @@ def draft_part(
             return missing_part(at, UntestedSides(names, pair))
         pairs.append((names, pair))
         used.append(found.profile)
-        if found.profile != "full" and not _trained_alike(spec, rows, found):
-            unequal.append(UnequalTraining(found.profile))
+        if found.profile != "full":
+            permitted.append(_judgeable(spec, (a, b), found, alike=names.alike))
+            if not all(permitted[-1]):
+                unequal.append(_unequal(found.profile, permitted[-1], names))
         lost.append(lost_seeds(stored, rows, found.profile, metric))
         changed += [label(row.at) for row in rows if stored.changed(found.results[row.name])]
     reasons = explain(spec, claim, sides, pairs)
@@ -164,12 +167,30 @@ def draft_part(
     draft = make_draft(at, weakest, min(used, key=PROFILES.index), reasons, lost, changed)
     if not unequal:
         return draft
-    return Draft(replace(draft.part, reasons=(*draft.part.reasons, *dict.fromkeys(unequal))))
+    return Draft(
+        replace(draft.part, reasons=(*draft.part.reasons, *dict.fromkeys(unequal))),
+        draft.p_for if all(p.holds for p in permitted) else None,
+        draft.p_against if all(p.fails for p in permitted) else None,
+    )
 
 
-def _trained_alike(spec: Spec, rows: Sequence[Row], found: Common) -> bool:
-    cases = [(row, found.results[row.name][0].case) for row in rows if found.results[row.name]]
-    return trained_alike([(case, published_case(spec, row, case)) for row, case in cases])
+def _unequal(profile: Profile, permitted: Judgeable, sides: Sides) -> UnequalTraining:
+    short = sides.first if permitted.holds else sides.second if permitted.fails else ""
+    return UnequalTraining(profile, short)
+
+
+def _judgeable(spec: Spec, sides: tuple[Side, Side], found: Common, *, alike: bool) -> Judgeable:
+    first, second = (
+        [
+            (case, published_case(spec, row, case))
+            for row in side.rows
+            if (results := found.results[row.name])
+            for case in [results[0].case]
+        ]
+        for side in sides
+    )
+    permitted = judgeable(first, second)
+    return permitted if all(permitted) or not alike else Judgeable(holds=False, fails=False)
 
 
 def explain(
@@ -203,6 +224,8 @@ def settle(drafts: Sequence[Draft]) -> list[ClaimPart]:
         if q is not None:
             least = q if p is None else min(p, q)
             reasons.append(PValue(least, p is None or q < p, verdict == "undecided"))
+        elif p is not None and verdict == "undecided":
+            reasons.append(PValue(p, opposite=False, inconclusive=True))
         if part.changed:
             reasons.append(CodeChanged(part.changed))
         out.append(replace(part, verdict=verdict, p=decisive, reasons=tuple(reasons)))

@@ -300,9 +300,14 @@ class LostSeeds(Reason):
 
 @dataclass(frozen=True)
 class UnequalTraining(Reason):
-    """Below full, the sides of a claim ran different shares of their published training."""
+    """Below full, the sides of a claim ran different shares of their published training.
+
+    Attributes:
+        short: the side that was cut short, where the other one has nothing to train; else ''.
+    """
 
     profile: Profile
+    short: str = ""
 
 
 @dataclass(frozen=True)

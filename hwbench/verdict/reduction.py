@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from hwbench.spec import Block, Case, Row, Spec, argument_text, block_text, variants
 from hwbench.typography import words
@@ -97,6 +97,29 @@ def _training(case: Case) -> tuple[float, float]:
         epochs += float(stage.get("epochs") or 0)
         epochs += sum(float(fit.get(k) or 0) for k in FIT_LENGTHS)
     return points, epochs
+
+
+class Judgeable(NamedTuple):
+    """The verdicts on a claim that a shortened training of its sides permits."""
+
+    holds: bool
+    fails: bool
+
+
+def judgeable(first: Sequence[tuple[Case, Case]], second: Sequence[tuple[Case, Case]]) -> Judgeable:
+    """Return what short runs may decide about the claim that the first side is the better one.
+
+    A side that has nothing to train is complete at every profile. A side that was cut short and is
+    better all the same did not win by its training; one that is worse might win at full length.
+
+    Args:
+        first: cases of the side claimed to be better, each as it ran, with the published one.
+        second: those of the other side.
+    """
+    if trained_alike([*first, *second]):
+        return Judgeable(holds=True, fails=True)
+    complete = [not any(any(_training(full)) for _, full in side) for side in (first, second)]
+    return Judgeable(holds=complete[1], fails=complete[0])
 
 
 def trained_alike(cases: Sequence[tuple[Case, Case]]) -> bool:

@@ -372,6 +372,8 @@ def _(reason: reasons.LostSeeds) -> str:
 
 @reason_text.register
 def _(reason: reasons.UnequalTraining) -> str:
+    if reason.short:
+        return f"at {reason.profile} only {reason.short} was cut short"
     return f"at {reason.profile} the sides ran different shares of their published training"
 
 

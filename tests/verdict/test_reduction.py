@@ -3,7 +3,7 @@
 import pytest
 
 from hwbench.spec import Case
-from hwbench.verdict.reduction import Departure, departures, trained_alike
+from hwbench.verdict.reduction import Departure, departures, judgeable, trained_alike
 
 from .conftest import Bench
 
@@ -93,6 +93,48 @@ def test_below_full_a_claim_needs_equal_shares_of_training(tmp_path):
     for row, mean in (("A", -80.0), ("C", -90.0)):
         bench.put(row, [mean + 0.1 * seed for seed in range(3)], profile="full")
     assert bench.compare().claims[1].verdict == "holds"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "permitted"),
+    [
+        ([{"epochs": 1}, {"epochs": 20}], [{"fit": {"use": "untrained.Untrained"}}] * 2, (1, 0)),
+        ([{"fit": {"use": "untrained.Untrained"}}] * 2, [{"epochs": 1}, {"epochs": 20}], (0, 1)),
+        ([{"epochs": 1}, {"epochs": 20}], [{"epochs": 9}, {"epochs": 9}], (0, 0)),
+        ([{"epochs": 1}, {"epochs": 20}], [{"epochs": 1}, {"epochs": 10}], (1, 1)),
+    ],
+)
+def test_a_side_with_nothing_to_train_is_complete(first, second, permitted):
+    pairs = ([(case(ran), case(full))] for ran, full in (first, second))
+    assert judgeable(*pairs) == tuple(map(bool, permitted))
+
+
+COMPLETE = """
+{at: {m: A}, train: {epochs: 100}}
+{at: {m: none}, train: null, fit: {use: untrained.Untrained}, profiles: {quick: {train: null}}}
+"""
+AGAINST_NONE = """
+claims:
+  - {id: beats, text: A beats an untrained model, order: {m: [A, none]}}
+  - {id: loses, text: It beats A, order: {m: [none, A]}}
+  - {id: same, text: They are as good, within: {a: {m: A}, b: {m: none}, tolerance: 1}}
+"""
+
+
+@pytest.mark.parametrize(
+    ("mean", "verdicts"),
+    [
+        (-80.0, ("holds", "fails", "undecided")),  # A is better although it was cut short
+        (-95.0, ("undecided", "undecided", "undecided")),  # A may win at full length
+    ],
+)
+def test_a_side_that_was_cut_short_may_beat_a_complete_one(tmp_path, mean, verdicts):
+    bench = Bench(tmp_path, COMPLETE, AGAINST_NONE)
+    bench.put("A", [mean + 0.1 * seed for seed in range(3)], profile="quick")
+    bench.put("none", [-90 + 0.1 * seed for seed in range(3)], profile="quick")
+    claims = bench.compare().claims
+    assert tuple(claim.verdict for claim in claims) == verdicts
+    assert "at quick only A was cut short" in claims[0].reason
 
 
 def test_a_reduced_row_tells_what_else_it_ran(tmp_path):
