@@ -155,7 +155,8 @@ def notice_text(alike: Sequence[Notice]) -> str:
 
 def _departure_text(departure: tuple[str, str, str]) -> str:
     name, ran, published = departure
-    return f"{name} {ran or 'none'} (published {published or 'none'})"
+    full = f"published {published}" if published else "not set at full"
+    return f"{name} {ran or 'not set'} ({full})"
 
 
 def warning_text(notice: Notice) -> str:

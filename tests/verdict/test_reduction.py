@@ -4,6 +4,7 @@ import pytest
 
 from hwbench.spec import Case
 from hwbench.verdict.reduction import Departure, departures, judgeable, trained_alike
+from hwbench.verdict.wording import notice_text
 
 from .conftest import Bench
 
@@ -137,6 +138,13 @@ def test_a_side_that_was_cut_short_may_beat_a_complete_one(tmp_path, mean, verdi
     assert "at quick only A was cut short" in claims[0].reason
 
 
+def test_an_argument_of_quick_alone_is_not_set_at_full(tmp_path):
+    rows = "{at: {m: A}, published: -90.0, profiles: {quick: {data: {size: 7}}}}"
+    bench = Bench(tmp_path, rows)
+    bench.put("A", [-91.0, -92.0], profile="quick")
+    assert "data: size 7 (not set at full)" in notice_text(bench.compare().rows[0].notices)
+
+
 def test_a_reduced_row_tells_what_else_it_ran(tmp_path):
     rows = "{at: {m: A}, published: -90.0, profiles: {quick: {train: {batch_size: 7}}}}"
     bench = Bench(tmp_path, rows)
@@ -146,5 +154,6 @@ def test_a_reduced_row_tells_what_else_it_ran(tmp_path):
     (notice,) = row.notices
     assert notice.kind == "departs"
     assert notice.words[:4] == ("quick", "length", "2 epochs", "9 epochs")
+    assert "length 2 epochs (published 9 epochs)" in notice_text([notice])
     bench.put("A", [-91.0, -92.0], profile="full")
     assert bench.compare().rows[0].notices == ()
