@@ -72,16 +72,21 @@ def _length(stage: Mapping[str, Any]) -> str:
 
 
 def _of_blocks(name: str, own: Mapping[str, Any], full: Mapping[str, Any]) -> Iterator[Departure]:
-    """Compare two blocks: of one class argument by argument, else as a whole."""
+    """Compare two blocks: of one class argument by argument, else as a whole; so those inside."""
     if own.get("use") != full.get("use"):
         if name != "data":  # a stand-in has a flag of its own
             yield Departure(name, block_text(own), block_text(full))
         return
     aside = ASIDE if name == "evaluation" else {"use"}
     for key in dict.fromkeys([*full, *own]):
-        if key not in aside and own.get(key) != full.get(key):
-            a, b = _text(own.get(key)), _text(full.get(key))
-            yield Departure(f"{name}: {words(key)}", a, b, length=key in FIT_LENGTHS)
+        a, b = own.get(key), full.get(key)
+        if key in aside or a == b:
+            continue
+        inner = name if words(key) == name.rpartition(": ")[2] else f"{name}: {words(key)}"
+        if isinstance(a, Mapping) and isinstance(b, Mapping):
+            yield from _of_blocks(inner, a, b)
+        else:
+            yield Departure(inner, _text(a), _text(b), length=key in FIT_LENGTHS)
 
 
 def _text(value: Any) -> str:

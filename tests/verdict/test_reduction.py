@@ -49,6 +49,18 @@ def test_departures_name_what_was_run_and_what_was_published():
     assert departures(published, published) == ()
 
 
+def test_blocks_inside_blocks_are_compared_argument_by_argument():
+    def with_rule(samples, units, width):
+        kernel = {"units": units, "width": width}
+        inner = {"use": "kernel.AmortisedLearning", "samples": samples, "kernel": kernel}
+        return case({"rule": {"use": "process.PerFunction", "rule": inner}, "epochs": 1})
+
+    assert departures(with_rule(5, 3, 1.0), with_rule(50, 30, 1.0)) == (
+        Departure("rule: samples", "5", "50"),
+        Departure("rule: kernel: units", "3", "30"),
+    )
+
+
 @pytest.mark.parametrize(
     ("a", "b", "alike"),
     [
