@@ -523,7 +523,7 @@ def read(name: str) -> bytes:
 
     Raises:
         DataMissing: it is unavailable.
-        DataCorrupt: it is not the declared file.
+        DataCorrupt: its checksum or its format is wrong.
     """
     path = fetch(name)
     raw = path.read_bytes()
@@ -540,7 +540,7 @@ def arrays(name: str) -> dict[str, np.ndarray]:
 
     Raises:
         DataMissing: it is unavailable.
-        DataCorrupt: it is not the declared file.
+        DataCorrupt: its checksum or its format is wrong.
     """
     try:
         with np.load(io.BytesIO(read(name)), allow_pickle=False) as found:

@@ -43,7 +43,7 @@ class CalTech101(Dataset):
 
         Raises:
             DataMissing: the file is not on this machine and cannot be fetched.
-            files.DataCorrupt: it is not the declared one, or its content is not as described.
+            files.DataCorrupt: its checksum is wrong, or its content is not as described.
         """
         from scipy.io import loadmat
 
