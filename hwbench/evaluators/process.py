@@ -55,7 +55,7 @@ class TargetLogLikelihood(PlottingEvaluator[ProcessModel]):
         seed: int,
         progress: Callable[[float], None] = lambda fraction: None,
     ) -> Evaluation:
-        """Return `target_log_likelihood`, in nats, summed over the targets of a function."""
+        """Return `target_log_likelihood`, in nats for all targets of a function together."""
         split = points_of(points, self.points, seed)
         device = split.values.device
         found = []
