@@ -41,7 +41,7 @@ class _Source:
     """A source file: its digest, its imports, and its top-level definitions.
 
     Attributes:
-        digest: of the whole file.
+        digest: digest of the whole file.
         imports: (module, name) of each import from hwbench or from the file's own package.
         definitions: by name, the digest of each and the names that it uses.
     """

@@ -39,7 +39,7 @@ NO_DETECTION = (0.0, -1.818)  # values that mark a missing detection
 
 
 class Points(NamedTuple):
-    """Pairs as read: images [N, D] float32, word counts, and labels [N, L] of 0 and 1 or None."""
+    """Pairs as read: images [N, D] float32, word counts, and labels [N, L] as Booleans or None."""
 
     images: Tensor
     text: Counts
@@ -120,9 +120,9 @@ def three_parts(
 class SUN09(Dataset):
     """Scenes of SUN 09 (Choi et al., 2010): 4367 images for training, 4317 for testing.
 
-    An image is the standardised scores of 111 object detectors. The 38 objects most frequent in
-    the training images are labels, and the other 73 are tags (1.06 per image; 43 % have none). A
-    missing detection, which the file marks by 0 or −1.818, is set to −1.818.
+    An image consists of the standardised scores of 111 object detectors. The 38 objects most
+    frequent in the training images are labels, and the other 73 are tags (1.06 per image; 43 % of
+    images have none). A missing detection, which the file marks by 0 or −1.818, is set to −1.818.
 
     Args:
         pixels: grey; values are real.
@@ -246,10 +246,10 @@ class PairedTopics(Dataset):
 class MIRFlickr(Dataset):
     """MIR-Flickr (Huiskes & Lew, 2008) as released by Srivastava: features, tags and 38 labels.
 
-    An image is 3857 standardised features: a bag of 2000 SIFT words, then GIST and MPEG-7
-    features. A text is the counts of the 2000 most frequent tags. 25 000 pairs have labels. Seed r
-    uses split number r of the archive, in order of name; if the archive has no splits, a seeded
-    permutation divides the labelled pairs into 10 000/5000/10 000.
+    An image consists of 3857 standardised features: a bag of 2000 SIFT words, then GIST and MPEG-7
+    features. A text consists of the counts of the 2000 most frequent tags. 25 000 pairs have
+    labels. Seed r uses split number r of the archive, in order of name; if the archive has no
+    splits, a seeded permutation divides the labelled pairs into 10 000/5000/10 000.
 
     The archive has no known checksum, so the user provides it and its content is checked:
     image/{labelled,unlabelled}/*.npy in parts, text/*{labelled,unlabelled}.npz (sparse rows as

@@ -41,8 +41,8 @@ class LeNet(nn.Module):
 
     Convolutions with tanh, average pooling of 2 x 2 pixels after each but the last, a layer of
     features with tanh, and a classifier. Unlike in the paper, each channel is connected to all
-    channels below, pooling has no weights, and the classifier is a softmax. Images may have their
-    border of zeros or lack it.
+    channels below, pooling has no weights, and the classifier is a softmax. Images may come with or
+    without their border of zeros.
 
     Args:
         sides: height and width of an image without and with its border.

@@ -181,7 +181,7 @@ def means_along(
 
     Args:
         model: a deep Boltzmann machine, or one on top of a Gaussian RBM.
-        start: points at whose units, drawn, the chains start; other even layers start at zero.
+        start: points from which the chains' initial units are drawn; other even layers are zero.
         kept: numbers of sweeps, in increasing order.
 
     Raises:

@@ -89,7 +89,7 @@ class _Convolutional(ConditionalDreamer):
             image's sides are halved once for each.
 
     Raises:
-        ValueError: the image's sides cannot be halved so often.
+        ValueError: the image's sides cannot be halved that many times.
     """
 
     upsampler: type[Upsampler]
@@ -235,7 +235,7 @@ class _Recognised(_Convolutional, HelmholtzMachine):
             default.
 
     Raises:
-        ValueError: the image's sides cannot be halved so often.
+        ValueError: the image's sides cannot be halved that many times.
     """
 
     generative: Upsampler

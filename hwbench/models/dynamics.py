@@ -122,7 +122,7 @@ def _gamma(log_scale: Tensor, n: int, t: int) -> Float[Tensor, "n t"]:
 
 
 def _log_gamma(e: Float[Tensor, "*s t"], log_scale: Float[Tensor, "1"]) -> Float[Tensor, "*s"]:
-    """Return the log density of such variables, summed over steps."""
+    """Return the log density of Gamma variables with mean 1 and deviation σ, summed over steps."""
     shape = (-2 * log_scale).exp()
     constant = shape * shape.log() - torch.lgamma(shape)
     return ((shape - 1) * e.log() - shape * e + constant).sum(-1)

@@ -459,7 +459,7 @@ class SimpleMultimodal(Ranked, Stack, TextGenerator):
     """One layer of hidden units above both an image and a text ("a simple multimodal model").
 
     Args:
-        words: number of words in the vocabulary V.
+        words: vocabulary size V.
         joint: number of hidden units.
         init: standard deviation of the initial weights.
         length: length of texts, as for `replicated.ReplicatedSoftmax`.

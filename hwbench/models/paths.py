@@ -118,7 +118,7 @@ class TwoPaths(Ranked, Stack, TextGenerator):
     Pretraining RBM number `layer` has h_layer as its upper side.
 
     Args:
-        words: number of words in the vocabulary V.
+        words: vocabulary size V.
         image: units of the two layers above the image.
         text: units of the two layers above the text; empty for a model of images alone.
         joint: units of the joint layer.

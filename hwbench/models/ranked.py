@@ -62,7 +62,7 @@ class PairedInputs(Ranked):
     A text without words stays empty, because this model cannot generate texts.
 
     Args:
-        words: V, the number of words of the vocabulary.
+        words: vocabulary size V.
     """
 
     def __init__(

@@ -24,7 +24,7 @@ class SentenceEncoder(nn.Module):
     another image, forwards.
 
     Args:
-        vocabulary: number of words in the vocabulary V.
+        vocabulary: vocabulary size V.
         units: units L of each LSTM.
         reverse: what is reversed for the second LSTM.
     """

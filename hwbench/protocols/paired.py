@@ -35,7 +35,7 @@ class Counts(NamedTuple):
         indptr: [N + 1], the start of each row in `words` and `counts`, and the end of the last.
         words: indices of the words.
         counts: how often each occurs, 1 or more.
-        vocabulary: number of words in the vocabulary V.
+        vocabulary: vocabulary size V.
     """
 
     indptr: Integer[Tensor, " r"]

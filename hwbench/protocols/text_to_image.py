@@ -20,8 +20,8 @@ class TextToImageModel(Model):
 
     Attributes:
         image: (height, width) of an image.
-        words: number of words in a caption W.
-        vocabulary: number of words in the vocabulary V.
+        words: number of words W in a caption.
+        vocabulary: vocabulary size V.
     """
 
     image: tuple[int, int]

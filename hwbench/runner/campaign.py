@@ -233,7 +233,7 @@ def estimate(
     reported now, because an evaluation may follow days of training.
 
     Args:
-        jobs: in the order of the run.
+        jobs: the jobs, in the order of the run.
         executor: where they will run.
         at_once: number of workers.
         fetched: whether all available data were fetched; then a case without data costs nothing.

@@ -53,7 +53,7 @@ class Outcome:
         message: why the case failed or is missing.
         metrics: values by name.
         seconds: duration of this run.
-        warnings: of the evaluators.
+        warnings: warnings of the evaluators.
     """
 
     case: Case
