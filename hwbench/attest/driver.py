@@ -230,7 +230,7 @@ def low_precision(case: Any, device: Any) -> Any:
 
 
 def plain(value: Any) -> Any:
-    """Return a number, list or tensor as an array of float64; None is not a number."""
+    """Return a number, list or tensor as an array of float64; None is no number."""
     import numpy as np
 
     if value is None:

@@ -56,7 +56,7 @@ class Change:
 
     Attributes:
         moved: the largest root mean square of the movement over seeds; 0 where it stayed.
-        spread: spread of the old code.
+        spread: of the old code.
     """
 
     moved: float
@@ -131,8 +131,8 @@ def explained(own: Spread, rows: Iterable[Spread]) -> float:
     """Return how far rounding may move a number, see `gate.rounding_of`.
 
     Args:
-        own: spread of the row.
-        rows: spreads of all rows of the spec, with this one.
+        own: of the row.
+        rows: of all rows of the spec, with this one.
     """
     from scipy import stats
 
@@ -184,8 +184,8 @@ def farthest(own: Changes, rows: Sequence[Changes]) -> Movement:
     Where some moved beyond what rounding explains, a metric among them stands for all.
 
     Args:
-        own: changes of the row.
-        rows: changes of all rows of the spec, with this one.
+        own: of the row.
+        rows: of all rows of the spec, with this one.
     """
     found = [
         Movement(

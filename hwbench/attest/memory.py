@@ -24,7 +24,7 @@ class Question:
 
     Attributes:
         kind: `smoke`: whole runs at each seed; `steps`: of a shortened case.
-        case: the case with the first seed.
+        case: with the first seed.
         codes: its old and its new fingerprint.
         seeds: number of seeds.
         points: number of synthetic training points, 0 for the real ones.
