@@ -1,4 +1,4 @@
-"""Pages of the site that are made from files of the repository: nothing is written twice."""
+"""Generate pages of the site from files of the repository, so that nothing is written twice."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ PAGES = {  # file of the repository -> page of the site
     "docs/overview.svg": "overview.svg",
 }
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)(#[^)\s]*)?\)")
-NO_LINK = "\0"  # stands where a link to no page was
+NO_LINK = "\0"  # replaces a link to a file that is not a page
 SHELVES = ("models", "rules", "datasets", "evaluators", "optimizers")
 
 
 def on_files(files: Files, config: Any) -> Files:
     """Add the pages."""
     made = {page: text(source) for source, page in PAGES.items() if (ROOT / source).suffix == ".md"}
-    made.pop("verdicts.md")  # it is in the folder of the site
+    made.pop("verdicts.md")  # already in the folder of the site
     made |= {
         "tables.md": tables(),
         "api.md": api(),
@@ -36,12 +36,12 @@ def on_files(files: Files, config: Any) -> Files:
         files.append(File.generated(config, page, content=content))
     for file in list(files):
         if file.src_uri.startswith("decisions/"):
-            files.remove(file)  # they stand on one page
+            files.remove(file)  # all of them are on one page
     return files
 
 
 def text(source: str) -> str:
-    """Return a file of the repository with its links turned to pages; other files lose theirs."""
+    """Return a file with its links turned into links to pages, or removed if there is no page."""
     folder = Path(source).parent
 
     def linked(match: re.Match[str]) -> str:
@@ -55,7 +55,7 @@ def text(source: str) -> str:
 
 
 def tables() -> str:
-    """Return the gallery: each spec by document, with what is known of its rows and claims."""
+    """Return the page of all specs by document, with counts of their verdicts."""
     from collections import Counter
 
     import yaml
@@ -65,7 +65,7 @@ def tables() -> str:
 
     papers = yaml.safe_load((ROOT / "benchmarks/papers.yaml").read_text(encoding="utf-8"))
     parts, document = (
-        ["# Tables", "Each is a YAML file in `benchmarks`; the pictures are in its report."],
+        ["# Tables", "Each table is a YAML file in `benchmarks`; the figures are in its report."],
         "",
     )
     for name, path in find(ROOT / "benchmarks").items():
@@ -96,8 +96,8 @@ def api() -> str:
 
     functions = "\n\n".join(f"::: hwbench.{n}" for n in names if n in hwbench.__all__)
     return (
-        "# Python\n\nA session needs no files but results. The classes that shelves are made of "
-        f"are the protocols below.\n\n## Functions\n\n{functions}\n\n## Protocols\n\n"
+        "# Python\n\nA session needs no files except results. The classes of the shelves implement "
+        f"the protocols below.\n\n## Functions\n\n{functions}\n\n## Protocols\n\n"
         + "\n\n".join(
             f"::: hwbench.protocols.{path.stem}\n    options: {{show_root_heading: false}}"
             for path in sorted((ROOT / "hwbench/protocols").glob("[!_]*.py"))

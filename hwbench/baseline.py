@@ -127,8 +127,8 @@ def update(
     Args:
         specs: whose results to take.
         store: the results.
-        folder: of baselines.
-        profile: of the results.
+        folder: folder of baselines.
+        profile: profile of the results.
         elsewhere: results of some of the same seeds and the same code under other kernels.
 
     Raises:

@@ -71,7 +71,7 @@ class BuildError(UserError):
 def allow_plugins(modules: Sequence[str]) -> None:
     """Let `use: package.module.Class` name classes of these packages, which the user has chosen.
 
-    A package may be installed or lie in the current folder, which then joins Python's path.
+    A package may be installed or be in the current folder, which is then added to Python's path.
 
     Raises:
         BuildError: a package cannot be imported.

@@ -1,6 +1,6 @@
-"""Captions of images of one or two digits: their grammar, and the places that they speak of.
+"""Captions of images of one or two digits: their grammar, and the places that they name.
 
-Dims: N captions, W words of a caption, V words of the vocabulary, P places.
+Dims: N captions, W words in a caption, V words in the vocabulary, P places.
 """
 
 from __future__ import annotations
@@ -14,17 +14,17 @@ from jaxtyping import Bool, Float, Integer
 from torch import Tensor
 
 DIGITS = 10
-NOTHING = DIGITS  # what stands in a place without a digit
+NOTHING = DIGITS  # marks a place without a digit
 VOCABULARY = (
     *map(str, range(DIGITS)),
     *("the", "digit", "is", "on", "at", "left", "right", "bottom", "top", "of", "image", "."),
 )
-WORDS = 12  # of every caption
+WORDS = 12  # in every caption
 PLACES = (
     *("left", "right", "top", "bottom"),
     *("top left", "bottom right", "top right", "bottom left"),
 )
-TEMPLATES: dict[str, tuple[str, ...]] = {  # with the places of the digits, in the order of words
+TEMPLATES: dict[str, tuple[str, ...]] = {  # each with the places of its digits, in word order
     "the digit {} is on the left of the digit {} .": ("left", "right"),
     "the digit {} is on the right of the digit {} .": ("right", "left"),
     "the digit {} is at the top of the digit {} .": ("top", "bottom"),
@@ -41,7 +41,7 @@ def side_of(visible: int) -> int:
     """Return the side of the square image in a point: its pixels, then the words of its caption.
 
     Raises:
-        ValueError: what is left of the units without a caption is no square.
+        ValueError: the number of units left for pixels is not a square.
     """
     pixels = visible - WORDS * len(VOCABULARY)
     side = math.isqrt(max(pixels, 0))
@@ -68,7 +68,7 @@ def parse(text: str) -> tuple[int, tuple[int, ...]]:
     """Return the template of a caption and its digits.
 
     Raises:
-        ValueError: a word is not in the vocabulary, or no template has these words.
+        ValueError: a word is not in the vocabulary, or the words fit no template.
 
     >>> parse("the digit 7 is at the top left of the image .")
     (4, (7,))
@@ -106,7 +106,7 @@ def decode(codes: Float[Tensor, "n w v"]) -> list[str]:
     """Return the captions of one-hot codes.
 
     Raises:
-        ValueError: the code of a word is not one-hot, or see `parse`.
+        ValueError: the code of a word is not one-hot, or the caption is invalid (see `parse`).
     """
     if not bool((((codes == 0) | (codes == 1)).all(2) & (codes.sum(2) == 1)).all()):
         raise ValueError("a caption's words must be one-hot codes: a 1, and zeros")

@@ -180,7 +180,7 @@ def _check_together(parts: Sequence[_Part]) -> Iterator[tuple[Path_, str]]:
 
 
 def _check_values(data: _Part, model: _Part) -> Iterator[tuple[Path_, str]]:
-    """Yield why a model cannot take the values of a data set, told by the set's tiny instance."""
+    """Yield why a model cannot take the values of a data set, judged by its tiny instance."""
     cls: type[Dataset] = type(data.built)
     tiny = _tiny(cls)
     if tiny is not None:
@@ -192,7 +192,7 @@ def _check_values(data: _Part, model: _Part) -> Iterator[tuple[Path_, str]]:
 
 @functools.cache
 def _tiny(cls: type[Dataset]) -> tuple[Dataset, Splits] | None:
-    """Return the tiny instance of a data set and its points; None where these come from files."""
+    """Return the tiny instance of a data set and its points; None if these come from files."""
     with contextlib.suppress(Exception):  # a class that has none is checked where a case is built
         dataset = cls.tiny()
         return None if dataset.files else (dataset, dataset.load(0))

@@ -1,6 +1,6 @@
 """The contract between data, model and numbers, checked from the values where a case is built.
 
-Models are named by their protocols: `Model.observed` tells which values a model can take.
+Models are named by their protocols: `Model.observed` states which values a model can take.
 """
 
 from __future__ import annotations

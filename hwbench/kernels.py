@@ -39,7 +39,7 @@ class Kernel:
 
     Attributes:
         shape: one of these.
-        degree: of the polynomial.
+        degree: degree of the polynomial.
         features: the number F of random Fourier features (Rahimi & Recht, 2007), which approximate
             the Gaussian kernel.
         scaled: without it, the factor √(2/F) is left out, as in the code of Wenliang et al. (2020):

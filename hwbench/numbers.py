@@ -84,7 +84,7 @@ def counted(n: int, noun: str) -> str:
 
 
 def short(value: float, digits: int = 6, *, sign: bool = False) -> str:
-    """Return a number with at most so many significant digits, and no zeros at its end.
+    """Return a number with at most `digits` significant digits, without trailing zeros.
 
     >>> short(0.18), short(0.25), short(-0.06, sign=True), short(5e-5)
     ('0.18', '0.25', '−0.06', '5e−05')

@@ -55,7 +55,7 @@ def low_precision(device: torch.device, low: bool) -> contextlib.AbstractContext
 
 
 def full_precision(device: torch.device) -> contextlib.AbstractContextManager[Any]:
-    """Return the context in which float32 factors are not rounded, whatever is around it."""
+    """Return a context in which float32 factors are not rounded, even inside another context."""
     if not torch.is_autocast_enabled(device.type):
         return contextlib.nullcontext()
     return torch.autocast(device.type, enabled=False)

@@ -1,6 +1,6 @@
-"""A gate for a project of one's own: pytest's `--hwbench-baseline` and the fixture `hwbench_gate`.
+"""A gate for your own project: pytest's option `--hwbench-baseline` and fixture `hwbench_gate`.
 
-Pytest loads it wherever hwbench is installed. The tolerance is that of `hwbench gate`.
+Pytest loads this plugin wherever hwbench is installed. The tolerance is that of `hwbench gate`.
 """
 
 from __future__ import annotations
@@ -20,26 +20,26 @@ NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]*")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Add the options; `hwbench_baseline` in pytest's configuration is the same folder."""
-    text = "folder of baselines of the fixture hwbench_gate"
+    """Add the options; `hwbench_baseline` in pytest's configuration sets the same folder."""
+    text = "folder of baselines for the fixture hwbench_gate"
     group = parser.getgroup("hwbench")
     group.addoption("--hwbench-baseline", metavar="DIR", type=Path, help=text)
     group.addoption(
         "--hwbench-update",
         action="store_true",
-        help="make what hwbench_gate is given the new baseline",
+        help="store the values given to hwbench_gate as the new baselines",
     )
     parser.addini("hwbench_baseline", text)
 
 
 @dataclass(frozen=True)
 class Gate:
-    """Compares a metric over seeds with its baseline; a test fails where it has moved.
+    """Compare a metric over seeds with its baseline, and fail the test if it has moved.
 
     Attributes:
-        folder: of baselines, one file for each name; None skips the test.
+        folder: folder of baselines, one file per name; None skips the test.
         update: whether to write baselines instead.
-        record: stores a property of the run, which JUnit XML shows.
+        record: stores a property of the run for JUnit XML.
     """
 
     folder: Path | None
@@ -57,14 +57,14 @@ class Gate:
         """Fail the test if the mean of the values has moved, in either direction.
 
         Args:
-            name: of the baseline; letters, digits and `_.+-`.
-            values: a metric by seed, as an NLL in nats.
+            name: name of the baseline: letters, digits and `_.+-`.
+            values: a metric by seed, such as an NLL in nats.
             better: which direction is an improvement; only the message depends on it.
-            tolerance: how far the mean may move; by default, what the spread of the baseline's
-                seeds explains at the level 99.9 %.
+            tolerance: how far the mean may move; by default, as far as the spread of the
+                baseline's seeds explains at the 99.9 % level.
 
         Raises:
-            ValueError: the name or a value is wrong, or the baseline cannot be judged by.
+            ValueError: the name or a value is invalid, or the baseline cannot be used.
         """
         __tracebackhide__ = True
         if NAME.fullmatch(name) is None:
@@ -95,7 +95,7 @@ class Gate:
 
         __tracebackhide__ = True
         if tolerance is None and len(base) < 2:
-            raise ValueError(f"{name}: its baseline has one seed: pass `tolerance`, or take more")
+            raise ValueError(f"{name}: its baseline has one seed: pass `tolerance` or use more")
         allowed = tolerance or gate.tolerance(list(base.values()), len(values))
         expected, measured = statistics.fmean(base.values()), statistics.fmean(values.values())
         for what, number in (
@@ -107,8 +107,8 @@ class Gate:
             which = "better" if (moved > 0) == (better == "higher") else "worse"
             pytest.fail(
                 f"{name}: {measured:.6g} is {which} than the baseline {expected:.6g} by "
-                f"{abs(moved):.3g}, more than the tolerance {allowed:.3g}; if this is meant, "
-                "--hwbench-update makes it the baseline",
+                f"{abs(moved):.3g}, more than the tolerance {allowed:.3g}; if this is intended, "
+                "--hwbench-update makes it the new baseline",
                 pytrace=False,
             )
 

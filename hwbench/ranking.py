@@ -1,4 +1,4 @@
-"""Measures of a ranking, in expectation over a random order of points with equal scores."""
+"""Metrics of a ranking, in expectation over a random order of points with equal scores."""
 
 # Dims: N points.
 
@@ -11,8 +11,8 @@ from jaxtyping import Bool, Float, Integer
 def average_precision(scores: Float[np.ndarray, " n"], relevant: Bool[np.ndarray, " n"]) -> float:
     """Return Σ_k P(k) rel(k) / R over the whole ranking, with P(k) the precision of the first k.
 
-    If n points share a score, r of them relevant, and m points come before them, a of these
-    relevant, then their expected terms add up to (McSherry & Najork, 2008)
+    If r of n points with equal scores are relevant, and a of the m points before them, then their
+    expected terms sum to (McSherry & Najork, 2008)
 
         (r / n) Σ_{i=1}^{n} [a + 1 + (i − 1) (r − 1) / (n − 1)] / (m + i)
 
@@ -37,7 +37,7 @@ def average_precision(scores: Float[np.ndarray, " n"], relevant: Bool[np.ndarray
 def precision_at(
     scores: Float[np.ndarray, " n"], relevant: Bool[np.ndarray, " n"], k: int
 ) -> float:
-    """Return the share of relevant points among the first k, or among all if there are fewer.
+    """Return the fraction of relevant points among the first k, or among all if there are fewer.
 
     >>> labels = np.array([1, 0, 1, 1, 0, 0, 1, 0], dtype=bool)
     >>> round(precision_at(np.linspace(0.9, 0.2, 8), labels, 3), 8)
@@ -45,12 +45,12 @@ def precision_at(
     """
     size, hits = _groups(scores, relevant)
     k = min(k, len(scores))
-    taken = np.clip(k - _before(size), 0, size)  # of each group
+    taken = np.clip(k - _before(size), 0, size)  # points of each group among the first k
     return float((hits * taken / size).sum() / k)
 
 
 def expected_average_precision(relevant: int, n: int) -> float:
-    """Return the expected average precision of a random ranking of n points, R of them relevant.
+    """Return the expected average precision of a random ranking of n points with R relevant ones.
 
         (R − 1) / (n − 1) + (H_n / n) (1 − (R − 1) / (n − 1)),   H_n = Σ_{k=1}^{n} 1 / k
 
@@ -64,7 +64,7 @@ def expected_average_precision(relevant: int, n: int) -> float:
 def _groups(
     scores: Float[np.ndarray, " n"], relevant: Bool[np.ndarray, " n"]
 ) -> tuple[Integer[np.ndarray, " g"], Integer[np.ndarray, " g"]]:
-    """Return the points, and the relevant ones, of each group of equal scores, the best first."""
+    """Return numbers of points and of relevant points in each group of equal scores, best first."""
     if not np.isfinite(scores).all():
         raise ValueError("a ranking needs finite scores")
     _, group, size = np.unique(-scores, return_inverse=True, return_counts=True)
@@ -73,6 +73,6 @@ def _groups(
 
 
 def _before(counts: Integer[np.ndarray, " g"]) -> Integer[np.ndarray, " g"]:
-    """Return the sum over the groups before each."""
+    """Return, for each group, the sum over the groups before it."""
     before: Integer[np.ndarray, " g"] = np.cumsum(counts) - counts
     return before

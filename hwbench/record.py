@@ -49,7 +49,7 @@ class Record(BaseModel):
 
 
 class StoredMetric(Record):
-    """See `protocols.Metric`; a value that is no finite number is refused, read or written."""
+    """See `protocols.Metric`; a value that is not finite is refused in reading and in writing."""
 
     value: Annotated[float, Field(allow_inf_nan=False)]
     se: float | None = None
@@ -83,7 +83,7 @@ class Result(Record):
         plugins: external packages that the run used.
         files: names of the data files that were read (some data sets have alternatives).
         parameters: numbers in the model that training changed; None in old files.
-        checksums: of these files, by name; absent in old files.
+        checksums: checksums of these files, by name; absent in old files.
         rerun: how many results of the case there were before; see `path`.
         arrays: sha256 of the file of per-point arrays; empty without arrays, or in old files.
         seal: hash of everything else in the file; empty in old files.

@@ -41,7 +41,7 @@ class _Source:
     """A source file: its digest, its imports, and its top-level definitions.
 
     Attributes:
-        digest: of the whole file.
+        digest: digest of the whole file.
         imports: (module, name) of each import from hwbench or from the file's own package.
         definitions: by name, the digest of each and the names that it uses.
     """
@@ -55,7 +55,7 @@ class _Source:
 def read_source(path: Path, module: str) -> _Source:
     """Return a source file as digests and imports; `module` is its dotted name.
 
-    It is parsed once, and kept in the user's cache under its content, the Python and this file.
+    It is parsed once and kept in the user's cache, keyed by its content, Python and this file.
     """
     package = module if path.stem == "__init__" else module.rpartition(".")[0]
     text = path.read_text(encoding="utf-8")

@@ -41,7 +41,7 @@ LEFT = 60.0  # seconds after which an unnamed file is no longer being written
 
 
 class StoreError(UserError):
-    """The results folder cannot be written, or does not exist where it is read."""
+    """The results folder cannot be written, or it is to be read and does not exist."""
 
 
 def check_writable(folder: Path, name: str) -> None:

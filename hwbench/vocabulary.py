@@ -16,7 +16,7 @@ LOG_PX = "log_px"  # log p(x), the terms of LOG_LIKELIHOOD and, negated, of NLL
 LOG_PX_MEAN_WEIGHTS = "log_px_mean_weights"  # the same under the means of random weights; not kept
 CORRECT = "correct"  # 1 where the class is right: the terms of ACCURACY, and of 1 − ERROR
 SAMPLES = "samples"  # images drawn from the model, [N, height · width], 0 to 255; no test points
-CAPTIONS = "_captions"  # after a name of images: texts of their lines, bytes padded with zeros
+CAPTIONS = "_captions"  # suffix of a name of images: the text of each line, bytes padded with 0
 
 # --- diagnostics ----------------------------------------------------------------------------------
 LOG_Z = "log_z"  # estimate of log Z by annealing upwards, from below

@@ -1,4 +1,4 @@
-"""The model is right, and its likelihood on the digits does not move unnoticed."""
+"""The model is correct, and its likelihood on the digits has not moved."""
 
 from itertools import product
 from pathlib import Path
@@ -27,7 +27,7 @@ def test_probabilities_sum_to_one():
 
 
 def test_a_chain_is_found_again():
-    """x_1 - x_2 - x_3: each copies the last with probability 0.9, so no edge joins x_1 and x_3."""
+    """x_2 copies x_1, and x_3 copies x_2, with probability 0.9, so no edge joins x_1 and x_3."""
     torch.manual_seed(0)
     x = torch.zeros(4000, 3)
     x[:, 0] = torch.bernoulli(torch.full((4000,), 0.5))

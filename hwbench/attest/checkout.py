@@ -81,7 +81,7 @@ def same_code(old: Path, new: Path, pattern: str) -> bool:
     Args:
         old: root of a checkout.
         new: root of the other.
-        pattern: of paths below the package, as 'datasets/*.py'.
+        pattern: pattern of paths below the package, such as 'datasets/*.py'.
     """
 
     def digests(root: Path) -> dict[str, str]:

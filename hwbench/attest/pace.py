@@ -45,7 +45,7 @@ class Pace:
 
     Args:
         questions: what has to be run; the same question counts once.
-        rates: of trainings.
+        rates: rates of trainings.
     """
 
     def __init__(self, questions: Iterable[Question], rates: Rates) -> None:
@@ -63,7 +63,7 @@ class Pace:
         return START + (steps / rate if rate else STEPS_UNKNOWN)
 
     def start(self, rows: int) -> str:
-        """Return how much there is to run, of so many rows."""
+        """Return how much there is to run for this number of rows."""
         total = sum(self._guess.values())
         if not total:
             return f"{rows} rows to compare: nothing left to run"

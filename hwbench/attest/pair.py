@@ -104,8 +104,8 @@ class Pair:
     ) -> Changes:
         """Return the changes over seeds that both codes run in turns.
 
-        The old code runs under other kernels, at so many of the seeds, only where numbers moved by
-        more than a small share of the least tolerance.
+        The old code also runs under other kernels, at `elsewhere` of the seeds, but only if numbers
+        moved by more than a small share of the least tolerance.
         """
         old, new = {}, {}
         for case in seeds:

@@ -46,7 +46,7 @@ VersionOption = Annotated[
 
 
 QuietOption = Annotated[
-    bool, typer.Option("--quiet", "-q", help="No progress and news: only results and errors.")
+    bool, typer.Option("--quiet", "-q", help="Print only results and errors, no progress.")
 ]
 NoColorOption = Annotated[bool, typer.Option("--no-color", help="No colours, as with NO_COLOR.")]
 

@@ -51,10 +51,10 @@ NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 
 
 def new(
-    kind: Annotated[Kind, typer.Argument(help="What to begin.")],
+    kind: Annotated[Kind, typer.Argument(help="What to create.")],
     name: Annotated[str, typer.Argument(metavar="NAME", help="Its name, e.g. my-bound.")],
 ) -> None:
-    """Write a small working package of your own, with a table and a test, into this folder.
+    """Create a small working package of your own, with a table and a test, in this folder.
 
     Examples: [bold]hwbench new rule my-bound[/], [bold]hwbench new table my-table[/]
     """
@@ -75,10 +75,10 @@ def new(
 
 
 def package_files(kind: Kind, name: str) -> dict[str, str]:
-    """Return the text of each file, by its path, of a package of one's own.
+    """Return the text of each file of a new package, by path.
 
     Raises:
-        UserError: the name cannot be that of a package, or an installed package has it.
+        UserError: the name is not valid for a package, or an installed package has it.
     """
     from hwbench.sources import find_package
     from hwbench.spec import UserError

@@ -113,7 +113,7 @@ BenchmarksOption = Annotated[
 ]
 PluginOption = Annotated[
     list[str] | None,
-    typer.Option("--plugin", help="Your own package, whose classes specs may then `use`."),
+    typer.Option("--plugin", help="Your own package; specs may then `use` its classes."),
 ]
 OverrideOption = Annotated[
     list[str] | None,
@@ -121,8 +121,8 @@ OverrideOption = Annotated[
         "--override",
         "-o",
         metavar="PATH=VALUE",
-        help="Another value in every row, e.g. train.steps=1000 or model.hidden=[50]. Such runs "
-        "are variants, kept apart from the table's. Repeat for more.",
+        help="Set a value in every row, e.g. train.steps=1000 or model.hidden=[50]. Such runs "
+        "are variants, stored apart from the table's results. Repeat for more.",
     ),
 ]
 LoggerOption = Annotated[
@@ -137,15 +137,15 @@ RerunOption = Annotated[
     typer.Option(
         "--rerun",
         metavar="KIND[,…]",
-        help="Also run cases again: changed (results of other code), stale (whose data files were "
-        "replaced), failed, or all. Old results stay on file; the newest counts.",
+        help="Also run cases again: changed (results from other code), stale (data files were "
+        "replaced since), failed, or all. Old results stay on file; the newest counts.",
     ),
 ]
 DryOption = Annotated[
     bool, typer.Option("--dry-run", help="Print the plan and its estimated duration; run nothing.")
 ]
 VerboseOption = Annotated[
-    bool, typer.Option("--verbose", "-v", help="All rows and claims, each with its reason.")
+    bool, typer.Option("--verbose", "-v", help="Show all rows and claims, each with its reason.")
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
 FormatOption = Annotated[
@@ -172,7 +172,7 @@ RequireOption = Annotated[
 ]
 AgainstOption = Annotated[
     Path | None,
-    typer.Option("--against", help="Your own spec, whose rows are compared with these."),
+    typer.Option("--against", help="Your own spec; its rows are compared with these."),
 ]
 QueueOption = Annotated[
     Path | None,

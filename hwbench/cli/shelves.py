@@ -17,7 +17,7 @@ SHELF_KINDS = {
 
 
 def print_shelf(name: str, plugins: Sequence[str], as_json: bool) -> None:
-    """Print each class of a shelf, those of plugins included, with its first line of docstring."""
+    """Print each class of a shelf and of plugins, with the first line of its docstring."""
     from rich.table import Table
 
     with console.waiting("loading"):

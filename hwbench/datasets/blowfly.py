@@ -14,11 +14,11 @@ from hwbench.datasets.real import only_grey
 from hwbench.numerics import generator
 from hwbench.protocols import Dataset, Pixels, Splits, TestSplit, TrainSplit
 
-FEWEST = 25  # counts: the longest delay, and a few more
+FEWEST = 25  # counts: the longest delay plus a few more
 
 
 def one_series(x: Float[Tensor, "t"]) -> Splits:
-    """Return a series, divided by its maximum, as the only training and the only test point."""
+    """Return a series, divided by its maximum, as the only training point and only test point."""
     point = (x / x.max()).float()[None]
     return Splits(TrainSplit(point), None, TestSplit(point))
 
@@ -26,7 +26,7 @@ def one_series(x: Float[Tensor, "t"]) -> Splits:
 class Blowfly(Dataset):
     """Nicholson's blowflies, 180 counts divided by their maximum: one point.
 
-    It is for training and for testing, since models are judged by how their simulations look.
+    Training and testing use the same point, because models are judged by their simulations.
 
     Args:
         pixels: grey; the counts are real numbers.
@@ -44,16 +44,16 @@ class Blowfly(Dataset):
 
         Raises:
             DataMissing: the file is not on this machine.
-            files.DataCorrupt: it is not the declared one, or its counts are none (see `counts`).
+            files.DataCorrupt: its checksum is wrong, or its counts are invalid (see `counts`).
         """
         return one_series(counts(self.files[0], files.read(self.files[0])))
 
 
 def counts(name: str, raw: bytes) -> Float[Tensor, "t"]:
-    """Return the numbers of a file that has one on each line.
+    """Return the counts in a file with one number per line.
 
     Raises:
-        files.DataCorrupt: they are fewer than 25, or some are no numbers, or not above 0.
+        files.DataCorrupt: there are fewer than 25, or one is not a positive number.
     """
     try:
         values = torch.tensor([float(line) for line in raw.split()], dtype=torch.float64)
@@ -73,12 +73,12 @@ def counts(name: str, raw: bytes) -> Float[Tensor, "t"]:
 
 
 class SimulatedBlowfly(Dataset):
-    """A series from the model of `dynamics.BlowflyDynamics` with the delay 7, for short tests.
+    """A series simulated by the model of `dynamics.BlowflyDynamics` with delay 7, for short tests.
 
         x_t = P x_{t−7} exp(−x_{t−7} / N₀) e_t + x_{t−1} exp(−δ ε_t)
 
-    P = 6.5, N₀ = 0.1, δ = 0.3, and e_t, ε_t are Gamma with the mean 1 and the deviation 0.3. The
-    first 100 steps are dropped; the rest is divided by its maximum.
+    P = 6.5, N₀ = 0.1, δ = 0.3, and e_t, ε_t are Gamma variables with mean 1 and standard deviation
+    0.3. The first 100 steps are dropped; the rest is divided by its maximum.
 
     Args:
         pixels: grey; the values are real numbers.

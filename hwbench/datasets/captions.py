@@ -1,4 +1,4 @@
-"""Digits on a canvas with a caption that says which they are and where they stand."""
+"""Digits on a canvas, with a caption that names them and their places."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from hwbench.numerics import generator
 from hwbench.protocols import Dataset, Pixels, Splits
 
 Count = Annotated[int, Field(ge=1)]
-# The first and last row, and column, for the corner of a digit of 28 pixels on a canvas of 60.
+# Range of rows, and of columns, for the upper left corner of a 28-pixel digit on a canvas of 60.
 _LOW, _MIDDLE_ROW, _HIGH_COLUMN, _HIGH_ROW = (0, 4), (16, 18), (28, 32), (30, 32)
 _BOXES: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
     "left": (_MIDDLE_ROW, _LOW),
@@ -43,13 +43,13 @@ _BOXES: dict[str, tuple[tuple[int, int], tuple[int, int]]] = {
     "top right": ((0, 2), _HIGH_COLUMN),
     "bottom left": (_HIGH_ROW, _LOW),
 }
-_ROOM = 60 - 28  # pixels that such a digit can move
+_ROOM = 60 - 28  # pixels by which such a digit can move
 
 
 class Scenes(NamedTuple):
-    """What images show: a template for each, and digits by their numbers in a set of digits.
+    """The content of images: the template of each, and the indices of its digits in a data set.
 
-    The second digit has no meaning where the template has one place.
+    The second digit is ignored if the template has only one place.
     """
 
     template: Integer[Tensor, " n"]
@@ -57,11 +57,11 @@ class Scenes(NamedTuple):
 
 
 class _Captioned(Dataset):
-    """Points are a square image and, behind it, the one-hot codes of its caption's words.
+    """Each point is a square image, followed by the one-hot codes of its caption's words.
 
     Attributes:
-        canvas: side of an image.
-        digit: side of a digit.
+        canvas: side of an image, in pixels.
+        digit: side of a digit, in pixels.
     """
 
     classes = 2
@@ -76,7 +76,7 @@ class _Captioned(Dataset):
 
     @abstractmethod
     def _digits(self) -> tuple[Points, Points, Points]:
-        """Return digits for training, validation and test, [N, digit²]."""
+        """Return the digits for training, validation and testing, [N, digit²]."""
 
     def load(self, seed: int) -> Splits:
         """Return the splits; `seed` determines the draws of `dynamic` pixels.
@@ -99,19 +99,19 @@ class _Captioned(Dataset):
 class CaptionedMNIST(_Captioned):
     """One or two MNIST digits on a canvas, with a caption (Mansimov et al., 2016, section 4.2).
 
-    The captions, the canvas and the places are those of the authors' code (see
-    `hwbench.captions`). Each of twelve slots, a digit word of a template, has a banned digit
-    (`banned_digits`): no image for training or validation has it there. Labels say which
-    compositions are new: 0 for those that training may show, 1 for held-out ones, which have a
-    banned digit. The test points are as many of the one as of the other, from MNIST's test digits.
-    Unlike in the code, images are not drawn anew every epoch, and overlapping digits both stay.
+    Captions, canvas and places follow the authors' code (see `hwbench.captions`). Each of the
+    twelve slots (the digit words of the templates) has a banned digit (`banned_digits`), which no
+    training or validation image has in that slot. The label is 0 for a composition that may occur
+    in training, and 1 for a held-out composition, which contains a banned digit. Half of the test
+    points have each label; their digits are MNIST's test digits. Unlike in the code, images are not
+    redrawn every epoch, and where two digits overlap, both remain.
 
     Args:
-        pixels: fixed, dynamic, grey or threshold (see `images.present`); the captions' codes are 0
-            and 1 in all of them.
-        size: side of a digit: 28 on a canvas of 60, or all of it half as large.
+        pixels: fixed, dynamic, grey or threshold (see `images.present`); caption codes are always
+            0 and 1.
+        size: side of a digit: 28 on a canvas of 60, or 14 on a canvas of 30.
         images: number of training points.
-        validation: number of validation points, from 5000 digits that training does not have.
+        validation: number of validation points, from 5000 digits that are not used in training.
         test: number of test points.
     """
 
@@ -164,9 +164,9 @@ class CaptionedDigits(_Captioned):
 
 
 def banned_digits() -> list[int]:
-    """Return the digit that no training caption has, for each of `SLOTS`; `NOTHING` bans none.
+    """Return the banned digit of each of `SLOTS`; `NOTHING` means that none is banned.
 
-    Each is one of eleven at random, as in the authors' code, and the same in every run.
+    Each is drawn from these eleven values, as in the authors' code, and is the same in every run.
     """
     draws = generator(0, "CaptionedDigits", "banned")
     return torch.randint(DIGITS + 1, (len(SLOTS),), generator=draws).tolist()
@@ -175,7 +175,7 @@ def banned_digits() -> list[int]:
 def is_held_out(
     template: Integer[Tensor, " n"], classes: Integer[Tensor, "n 2"], banned: Sequence[int]
 ) -> Bool[Tensor, " n"]:
-    """Return whether a caption has a banned digit in its slot, by its template and digits."""
+    """Return whether captions, given as templates and digits, have a banned digit in its slot."""
     out = torch.zeros(len(template), dtype=torch.bool)
     for (own, i), digit in zip(SLOTS, banned, strict=True):
         if digit != NOTHING:
@@ -186,12 +186,12 @@ def is_held_out(
 def draw_scenes(
     labels: Integer[Tensor, " m"], n: int, held_out: bool, draws: torch.Generator
 ) -> Scenes:
-    """Return n random templates with random digits, of which one is banned, or none is.
+    """Return n random scenes, either all with a banned digit or all without.
 
     Args:
         labels: classes of the digits to choose from.
         n: number of scenes.
-        held_out: whether a digit is to be banned in its slot.
+        held_out: whether each scene has at least one digit that is banned in its slot.
         draws: source of random numbers.
     """
     banned = banned_digits()
@@ -206,7 +206,7 @@ def draw_scenes(
 
 
 def place_bounds(place: str, canvas: int, size: int) -> list[tuple[int, int]]:
-    """Return the first and last row, then column, where the corner of a digit may lie.
+    """Return the range of rows, then of columns, for the upper left corner of a digit.
 
     >>> place_bounds("right", 60, 28), place_bounds("right", 30, 14)
     ([(16, 18), (28, 32)], [(8, 9), (14, 16)])
@@ -220,7 +220,7 @@ def paint(
 ) -> UInt8[Tensor, "n d"]:
     """Return grey images of the scenes, each digit at a random position within its place.
 
-    Two digits of an image are on one line. Where their squares overlap, the brighter pixel counts.
+    Two digits of an image are aligned. Where their squares overlap, the brighter pixel is kept.
     """
     size = images.shape[-1]
     bounds = {place: place_bounds(place, canvas, size) for place in PLACES}
@@ -251,7 +251,7 @@ def _grey(splits: Splits) -> tuple[Points, Points, Points]:
 
 
 def _points(digits: Points, size: int, canvas: int, halves: tuple[int, int], name: str) -> Points:
-    """Return images with captions: so many seen compositions, then so many held-out ones."""
+    """Return captioned images: `halves[0]` seen compositions, then `halves[1]` held-out ones."""
     assert digits.labels is not None
     side = math.isqrt(digits.values.shape[1])
     images = digits.values.view(-1, side, side)

@@ -4,9 +4,9 @@ A file 'set/name' is looked for as `<folder>/set/name`, then `<folder>/name`, in
 environment variable HWBENCH_DATA (separated as in PATH), then in `data/` of the working folder,
 then in the user's cache (`$HWBENCH_CACHE/data`, or the platform's), and finally at its addresses.
 It may be gzipped, as `name.gz`. It is accepted if its checksum matches. A wrong file in one of the
-user's folders is an error; a wrong file in the cache is fetched again. Where no checksum is
-declared, whatever a server sent could pass for the file: it is refused, unless the user vouches for
-one in `SHA256SUMS` beside it, which `sha256sum` writes.
+user's folders is an error; a wrong file in the cache is fetched again. A file without a declared
+checksum cannot be verified and is refused, unless the user confirms it by a checksum in
+`SHA256SUMS` beside it, which `sha256sum` writes.
 
 A plugin declares its files in a table of the same form, `checksums.yaml` in the package's folder;
 those without a checksum come from the user's own folders, and a result records what they held.
@@ -523,7 +523,7 @@ def read(name: str) -> bytes:
 
     Raises:
         DataMissing: it is unavailable.
-        DataCorrupt: it is not the declared file.
+        DataCorrupt: its checksum or its format is wrong.
     """
     path = fetch(name)
     raw = path.read_bytes()
@@ -540,7 +540,7 @@ def arrays(name: str) -> dict[str, np.ndarray]:
 
     Raises:
         DataMissing: it is unavailable.
-        DataCorrupt: it is not the declared file.
+        DataCorrupt: its checksum or its format is wrong.
     """
     try:
         with np.load(io.BytesIO(read(name)), allow_pickle=False) as found:

@@ -1,4 +1,4 @@
-"""Images with tags and several labels: MIR-Flickr, SUN 09, and pairs of a generator."""
+"""Images with tags and several labels: MIR-Flickr, SUN 09 and synthetic pairs."""
 
 # Dims: N pairs, D inputs of an image, V words (tags), L labels, C binary causes.
 
@@ -35,11 +35,11 @@ from hwbench.protocols import (
 ARCHIVE = "flickr/flickr_data.tar.gz"
 SCENES = "multimodal/sun09.npz"
 P = TypeVar("P", bound=Pairs)
-NO_DETECTION = (0.0, -1.818)  # values that stand for a missing detection
+NO_DETECTION = (0.0, -1.818)  # values that mark a missing detection
 
 
 class Points(NamedTuple):
-    """Pairs as read: images [N, D] float32, counts of words, labels [N, L] of 0 and 1, or none."""
+    """Pairs as read: images [N, D] float32, word counts, and labels [N, L] as Booleans or None."""
 
     images: Tensor
     text: Counts
@@ -47,10 +47,10 @@ class Points(NamedTuple):
 
 
 def standardised(images: Float[Tensor, "n d"], *others: Tensor) -> list[Tensor]:
-    """Return images with each input centred and scaled to unit variance, and others likewise.
+    """Return images with each input standardised, and `others` shifted and scaled in the same way.
 
     Raises:
-        ValueError: an input does not vary; the message has its number.
+        ValueError: an input is constant; the message gives its index.
     """
     mean, deviation = images.double().mean(0), images.double().std(0, correction=0)
     constant = (deviation == 0).nonzero()
@@ -62,10 +62,10 @@ def standardised(images: Float[Tensor, "n d"], *others: Tensor) -> list[Tensor]:
 
 
 def check_cut(parts: dict[str, Integer[np.ndarray, " i"]], n: int) -> None:
-    """Reject index arrays that overlap or do not cover n points.
+    """Reject index arrays that do not partition n points.
 
     Raises:
-        ValueError: they do not.
+        ValueError: they overlap or leave out a point.
     """
     together = np.concatenate(list(parts.values()))
     sizes = ", ".join(f"{len(index)} {part}" for part, index in parts.items())
@@ -76,10 +76,10 @@ def check_cut(parts: dict[str, Integer[np.ndarray, " i"]], n: int) -> None:
 
 
 def binary_labels(labels: Shaped[np.ndarray, "n l"]) -> Tensor:
-    """Return labels as truth values.
+    """Return labels as Booleans.
 
     Raises:
-        ValueError: some are not 0 or 1.
+        ValueError: a label is neither 0 nor 1.
     """
     if not np.isin(labels, (0, 1)).all():
         found = labels[~np.isin(labels, (0, 1))][0]
@@ -94,7 +94,7 @@ def part_of(
     labels: tuple[str, ...],
     words: tuple[str, ...],
 ) -> P:
-    """Return a split of some points."""
+    """Return the points at `index` as a split of this kind."""
     assert points.targets is not None
     return kind(
         values=points.images[index],
@@ -120,15 +120,15 @@ def three_parts(
 class SUN09(Dataset):
     """Scenes of SUN 09 (Choi et al., 2010): 4367 images for training, 4317 for testing.
 
-    An image is the scores of 111 object detectors, standardised. The 38 objects most frequent in
-    the training images are labels, and the other 73 are tags (1.06 for each image, and none for
-    43 %). A missing detection, which the file marks by 0 or −1.818, has the latter value.
+    An image consists of the standardised scores of 111 object detectors. The 38 objects most
+    frequent in the training images are labels, and the other 73 are tags (1.06 per image; 43 % of
+    images have none). A missing detection, which the file marks by 0 or −1.818, is set to −1.818.
 
     Args:
         pixels: grey; values are real.
-        validation: number of training images for validation, drawn once for all seeds.
-        sift: has no effect; for specs that ask MIR-Flickr for its features.
-        unlabelled: has no effect, since all images have labels.
+        validation: number of training images used for validation, the same for all seeds.
+        sift: ignored; accepted because specs set it for MIR-Flickr.
+        unlabelled: ignored, because all images have labels.
     """
 
     shape = (111 + 73,)
@@ -150,7 +150,7 @@ class SUN09(Dataset):
 
         Raises:
             DataMissing: the file is not on this machine.
-            files.DataCorrupt: it is not the declared one.
+            files.DataCorrupt: its checksum is wrong.
         """
         found = files.arrays(SCENES)
         names, seen = found["names"].tolist(), found["presence_train"]
@@ -181,18 +181,18 @@ class SUN09(Dataset):
 
 
 class PairedTopics(Dataset):
-    """Pairs with known causes, for smoke runs: 60 inputs of an image, 50 words, 6 labels.
+    """Synthetic pairs with known causes, for smoke runs: 60 image inputs, 50 words, 6 labels.
 
-    Six binary causes, on with probability 0.3, are the labels. Two act on both parts, two on the
-    image alone, and two on the text alone. An image is Σ_c cause_c A_c + noise, standardised, with
-    A_ci ~ N(0, 1/25) and noise ~ N(0, 1). A text has five words, drawn with the log odds
+    The labels are six binary causes, each on with probability 0.3. Two act on both parts, two on
+    the image alone, and two on the text alone. An image is Σ_c cause_c A_c + noise, standardised,
+    with A_ci ~ N(0, 1/25) and noise ~ N(0, 1). A text has five words, drawn with the logits
     Σ_c cause_c B_ck, B_ck ~ N(0, 1). One text in five has no words. There are 400/100/200 pairs for
     training, validation and testing, the same for every seed.
 
     Args:
         pixels: grey; values are real.
-        sift: has no effect; for specs that ask MIR-Flickr for its features.
-        unlabelled: has no effect, since all pairs have labels.
+        sift: ignored; accepted because specs set it for MIR-Flickr.
+        unlabelled: ignored, because all pairs have labels.
     """
 
     shape = (60 + 50,)
@@ -204,7 +204,7 @@ class PairedTopics(Dataset):
         self.pixels = pixels
 
     def parameters(self) -> tuple[Float[Tensor, "c d"], Float[Tensor, "c v"]]:
-        """Return A and B; rows of causes without an effect are zero."""
+        """Return A and B; a cause without an effect on a part has a row of zeros."""
         draws = generator(0, "PairedTopics", "parameters")
         image = 0.2 * torch.randn(6, 60, generator=draws)
         text = torch.randn(6, 50, generator=draws)
@@ -212,7 +212,7 @@ class PairedTopics(Dataset):
         return image, text
 
     def raw(self) -> tuple[Tensor, Tensor, Tensor]:
-        """Return images before standardisation, counts and causes of all 700 pairs."""
+        """Return the unstandardised images, the counts and the causes of all 700 pairs."""
         draws, n = generator(0, "PairedTopics", "pairs"), 700
         causes = (torch.rand(n, 6, generator=draws) < self.rate).float()
         of_image, of_text = self.parameters()
@@ -221,7 +221,7 @@ class PairedTopics(Dataset):
         return images, draw_words(causes @ of_text, lengths, self.words, draws), causes
 
     def posterior(self, images: Float[Tensor, "n d"], text: Float[Tensor, "n v"]) -> Tensor:
-        """Return p(cause | image, text) of each cause, [N, C], by enumeration of all 64."""
+        """Return p(cause | image, text) of each cause, [N, C], by enumerating all 64 states."""
         of_image, of_text = self.parameters()
         every = torch.cartesian_prod(*[torch.tensor([0.0, 1.0])] * 6)
         on = torch.tensor(self.rate).logit()
@@ -246,20 +246,20 @@ class PairedTopics(Dataset):
 class MIRFlickr(Dataset):
     """MIR-Flickr (Huiskes & Lew, 2008) as released by Srivastava: features, tags and 38 labels.
 
-    An image is 3857 features, standardised: a bag of 2000 SIFT words, then GIST and MPEG-7
-    features. A text is counts of the 2000 most frequent tags. 25 000 pairs have labels. Seed r
-    takes the archive's split number r, in the order of their names; without splits in the archive,
-    the pairs with labels are cut into 10 000/5000/10 000 by a seeded permutation.
+    An image consists of 3857 standardised features: a bag of 2000 SIFT words, then GIST and MPEG-7
+    features. A text consists of the counts of the 2000 most frequent tags. 25 000 pairs have
+    labels. Seed r uses split number r of the archive, in order of name; if the archive has no
+    splits, a seeded permutation divides the labelled pairs into 10 000/5000/10 000.
 
-    The archive has no known checksum, so it comes from the user's own folder and is checked by its
-    content: image/{labelled,unlabelled}/*.npy in parts, text/*{labelled,unlabelled}.npz (sparse
-    rows as data, indices, indptr, shape), labels/labels.npy, splits/*_indices_r.npy (train, valid
-    and test) and, where there is one, text/vocabulary.txt.
+    The archive has no known checksum, so the user provides it and its content is checked:
+    image/{labelled,unlabelled}/*.npy in parts, text/*{labelled,unlabelled}.npz (sparse rows as
+    data, indices, indptr, shape), labels/labels.npy, splits/*_indices_r.npy (train, valid and
+    test) and, optionally, text/vocabulary.txt.
 
     Args:
         pixels: grey; values are real.
         sift: keep the 2000 SIFT features.
-        unlabelled: also learn from the 975 000 pairs without labels.
+        unlabelled: also train on the 975 000 pairs without labels.
     """
 
     classes = 38
@@ -375,7 +375,7 @@ def _rows(archive: tarfile.TarFile, name: str, vocabulary: int) -> Counts:
 
 
 def _joined(a: Counts, b: Counts) -> Counts:
-    """Return the rows of both."""
+    """Return the rows of `a`, then those of `b`."""
     return Counts(
         torch.cat([a.indptr, a.indptr[-1] + b.indptr[1:]]),
         torch.cat([a.words, b.words]),
@@ -387,7 +387,7 @@ def _joined(a: Counts, b: Counts) -> Counts:
 def _cut(
     archive: tarfile.TarFile, names: list[str], n: int, seed: int
 ) -> dict[str, Integer[np.ndarray, " i"]]:
-    """Return which points are for training, validation and testing, at a seed."""
+    """Return the indices of the training, validation and test points at a seed."""
     parts = ("train", "valid", "test")
     found = {
         part: [m for m in names if re.search(rf"(^|/)splits/{part}_indices_\d+\.npy$", m)]

@@ -22,7 +22,7 @@ from hwbench.numerics import generator
 from hwbench.protocols import Dataset, Pixels, Splits, TestSplit, TrainSplit
 
 NOISE = 0.1
-PATCHES = 10_000  # of natural images
+PATCHES = 10_000  # number of patches of natural images
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -48,14 +48,14 @@ class _Mixture(Dataset):
 
     @abstractmethod
     def columns(self) -> Float[Tensor, "d k"]:
-        """Return filters, before they are scaled."""
+        """Return the filters before scaling."""
 
     def load(self, seed: int) -> Splits:
-        """Return mixtures for training, and the columns of A for testing; the same for every seed.
+        """Return mixtures for training and the columns of A for testing, the same for every seed.
 
         Raises:
             DataMissing: a file is not on this machine.
-            files.DataCorrupt: a file is not the declared one.
+            files.DataCorrupt: a file's checksum is wrong.
         """
         a = self.columns().double()
         a = torch.nn.functional.normalize(a - a.mean(0), dim=0)
@@ -69,14 +69,14 @@ class _Mixture(Dataset):
 
 
 class GaborMixture(_Mixture):
-    """Mixtures by filters that are Gabor patches of random place, direction, phase and size.
+    """Mixtures whose filters are Gabor patches of random position, orientation, phase and size.
 
     The filters are the test points.
 
     Args:
         pixels: grey; values are real.
         side: height and width of an image.
-        sources: K.
+        sources: number of sources K.
         points: number of training points.
     """
 
@@ -100,14 +100,14 @@ class GaborMixture(_Mixture):
 
 
 class NaturalMixture(_Mixture):
-    """Mixtures by filters that FastICA finds in patches of photographs (13 natural images).
+    """Mixtures whose filters FastICA estimates from patches of photographs (13 natural images).
 
     The filters are the test points.
 
     Args:
         pixels: grey; values are real.
         side: height and width of an image.
-        sources: K.
+        sources: number of sources K.
         points: number of training points.
     """
 
@@ -119,7 +119,7 @@ class NaturalMixture(_Mixture):
         return cls(side=4, sources=3, points=30)
 
     def columns(self) -> Float[Tensor, "d k"]:
-        """Return the mixing matrix of 10 000 random patches."""
+        """Return the mixing matrix that FastICA estimates from 10 000 random patches."""
         from sklearn.decomposition import FastICA
         from sklearn.exceptions import ConvergenceWarning
 
@@ -138,6 +138,6 @@ class NaturalMixture(_Mixture):
             self.sources, whiten="unit-variance", max_iter=200, tol=1e-3, random_state=0
         )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # any filters will do
+            warnings.simplefilter("ignore", ConvergenceWarning)  # convergence is not needed here
             estimator.fit(patches - patches.mean(1, keepdims=True))
         return torch.from_numpy(estimator.mixing_)

@@ -20,7 +20,7 @@ def read_idx(name: str) -> UInt8[np.ndarray, " ..."]:
 
     Raises:
         DataMissing: the file is unavailable.
-        files.DataCorrupt: it is not such a file, or not the declared one.
+        files.DataCorrupt: its format or its checksum is wrong.
     """
     raw = files.read(name)
     rank = raw[3] if raw[:3] == b"\0\0\x08" and len(raw) > 3 else 0  # 8: unsigned bytes
@@ -38,7 +38,7 @@ def read_amat(name: str, visible: int) -> UInt8[np.ndarray, "n d"]:
 
     Raises:
         DataMissing: the file is unavailable.
-        files.DataCorrupt: it is not such a file, or not the declared one.
+        files.DataCorrupt: its format or its checksum is wrong.
     """
     raw = np.frombuffer(files.read(name), np.uint8)
     values = raw[0::2] - ord("0")
@@ -89,7 +89,7 @@ class MNIST(Dataset):
 
         Raises:
             DataMissing: a file is not on this machine and cannot be fetched.
-            files.DataCorrupt: a file is not the declared one.
+            files.DataCorrupt: a file's checksum is wrong.
         """
         if self.pixels == "fixed":
             parts = [torch.from_numpy(read_amat(name, 784)) for name in self.files]

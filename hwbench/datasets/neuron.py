@@ -1,4 +1,4 @@
-"""Noisy measurements of the potential of a simulated neuron."""
+"""Noisy measurements of the membrane potential of a simulated neuron."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from hwbench.protocols import Dataset, Pixels, Splits, TestSplit, TrainSplit
 class Neuron(Dataset):
     """One series of measured potentials in mV, from the membrane `hwbench.membrane.TRUE`.
 
-    It is for training and for testing, since models are judged by their parameters.
+    Training and testing use the same series, because models are judged by their parameters.
 
     Args:
         pixels: grey; the values are real numbers.

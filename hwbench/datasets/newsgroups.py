@@ -1,4 +1,4 @@
-"""Counts of words in texts: 20 Newsgroups, and texts of a generator."""
+"""Word counts of texts: 20 Newsgroups and synthetic texts."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ FILE = "text/newsgroups20_w1000.npz"
 
 
 def dense_counts(found: dict[str, np.ndarray], part: str, words: int) -> Tensor:
-    """Return counts [N, V] from the arrays `<part>_indptr`, `_indices` and `_counts` of rows.
+    """Return counts [N, V] from the sparse rows `<part>_indptr`, `_indices` and `_counts`.
 
     Raises:
-        files.DataCorrupt: they do not fit together, or are not counts.
+        files.DataCorrupt: the arrays are inconsistent, or are not counts.
     """
     from scipy.sparse import csr_matrix
 
@@ -48,8 +48,8 @@ def dense_counts(found: dict[str, np.ndarray], part: str, words: int) -> Tensor:
 class Newsgroups20(Dataset):
     """20 Newsgroups (Lang, 1995): 11256 and 7489 texts as counts of 1000 stems, in 20 classes.
 
-    Training and test texts are those of the file. Validation texts are drawn from the former, the
-    same for every seed.
+    The file defines the training and test texts. Validation texts are drawn from the training
+    texts, the same for every seed.
 
     Args:
         pixels: grey; values are counts.
@@ -71,7 +71,7 @@ class Newsgroups20(Dataset):
 
         Raises:
             DataMissing: the file is not on this machine.
-            files.DataCorrupt: it is not the declared one.
+            files.DataCorrupt: its checksum is wrong.
         """
         found = files.arrays(FILE)
         pool, test = (dense_counts(found, part, *self.shape) for part in ("train", "test"))
@@ -85,8 +85,8 @@ class Newsgroups20(Dataset):
 class TopicTexts(Dataset):
     """Texts from latent Dirichlet allocation with four topics, for smoke runs.
 
-    A topic has the Dirichlet(0.1) distribution over 60 words, a text the Dirichlet(0.1)
-    distribution over topics and 20 to 60 words; its class is its largest topic. There are
+    The word probabilities of a topic, over 60 words, and the topic proportions of a text are drawn
+    from Dirichlet(0.1). A text has 20 to 60 words; its class is its largest topic. There are
     400/100/200 texts for training, validation and testing, the same for every seed.
 
     Args:

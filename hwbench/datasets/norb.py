@@ -38,7 +38,7 @@ def read_matrix(name: str) -> Shaped[np.ndarray, " ..."]:
 
     Raises:
         DataMissing: the file is unavailable.
-        files.DataCorrupt: it is not such a file, or not the declared one.
+        files.DataCorrupt: its format or its checksum is wrong.
     """
     raw = files.read(name)
     magic, rank = struct.unpack_from("<II", raw) if len(raw) >= 8 else (0, 0)
@@ -61,7 +61,7 @@ def read_part(name: str) -> tuple[Tensor, Tensor, Tensor]:
 
     Raises:
         DataMissing: a file is unavailable.
-        files.DataCorrupt: a file is not the declared one, or the files do not match each other.
+        files.DataCorrupt: a file's checksum is wrong, or the files do not match each other.
     """
     dat, cat, info = (f"norb/smallnorb-{name}-{part}.mat" for part in ("dat", "cat", "info"))
     images, labels, about = read_matrix(dat), read_matrix(cat), read_matrix(info)
@@ -143,7 +143,7 @@ class RawNORB(Dataset):
 
         Raises:
             DataMissing: a file is not on this machine and cannot be fetched.
-            files.DataCorrupt: a file is not the declared one.
+            files.DataCorrupt: a file's checksum is wrong.
             ValueError: there are fewer validation points than requested.
         """
         (values, labels, instances), (test, test_labels, _) = map(read_part, _NAMES)

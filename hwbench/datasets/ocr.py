@@ -42,7 +42,7 @@ def read_table(raw: bytes) -> tuple[UInt8[np.ndarray, "n d"], UInt8[np.ndarray, 
     A line contains id, letter, next id, word, position, fold and 128 pixels, separated by tabs.
 
     Raises:
-        files.DataCorrupt: it is not such a table.
+        files.DataCorrupt: its format is wrong.
     """
     cells = [line.rstrip().split(None, 6) for line in raw.splitlines()]
     if not cells or any(len(c) != 7 or len(c[1]) != 1 or len(c[6]) != 255 for c in cells):
@@ -93,7 +93,7 @@ class OCRLetters(Dataset):
 
         Raises:
             DataMissing: neither file is on this machine and the table cannot be fetched.
-            files.DataCorrupt: a file is not the declared one.
+            files.DataCorrupt: a file's checksum is wrong.
         """
         if self.files == (COPY,):
             found = files.arrays(COPY)

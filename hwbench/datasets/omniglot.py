@@ -56,7 +56,7 @@ class Omniglot(Dataset):
 
         Raises:
             DataMissing: the file is not on this machine and cannot be fetched.
-            files.DataCorrupt: it is not the declared one.
+            files.DataCorrupt: its checksum is wrong.
         """
         from scipy.io import loadmat
 
@@ -106,7 +106,7 @@ class OmniglotDrawings(Dataset):
 
         Raises:
             DataMissing: the file is not on this machine.
-            files.DataCorrupt: it is not the declared one.
+            files.DataCorrupt: its checksum is wrong.
         """
         found = files.arrays(self.files[0])
         x, split = torch.from_numpy(found["x"]).flatten(1), torch.from_numpy(found["split"])

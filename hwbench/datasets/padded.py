@@ -1,4 +1,4 @@
-"""Digits with a border of blank pixels, so that their sides can be halved three times."""
+"""Digits with a border of blank pixels, so that the side length can be halved three times."""
 
 from __future__ import annotations
 
@@ -19,12 +19,13 @@ class PaddedMNIST(Dataset):
     """`mnist.MNIST` with a border of two blank pixels: 32x32 (Wenliang et al., 2020).
 
     Args:
-        pixels: `fixed` are drawn once, the same for every seed (our own draw; that of Salakhutdinov
-            and Murray (2008) has other training points); `grey` are real values from 0 to 1.
-        validation: number of images at the end of the training images that are for validation.
+        pixels: `fixed` pixels are drawn once, the same for every seed (our own draw; that of
+            Salakhutdinov and Murray (2008) has other training points); `grey` pixels are real
+            values from 0 to 1.
+        validation: number of validation images, taken from the end of the training images.
 
     Raises:
-        ValueError: other pixels are asked for.
+        ValueError: `pixels` is neither fixed nor grey.
     """
 
     shape = (32, 32)
@@ -45,7 +46,7 @@ class PaddedMNIST(Dataset):
 
         Raises:
             DataMissing: a file is not on this machine and cannot be fetched.
-            files.DataCorrupt: a file is not the declared one.
+            files.DataCorrupt: a file's checksum is wrong.
         """
         whole = MNIST("grey", validation=0).load(seed)
         pool, test = (_padded(part) for part in (whole.train, whole.test))
@@ -55,6 +56,6 @@ class PaddedMNIST(Dataset):
 
 
 def _padded(split: TrainSplit | TestSplit) -> Points:
-    """Return the images of 28 x 28 with their border."""
+    """Return the 28 x 28 images with their border."""
     images: Tensor = split.values.view(-1, 28, 28)
     return Points(F.pad(images, [BORDER] * 4).flatten(1), split.labels)

@@ -1,4 +1,4 @@
-"""A pinwheel: Gaussian arms, bent the more the farther out they are."""
+"""A pinwheel: Gaussian arms that bend more strongly farther from the centre."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ from hwbench.numerics import generator
 from hwbench.protocols import Dataset, Pixels, Splits, TestSplit, TrainSplit
 
 RADIAL, TANGENTIAL = 0.3, 0.1  # standard deviations along and across an arm
-RATE = 0.2  # of bending
+RATE = 0.2  # rate of bending
 
 
 class Pinwheel(Dataset):
-    """Points of the plane on bent arms, as in Johnson et al. (2016) and Wenliang et al. (2020).
+    """Points in the plane on bent arms, as in Johnson et al. (2016) and Wenliang et al. (2020).
 
-    Arm j of J has r ~ N(1, 0.3²) and s ~ N(0, 0.1²), and the point is (r, s), turned by the angle
+    A point on arm j of J is (r, s), with r ~ N(1, 0.3²) and s ~ N(0, 0.1²), rotated by the angle
     2πj/J + 0.2 e^r. The training points have mean 0. All points are the same for every seed; there
     are no validation points.
 
     Args:
         pixels: grey; the points are real numbers.
-        arms: J.
-        points: training points on each arm; as many are for testing.
+        arms: number of arms J.
+        points: training points on each arm; there are as many test points.
     """
 
     shape = (2,)

@@ -68,7 +68,7 @@ class TranslatedSplit(PartlyLabelledSplit):
         image: (P, S, S): P pictures of one object, which move together.
         view: function from images [B, P, S, S], values divided by `scale`, to points [B, D].
         standard: constants computed on the points that do not move.
-        shifts: in pixels.
+        shifts: shifts in pixels.
     """
 
     image: Image

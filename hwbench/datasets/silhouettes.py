@@ -17,9 +17,9 @@ SIZES = {"train": 4100, "val": 2264, "test": 2307}
 class CalTech101(Dataset):
     """Filled outlines of objects of 101 classes: 4100 / 2264 / 2307 points, labels 0 to 100.
 
-    The shapes are the ones and the background the zeros, as in the sets of digits. The file has
-    them the other way round (1 is background) and stores an image column by column. The
-    log-likelihood of a model that is flexible in both does not depend on it, its start does.
+    Shapes are 1 and the background is 0, as in the sets of digits. The file has the reverse (1 is
+    background) and stores images column by column. For a model that is flexible in both, this does
+    not affect the log-likelihood that it can reach, but it affects the start of training.
 
     Args:
         pixels: fixed, since the set is binary by nature.
@@ -43,7 +43,7 @@ class CalTech101(Dataset):
 
         Raises:
             DataMissing: the file is not on this machine and cannot be fetched.
-            files.DataCorrupt: it is not the declared one, or its content is not as described.
+            files.DataCorrupt: its checksum is wrong, or its content is not as described.
         """
         from scipy.io import loadmat
 

@@ -1,4 +1,4 @@
-"""Noisy sines, as functions to be predicted from a few of their values."""
+"""Noisy sines: functions to predict from a few of their values."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ NOISE = 0.1
 class Sines(Dataset):
     """Functions a sin(x − b) + 0.1 ε with a ~ U(−1/2, 1), b ~ U(−1/2, 1/2) (Wenliang et al., 2020).
 
-    A point has the values at equally spaced x in [−π, π]. All are the same for every seed.
+    A point is the values of one function at equally spaced x in [−π, π]. All points are the same
+    for every seed.
 
     Args:
         pixels: grey; the values are real numbers.
-        places: values of a function.
-        functions: number of training points; 1000 others are for testing.
+        places: number of values of a function.
+        functions: number of training points; there are 1000 test points.
     """
 
     def __init__(

@@ -37,7 +37,7 @@ class FewMNIST(Dataset):
 
         Raises:
             DataMissing: a file is not on this machine and cannot be fetched.
-            files.DataCorrupt: a file is not the declared one.
+            files.DataCorrupt: a file's checksum is wrong.
         """
         whole = MNIST(pixels="fixed").load(seed)
         order = torch.randperm(len(whole.train), generator=generator(0, "FewMNIST"))

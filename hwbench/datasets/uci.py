@@ -25,7 +25,7 @@ def read_libsvm(name: str, visible: int) -> UInt8[np.ndarray, "n d"]:
 
     Raises:
         DataMissing: the file is unavailable.
-        files.DataCorrupt: it is not such a file.
+        files.DataCorrupt: its format is wrong.
     """
     from sklearn.datasets import load_svmlight_file
 
@@ -45,7 +45,7 @@ def read_dense(name: str, visible: int) -> UInt8[np.ndarray, "n d"]:
 
     Raises:
         DataMissing: the file is unavailable.
-        files.DataCorrupt: it is not such a file.
+        files.DataCorrupt: its format is wrong.
     """
     lines = [line.rsplit(None, 1)[0] for line in files.read(name).splitlines() if line.strip()]
     if any(len(line) != 2 * visible - 1 for line in lines) or not lines:
@@ -86,7 +86,7 @@ class _BinarySet(Dataset):
 
         Raises:
             DataMissing: a file is not on this machine and cannot be fetched.
-            files.DataCorrupt: a file is not the declared one, or its sizes are not as published.
+            files.DataCorrupt: a file's checksum is wrong, or its sizes are not as published.
         """
         (visible,) = self.shape
         if self.files == (self.copy,):
@@ -222,7 +222,7 @@ class WebCopy(_BinarySet):
 
         Raises:
             DataMissing: the file is unavailable.
-            files.DataCorrupt: the file is not the declared one, or its sizes differ.
+            files.DataCorrupt: the file's checksum is wrong, or its sizes differ.
         """
         found = files.arrays(self.copy)
         values = found["x"][found["order"]]

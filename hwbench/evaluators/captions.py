@@ -1,6 +1,6 @@
-"""Images generated from captions: what a reader sees in them, and the bound on their likelihood."""
+"""Images generated from captions: digits that a reader net finds in them, and a bound."""
 
-# Dims: N points, B points of a group, P places, W words, V words of the vocabulary.
+# Dims: N points, B points in a group, P places, W words, V words in the vocabulary.
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from hwbench.protocols import Evaluation, HeldOut, PicturingEvaluator, TextToIma
 
 Count = Annotated[int, Field(ge=1)]
 GROUP = 100  # captions at a time
-EACH = 5  # images of a caption in the figure
-CAPTIONS = "{}_captions"  # the texts beside an array of images
+EACH = 5  # images per caption in the figure
+CAPTIONS = "{}_captions"  # name of the texts that belong to an array of images
 
 
 class Flip(NamedTuple):
-    """A caption with one digit word changed, and the place that the word speaks of."""
+    """A caption with one digit word changed, and the place of that digit."""
 
     text: str
     place: int
 
 
 def flipped(text: str, draws: torch.Generator) -> Flip:
-    """Return a caption with another random digit in place of one of its digits."""
+    """Return a caption in which one of its digits is replaced by another random digit."""
     template, digits = parse(text)
     word = int(torch.randint(len(digits), (), generator=draws))
     other = int(torch.randint(DIGITS - 1, (), generator=draws))
@@ -45,7 +45,7 @@ def flipped(text: str, draws: torch.Generator) -> Flip:
 
 
 def named_right(read: Integer[Tensor, "n p"], wanted: Integer[Tensor, "n p"]) -> Float[Tensor, "n"]:
-    """Return the share of each caption's digits that are read in their places."""
+    """Return the fraction of each caption's digits that are read in their places."""
     named = wanted != NOTHING
     return ((read == wanted) & named).sum(1).double() / named.sum(1)
 
@@ -56,7 +56,7 @@ def only_the_flip(
     place: Integer[Tensor, "n"],
     wanted: Integer[Tensor, "n p"],
 ) -> Float[Tensor, "n"]:
-    """Return 1 where the new digit is read in its place, another before, and the rest as before."""
+    """Return 1 if the digit read at `place` changes to the new one and no other changes, else 0."""
     index = place[:, None]
     new = after.gather(1, index) == wanted.gather(1, index)
     changed = (before != after).scatter(1, index, False)
@@ -65,25 +65,25 @@ def only_the_flip(
 
 
 class GeneratedFromCaptions(PicturingEvaluator[TextToImageModel]):
-    """What a reader sees in images that a model generates from the captions of test points.
+    """Accuracy of the images that a model generates from the captions of test points.
 
-    The reader (`reader.Reader`) was trained on real images; it names the digit in each of eight
-    places, or none. Each caption has one image.
+    The reader (`reader.Reader`) was trained on real images; it classifies the digit in each of
+    eight places, or finds none. One image is generated per caption.
 
-    * `caption_accuracy`: share of the digits in a caption that it reads in their places, averaged
-      over captions; of the captions with label 0 as `caption_accuracy_seen`, and of all others as
-      `caption_accuracy_held_out`. A digit painted at random is right for one caption in ten.
-    * `picture_accuracy`: share of captions whose image has all that they name, and nothing else.
-    * `flip_accuracy`: share of captions where, with the same noise, one digit word is exchanged at
-      random and exactly this digit changes in the image, to the new one.
+    * `caption_accuracy`: fraction of the digits in a caption that are read in their places,
+      averaged over captions; also as `caption_accuracy_seen` over captions with label 0 and as
+      `caption_accuracy_held_out` over all others. A random digit is right for one caption in ten.
+    * `picture_accuracy`: fraction of captions whose image has exactly the digits that they name.
+    * `flip_accuracy`: fraction of captions for which, after one digit word is replaced at random
+      and with the same noise, exactly this digit changes in the image, to the new one.
     * `bound`: lower bound on log p(image | caption) of the test points, in nats.
 
     The diagnostic `reader_accuracy` is the caption accuracy of the real test images. Images are
-    kept: `generated`, five for each of some captions, and `flipped`, with one digit word of a
-    caption running from 0 to 9; the lines' texts are arrays of bytes.
+    kept: `generated`, five for each of some captions, and `flipped`, in which one digit word of a
+    caption runs from 0 to 9. Their captions are kept as arrays of bytes.
 
     Args:
-        reader: sha256 of the reader's weights, so that results say whose eyes they rest on.
+        reader: sha256 of the reader's weights, so that results record which reader was used.
         captions: number of random test points; all by default.
         pictures: number of captions with flips in the figure; twice as many have images.
     """
@@ -122,7 +122,7 @@ class GeneratedFromCaptions(PicturingEvaluator[TextToImageModel]):
         """Return accuracies, the bound, and images of a few captions.
 
         Raises:
-            ValueError: a point has no caption that the grammar knows.
+            ValueError: the caption of a point does not fit the grammar.
         """
         split = points_of(points, self.captions, seed)
         device = split.values.device
@@ -161,7 +161,7 @@ class GeneratedFromCaptions(PicturingEvaluator[TextToImageModel]):
 
 
 def _pictures(model: TextToImageModel, texts: list[str]) -> dict[str, np.ndarray]:
-    """Return images for these captions, and flips of a digit of every other one."""
+    """Return images for these captions, and flips of one digit of every other caption."""
     repeated = [text for text in texts for _ in range(EACH)]
     out = {
         "generated": _painted(model, repeated, model.noise(len(repeated))),
@@ -186,7 +186,7 @@ def _measured(
     texts: list[str],
     draws: torch.Generator,
 ) -> dict[str, Tensor]:
-    """Return every quantity of each point, [B]."""
+    """Return each quantity for each point, [B]."""
     images, captions = model.parts(x)
     wanted = layouts(texts).to(x.device)
     flips = [flipped(text, draws) for text in texts]
@@ -227,12 +227,12 @@ def _bytes(texts: list[str]) -> np.ndarray:
 
 
 def _held_out(split: HeldOut) -> np.ndarray | None:
-    """Return which points have compositions that training does not show; None without labels."""
+    """Return which points have held-out compositions; None without labels."""
     return None if split.labels is None else (split.labels != 0).cpu().numpy()
 
 
 def _chosen(split: HeldOut, n: int) -> Integer[Tensor, "l"]:
-    """Return up to n points, seen and held-out compositions in turn."""
+    """Return up to n points that alternate between seen and held-out compositions."""
     new = _held_out(split)
     if new is None:
         return torch.arange(min(n, len(split)))

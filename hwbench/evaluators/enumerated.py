@@ -25,16 +25,16 @@ ROWS = 2**16  # configurations, or configurations × points, per pass
 
 
 def free_energy(couplings: Couplings, even: Float[Tensor, "*s e"]) -> Float[Tensor, "*s"]:
-    """Return −log Σ_h exp(−E) of states of the even layers, with the odd ones summed out."""
+    """Return −log Σ_h exp(−E) for states of the even layers, with the odd layers h summed out."""
     weight, even_bias, odd_bias = couplings
     return -(even @ even_bias) - F.softplus(even @ weight + odd_bias).sum(-1)
 
 
 def exact_log_z(couplings: Couplings) -> float:
-    """Return log Z by enumeration of the smaller side, with the other one summed out.
+    """Return log Z by enumerating the smaller side, with the other side summed out analytically.
 
     Raises:
-        ValueError: it has too many units.
+        ValueError: the smaller side has too many units.
     """
     weight, even_bias, odd_bias = couplings
     if len(odd_bias) < len(even_bias):
@@ -50,10 +50,10 @@ def exact_log_z(couplings: Couplings) -> float:
 
 
 class EnumeratedBoltzmann(Evaluator[BoltzmannMachine]):
-    """Exact log p(x) of a small Boltzmann machine, RBM or deep, in float64.
+    """Exact log p(x) of a small RBM or deep Boltzmann machine, in float64.
 
-    log Z sums over the side with fewer units, and log p(x) + log Z over the even hidden layers;
-    the other units are summed out.
+    log Z enumerates the side with fewer units, and log p(x) + log Z enumerates the even hidden
+    layers; the other units are summed out analytically.
 
     Args:
         points: size of a random subset of the held-out points; all by default.

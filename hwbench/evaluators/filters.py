@@ -1,4 +1,4 @@
-"""How well the filters of a linear model are those that made the data.
+"""How well a linear model recovers the filters that generated the data.
 
 Dims: D observed units, K learned filters, B true ones.
 """
@@ -20,16 +20,16 @@ from hwbench.protocols import Evaluation, HeldOut, Metric, MixingModel, Picturin
 
 
 class FilterRecovery(PicturingEvaluator[MixingModel]):
-    """Compares a model's mixing matrix A with true filters, which are the held-out points.
+    """Compare a model's mixing matrix A with the true filters, which are the held-out points.
 
         amari      distance of A⁺ B from a scaled permutation (Amari et al., 1996), from 0 to 1
         best_cosine    mean over true filters of the largest |cosine| with a learned one
 
-    B has the true filters as columns. Images show true filters with the learned ones that match
-    them best, one to one, each with its sign and divided by its largest value.
+    The columns of B are the true filters. Images show the true filters and the learned ones in the
+    best one-to-one matching, with matching signs, each divided by its largest value.
 
     Args:
-        pictures: most images.
+        pictures: largest number of images.
     """
 
     metrics = ("amari", "best_cosine")
@@ -68,10 +68,10 @@ class FilterRecovery(PicturingEvaluator[MixingModel]):
 
 
 def amari_distance(product: Float[Tensor, "k b"]) -> float:
-    """Return how far a matrix is from a scaled permutation: 0 is one, 1 has equal entries.
+    """Return how far a matrix is from a scaled permutation: 0 for one, 1 for equal entries.
 
-    Each row's and each column's sum of absolute values, over their largest, minus 1, is averaged
-    and divided by its largest possible value.
+    For each row and column, the sum of absolute values divided by the largest one, minus 1, is
+    averaged and divided by its largest possible value.
 
     >>> amari_distance(torch.tensor([[0.0, 2.0], [-1.0, 0.0]]))
     0.0
@@ -86,6 +86,6 @@ def amari_distance(product: Float[Tensor, "k b"]) -> float:
 
 
 def _bytes(filters: Float[Tensor, "d n"]) -> np.ndarray:
-    """Return filters as images [n, D], 0 at 128."""
+    """Return filters as images [n, D] of bytes, with the value 0 at byte 128."""
     largest = filters.abs().amax(0).clamp_min(1e-12)
     return (127.5 * (filters / largest + 1)).round().T.to(torch.uint8).contiguous().cpu().numpy()

@@ -33,21 +33,21 @@ from hwbench.protocols import (
 Net = Literal["mnist", "digits"]
 Count = Annotated[int, Field(ge=1)]
 CHUNK = 500  # images at once
-POOL = 2  # height and width of what is averaged
+POOL = 2  # height and width of the pooling window
 
 
 class LeNet(nn.Module):
     """LeNet-5 (LeCun, Bottou, Bengio & Haffner, 1998), for square images with values from 0 to 1.
 
-    Convolutions with tanh, an average of 2 x 2 pixels after each but the last, a layer of features
-    with tanh, and a classifier. Unlike in the paper, a channel sees all channels below, averages
-    have no weights, and the classifier is a softmax. Images come with or without their border of
-    zeros.
+    Convolutions with tanh, average pooling of 2 x 2 pixels after each but the last, a layer of
+    features with tanh, and a classifier. Unlike in the paper, each channel is connected to all
+    channels below, pooling has no weights, and the classifier is a softmax. Images may come with or
+    without their border of zeros.
 
     Args:
         sides: height and width of an image without and with its border.
-        kernels: height and width of each convolution; the last one leaves a single pixel.
-        channels: of each convolution.
+        kernels: height and width of each kernel; the last convolution leaves a single pixel.
+        channels: number of output channels of each convolution.
         features: number of features F.
         classes: number of classes C.
     """
@@ -73,7 +73,7 @@ class LeNet(nn.Module):
         """Return the height and width of images of D pixels.
 
         Raises:
-            ValueError: they are not square, or of another size than the net's.
+            ValueError: the images are not square, or the net does not accept their size.
         """
         side = math.isqrt(visible)
         if side * side != visible or side not in self.sides:
@@ -85,7 +85,7 @@ class LeNet(nn.Module):
         """Return the features of images.
 
         Raises:
-            ValueError: the images have another size.
+            ValueError: the net does not accept images of this size.
         """
         side = self.side_of(x.shape[1])
         a = F.pad(x.view(-1, 1, side, side), [(max(self.sides) - side) // 2] * 4)
@@ -94,7 +94,7 @@ class LeNet(nn.Module):
         return self.dense(a.flatten(1)).tanh()  # type: ignore[no-any-return]
 
     def forward(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n c"]:
-        """Return the log odds of the classes, up to a constant."""
+        """Return the logits of the classes."""
         return self.classifier(self.features(x))  # type: ignore[no-any-return]
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -104,7 +104,7 @@ class LeNet(nn.Module):
 
     @classmethod
     def of_arrays(cls, arrays: Mapping[str, np.ndarray]) -> LeNet:
-        """Return the net of such arrays."""
+        """Return the net with these arrays."""
         shapes = [arrays[f"convolutions.{i}.weight"].shape for i in range(len(arrays) // 2 - 2)]
         net = cls(
             (int(arrays["sides"][0]), int(arrays["sides"][1])),
@@ -118,12 +118,12 @@ class LeNet(nn.Module):
 
 
 def weights_file(name: Net) -> Path:
-    """Return the path of the weights of a net that comes with hwbench."""
+    """Return the path of the weights of a net that is part of hwbench."""
     return Path(__file__).with_name(f"lenet-{name}.npz")
 
 
 def load(name: Net, sha256: str) -> LeNet:
-    """Return a net that comes with hwbench.
+    """Return a net that is part of hwbench.
 
     Raises:
         ValueError: its weights have another checksum.
@@ -140,11 +140,11 @@ def frechet_distance(a: Float[Tensor, "n f"], b: Float[Tensor, "m f"]) -> float:
     """Return ‖m_a − m_b‖² + tr(C_a + C_b − 2 (C_a C_b)^½), of means m and covariances C of points.
 
     The squared distance of two Gaussians (Dowson & Landau, 1982; Heusel et al., 2017), in float64.
-    The trace of the root is that of (C_a^½ C_b C_a^½)^½, by the eigenvalues of symmetric matrices.
-    With few points it is too large: the excess falls as 1/n.
+    The trace of the root equals that of (C_a^½ C_b C_a^½)^½, which needs only eigenvalues of
+    symmetric matrices. The estimate is biased upwards by an amount that falls as 1/n.
 
     Raises:
-        ValueError: there are fewer points than features + 1, so that covariances are singular.
+        ValueError: there are fewer points than features + 1, so the covariances are singular.
     """
     for points in (a, b):
         if len(points) < a.shape[1] + 1:
@@ -162,16 +162,16 @@ def frechet_distance(a: Float[Tensor, "n f"], b: Float[Tensor, "m f"]) -> float:
 
 
 class LeNetFID(PicturingEvaluator[GenerativeModel]):
-    """`lenet_fid`: the Fréchet distance of a LeNet's features of model means and of test points.
+    """`lenet_fid`: the Fréchet distance between LeNet features of model means and of test points.
 
     The model's images are means of the observed units, without noise. The distance depends on the
-    net, on the numbers of images, and on how pixels are presented, so it cannot be compared with a
-    distance of features of Inception, nor with that of another LeNet. A few of the images are kept.
+    net, on the numbers of images and on how pixels are presented, so it cannot be compared with an
+    Inception FID, nor with that of another LeNet. A few of the images are kept.
 
     Args:
-        net: which LeNet: of MNIST (28 x 28, or 32 x 32 with a border) or of scikit-learn's digits.
+        net: LeNet of MNIST (28 x 28, or 32 x 32 with a border) or of scikit-learn's digits.
         sha256: checksum of its weights.
-        samples: number N of images of the model.
+        samples: number N of images generated by the model.
         points: size M of a random subset of the held-out points; all by default.
         pictures: number of images that are kept.
 
@@ -213,7 +213,7 @@ class LeNetFID(PicturingEvaluator[GenerativeModel]):
         """Return `lenet_fid`.
 
         Raises:
-            ValueError: images have another size than the net's, or there are too few of them.
+            ValueError: the net does not accept the images' size, or there are too few images.
         """
         split = points_of(points, self.points, seed)
         device = split.values.device
@@ -241,7 +241,7 @@ class LeNetFID(PicturingEvaluator[GenerativeModel]):
 
 
 def tiny_net() -> LeNet:
-    """Return a random net of two features, for images of 2 x 2 pixels, the same one each time."""
+    """Return a random net of two features for images of 2 x 2 pixels, always the same one."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         return LeNet(sides=(2, 4), kernels=(3, 1), channels=(3, 4), features=2, classes=2)
@@ -251,7 +251,7 @@ def side_of(model: GenerativeModel, split: HeldOut, net: LeNet) -> int:
     """Return the height and width of a model's images.
 
     Raises:
-        ValueError: the net sees others; the message names the model.
+        ValueError: the net does not accept this size; the message names the model.
     """
     try:
         return net.side_of(split.visible)

@@ -1,4 +1,4 @@
-"""How near the parameters of a membrane are to those that made the data."""
+"""How near the parameters of a membrane are to those that generated the data."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ SHOWN = 3  # simulated series
 class ParameterError(PlottingEvaluator[MembraneModel]):
     """Relative errors |θ − θ*| / |θ*| of ten parameters, and their mean.
 
-    `prior_ess` is the effective number of samples from the prior, given the data. A few simulated
-    measurements are kept beside the data.
+    `prior_ess` is the effective sample size of samples from the prior, weighted by the likelihood.
+    A few simulated series are kept beside the data.
 
     Args:
-        samples: from the prior, for `prior_ess`.
+        samples: number of samples from the prior, for `prior_ess`.
     """
 
     metrics = ("parameter_error", "prior_ess", *(f"error_{name}" for name in TRUE._fields))

@@ -19,20 +19,20 @@ from hwbench.protocols import Evaluation, HeldOut, PlanarMixture, PlottingEvalua
 
 Count = Annotated[int, Field(ge=1)]
 BATCH = 100  # points per pass of the quadrature
-COARSE = 1e-3  # nats; a larger difference between n and n/2 nodes is reported
+COARSE = 1e-3  # nats; a larger difference between n and n/2 nodes gives a warning
 
 
 class PlanarLogLikelihood(PlottingEvaluator[PlanarMixture]):
     """log p(x) = log Σ_c p(x, c) by quadrature, and the components of points and of draws.
 
-    The diagnostic `quadrature_step` is the difference that half as many nodes make, in nats. The
-    cloud `points` has the points with the component that is most probable given each, `draws` as
-    many draws from the model with their components.
+    The diagnostic `quadrature_step` is the change in nats if the number of nodes is halved. The
+    cloud `points` has test points with their most probable components; `draws` has as many draws
+    from the model with their components.
 
     Args:
-        nodes: of the quadrature, for each continuous latent.
+        nodes: quadrature nodes for each continuous latent.
         points: size of a random subset of the held-out points; all by default.
-        drawn: points in a cloud.
+        drawn: number of points in a cloud.
     """
 
     metrics = ("log_likelihood", "nll")

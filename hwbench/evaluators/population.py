@@ -1,4 +1,4 @@
-"""How much simulated populations look like a real one, and what is known about the delay.
+"""How similar simulated populations are to a real one, and how uncertain the delay is.
 
 Dims: N series, T steps, W windows, M delays.
 """
@@ -21,27 +21,27 @@ from hwbench.protocols import DelayModel, Evaluation, HeldOut, Metric, PlottingE
 Count = Annotated[int, Field(ge=2)]
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
 WINDOW = 10  # steps
-LEAST = 1e-12  # numbers that are smaller count as this, in logarithms
+LEAST = 1e-12  # smaller numbers are replaced by this before logarithms
 SHOWN = 5  # simulated series
 
 
 class Population(PlottingEvaluator[DelayModel]):
-    """Compares simulated series with the real ones by their statistics and their windows.
+    """Compare simulated series with the real ones by their statistics and their windows.
 
         statistics_distance  √ mean_s ((s(data) − mean s(x')) / deviation s(x'))², x' simulated
         mmd                  unbiased squared MMD of 10-step windows, Gaussian kernel, median width
-        delay_entropy        entropy of the probabilities of the delay, in nats
+        delay_entropy        entropy of the distribution of the delay, in nats
         delay                the most probable delay
-        prior_ess            effective number of samples from the prior, given the data
+        prior_ess            effective sample size of prior samples weighted by the likelihood
 
     The statistics s are the mean log, the logs of the 5, 25, 50, 75 and 95 % quantiles, and the
-    number of peaks, steps above the one before and not below the next. Five simulated series are
-    kept, and the probabilities of the delays.
+    number of peaks (a peak is above the step before it and not below the step after it). Five
+    simulated series and the probabilities of the delays are kept.
 
     Args:
-        series: simulated series, for the statistics.
-        windows: most windows on either side of the MMD, of these series and of the data.
-        samples: from the prior, for `prior_ess`.
+        series: number of simulated series for the statistics.
+        windows: largest number of windows on each side of the MMD.
+        samples: number of samples from the prior, for `prior_ess`.
     """
 
     metrics = ("statistics_distance", "mmd", "delay_entropy", "delay", "prior_ess")
@@ -53,7 +53,7 @@ class Population(PlottingEvaluator[DelayModel]):
 
     @classmethod
     def tiny(cls) -> Population:
-        """Return an evaluation of few series."""
+        """Return an evaluation with few series."""
         return cls(series=20, windows=20, samples=20)
 
     def __call__(
@@ -111,14 +111,14 @@ def summaries(x: Float[Tensor, "n t"]) -> Float[Tensor, "n s"]:
 
 
 def statistics_distance(x: Float[Tensor, "b t"], simulated: Float[Tensor, "n t"]) -> float:
-    """Return the root mean square z-score of the mean statistics of x among simulated series."""
+    """Return the root mean square z-score of the mean statistics of x, relative to simulations."""
     own, others = summaries(x).mean(0), summaries(simulated)
     z = (own - others.mean(0)) / others.std(0).clamp_min(1e-6)
     return float(z.square().mean().sqrt())
 
 
 def windows(x: Float[Tensor, "n t"]) -> Float[Tensor, "w l"]:
-    """Return all stretches of 10 steps; of half a series where it is shorter than 20."""
+    """Return all windows of 10 steps, or of half a series if it is shorter than 20 steps."""
     length = min(WINDOW, (x.shape[1] + 1) // 2)
     return x.unfold(1, length, 1).reshape(-1, length).double()
 
@@ -138,5 +138,5 @@ def unbiased_mmd(a: Float[Tensor, "m l"], b: Float[Tensor, "n l"]) -> float:
 
 
 def _some(rows: Float[Tensor, "w l"], most: int) -> Float[Tensor, "v l"]:
-    """Return at most this many rows, drawn at random."""
+    """Return at most `most` rows, drawn at random."""
     return rows[torch.randperm(len(rows), device=rows.device)[:most]]

@@ -24,13 +24,13 @@ SHOWN = 8  # predicted functions
 class TargetLogLikelihood(PlottingEvaluator[ProcessModel]):
     """log p(y_T | y_C) ≈ log (1/K) Σ_k p(y_T | z_k), z_k ~ p(z | y_C), at random places.
 
-    In expectation it is a lower bound. Targets do not include the context. The values of one
-    function and eight predictions of it from its context are kept.
+    The estimate is a lower bound in expectation. Targets do not include the context. The values of
+    one function and eight predictions of it from its context are kept.
 
     Args:
-        k: samples.
-        context: places of the context C.
-        extra: target places T.
+        k: number of samples K.
+        context: number of context places C.
+        extra: number of target places T.
         points: size of a random subset of the held-out functions; all by default.
     """
 

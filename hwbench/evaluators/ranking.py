@@ -1,4 +1,4 @@
-"""How well a model ranks points by label: average precision, and the precision of the first."""
+"""How well a model ranks points by label: average precision, and precision at k."""
 
 # Dims: N points, L labels.
 
@@ -20,13 +20,13 @@ CHUNK = 1000  # points per call of the model
 class MeanAveragePrecision(Evaluator[LabelRanker]):
     """`map`: average precision of the points ranked by the score of a label, averaged over labels.
 
-    Points with equal scores are in random order, and the numbers are expectations over it (see
-    `hwbench.ranking`). `precision_at_50` and `precision_at_51` average the share of relevant points
-    among so many first ones. `map_<layer>` is the same as `map` for each layer with classifiers.
-    The numbers are exact for these points, and have no standard errors over points.
+    Metrics are expectations over a random order of points with equal scores (see
+    `hwbench.ranking`). `precision_at_50` and `precision_at_51` are the fractions of relevant points
+    among the first 50 and 51, averaged over labels. `map_<layer>` is `map` for each layer with
+    classifiers. The numbers are exact for these points and have no standard errors over points.
 
     Args:
-        layer: the layer that `map` and the precisions are about; the model's main one by default.
+        layer: the layer for `map` and the precisions; the model's main layer by default.
         text: which text the model gets, as in `LabelRanker.represent`.
     """
 
@@ -43,7 +43,7 @@ class MeanAveragePrecision(Evaluator[LabelRanker]):
         seed: int,
         progress: Callable[[float], None] = lambda fraction: None,
     ) -> Evaluation:
-        """Return the metrics; the seed only matters for texts that are drawn.
+        """Return the metrics; the seed matters only if texts are drawn.
 
         Raises:
             ValueError: points have no texts or labels, the model has no such layer, or a label

@@ -1,4 +1,4 @@
-"""A net that names the digits of an image and their places; its weights are part of hwbench.
+"""A net that reads the digits of an image in their places; its weights are part of hwbench.
 
 Dims: N images, P places, C classes of a window.
 """
@@ -19,9 +19,9 @@ from torch.nn import functional as F
 from hwbench.captions import NOTHING, PLACES
 
 WEIGHTS = Path(__file__).with_name("reader.npz")
-SIDE = 30  # pixels of the images it reads
-WINDOW = 16  # of a place; a digit has 14 and moves by at most 2
-_CORNERS = {  # row and column of a place's window
+SIDE = 30  # height and width of an image, in pixels
+WINDOW = 16  # height and width of a window; a digit has 14 and moves by at most 2
+_CORNERS = {  # row and column of each place's window
     "left": (7, 0),
     "right": (7, 14),
     "top": (0, 7),
@@ -34,10 +34,10 @@ _CORNERS = {  # row and column of a place's window
 
 
 class Reader(nn.Module):
-    """A small convolutional net that looks at each place and names its digit, or none.
+    """A small convolutional net that classifies the digit in each place, or finds none.
 
-    `tests/evaluators/train_reader.py` trained the weights in `reader.npz`, on images of
-    `captions.CaptionedMNIST` at half size, both grey and drawn.
+    `tests/evaluators/train_reader.py` trained the weights in `reader.npz` on images of
+    `captions.CaptionedMNIST` at half size, with grey and with drawn pixels.
     """
 
     def __init__(self) -> None:
@@ -54,7 +54,7 @@ class Reader(nn.Module):
         )
 
     def forward(self, windows: Float[Tensor, "*s y x"]) -> Float[Tensor, "*s c"]:
-        """Return the logits of the digit in each window, and of none."""
+        """Return the logits of each window's classes: the ten digits and none."""
         shape = windows.shape[:-2]
         out: Tensor = self.net(windows.reshape(-1, 1, WINDOW, WINDOW))
         return out.view(*shape, -1)
@@ -91,7 +91,7 @@ def load_reader(sha256: str) -> Reader:
     """Return the reader with the weights that come with hwbench.
 
     Raises:
-        ValueError: they are not those of this checksum.
+        ValueError: they have another checksum.
     """
     found, content = _stored()
     if found != sha256:

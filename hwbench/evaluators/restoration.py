@@ -202,9 +202,9 @@ class FactorRestoration(Restoration[FactorModel]):
 
 
 class MixtureRestoration(Restoration[Mixture]):
-    """`Restoration` by a mixture of Bernoullis: Σ_c p(c | x) μ_c of the image that is given.
+    """`Restoration` by a mixture of Bernoullis: Σ_c p(c | x) μ_c for the given image.
 
-    With a single component this is the mean image, whatever is given.
+    With a single component this is the mean image, for any given image.
 
     Args:
         flip: probability of a pixel to be flipped.

@@ -46,29 +46,30 @@ CHUNK = 5000  # points compared with samples at once
 class GibbsSamples(PicturingEvaluator[BoltzmannStack]):
     """Means p(x | h) at the end of Gibbs chains, as images, beside the nearest training images.
 
-        distinct    share of samples whose nearest other sample is farther away than the median of
-                    the samples' distances from the nearest training image
-        lenet_fid   of the means at equally spaced sweeps of the second half of all chains, and the
+        distinct    fraction of samples whose nearest other sample is farther away than the median
+                    distance between a sample and its nearest training image
+        lenet_fid   of the means at equally spaced sweeps in the second half of all chains, and the
                     held-out points (`lenet.LeNetFID`); only with a `net`
 
-    `distinct` is low if the chains have settled on few images, and says nothing about how good they
-    are. Distances are Euclidean. Chains start at units drawn from the means of the training images.
-    On top of a Gaussian RBM they are chains of the upper machine, and p(x | h) is the RBM's.
+    `distinct` is low if the chains have settled on few images; it does not measure their quality.
+    Distances are Euclidean. Chains start at units drawn from the means of the training images. If
+    the model has a Gaussian RBM below, the chains run in the machine above it, and p(x | h) is that
+    of the RBM.
 
     Args:
         data: the `use` block of the data set whose training images are searched.
         net: which LeNet.
         sha256: checksum of its weights.
-        chains: C.
+        chains: number of chains C.
         sweeps: Gibbs sweeps of each chain.
         states: states of each chain that `lenet_fid` uses.
         pictures: number of images that are kept.
-        size: [height, width] of a picture, which the first units make up; all units by default,
-            as a square.
+        size: [height, width] of a picture, which shows the first units; by default all units, as
+            a square.
 
     Raises:
-        ValueError: there is a net without its checksum, or the weights have another; or fewer
-            sweeps than twice the states.
+        ValueError: only one of `net` and `sha256` is given, the weights have another checksum, or
+            there are fewer sweeps than twice the states.
     """
 
     images = ("data", "simulated", "nearest")
@@ -119,7 +120,8 @@ class GibbsSamples(PicturingEvaluator[BoltzmannStack]):
         """Return `distinct`, and `lenet_fid` if there is a net.
 
         Raises:
-            ValueError: the images have another size than the training images, or the LeNet's.
+            ValueError: the size of the images differs from that of the training images, or the
+                LeNet does not accept it.
         """
         device = points.values.device
         train = self.dataset.load(seed).train.to(device)
@@ -175,12 +177,12 @@ class GibbsSamples(PicturingEvaluator[BoltzmannStack]):
 def means_along(
     model: BoltzmannStack, start: Float[Tensor, "c d"], kept: Collection[int]
 ) -> Iterator[tuple[int, Float[Tensor, "c d"]]]:
-    """Yield p(x | h) of each chain after these numbers of Gibbs sweeps, which rise.
+    """Yield the number of Gibbs sweeps and p(x | h) of each chain, at the sweeps in `kept`.
 
     Args:
         model: a deep Boltzmann machine, or one on top of a Gaussian RBM.
-        start: points whose units the chains start from, drawn; other even layers start at zero.
-        kept: numbers of sweeps.
+        start: points from which the chains' initial units are drawn; other even layers are zero.
+        kept: numbers of sweeps, in increasing order.
 
     Raises:
         ValueError: the model is of another kind.
@@ -206,7 +208,7 @@ def means_along(
 def nearest(
     x: Float[Tensor, "n d"], points: Split
 ) -> tuple[Float[Tensor, "n"], Integer[Tensor, "n"]]:
-    """Return the distance of each x from the nearest of the points, and its index."""
+    """Return the distance from each x to the nearest of the points, and that point's index."""
     best = x.new_full((len(x),), math.inf)
     index = torch.zeros(len(x), dtype=torch.int64, device=x.device)
     for part in torch.arange(len(points), device=x.device).split(CHUNK):
@@ -217,7 +219,7 @@ def nearest(
 
 
 def pictures_of(images: dict[str, Float[Tensor, "n d"]], pixels: int) -> dict[str, np.ndarray]:
-    """Return the first pixels of images as bytes; real values in the range of those of the data."""
+    """Return the first pixels of images as bytes; real values are scaled to the data's range."""
     data = images["data"][:, :pixels]
     low, high = (float(v) for v in data.aminmax())
     if low >= 0 and high <= 1:

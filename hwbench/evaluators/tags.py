@@ -21,17 +21,17 @@ CHUNK = 500  # points per call of the model
 
 
 class GeneratedTags(ListingEvaluator[TextGenerator]):
-    """How well the words generated from an image agree with the words that it has.
+    """How well the words generated from an image agree with its own words.
 
-    Of the points with words, `tag_map` is the mean over points of the average precision of their
-    words in the ranking by expected counts, in expectation over the order of equal counts;
-    `recall_at_10` is the share of their words among the ten first. Lists are kept of a few evenly
-    spaced points with words: the point's `number`, the words `given`, and as many first ones
-    `generated`, but at least `least`.
+    Only points with words count. `tag_map` is the mean over points of the average precision of
+    their words, ranked by expected counts, in expectation over the order of equal counts.
+    `recall_at_10` is the fraction of a point's words among the first ten. Lists are kept for a few
+    evenly spaced points: the point's `number`, the words `given`, and the first `generated` words,
+    as many as are given but at least `least`.
 
     Args:
         lists: number of points whose lists are kept.
-        least: number of generated words in a list at least.
+        least: smallest number of generated words in a list.
     """
 
     metrics = ("tag_map", "recall_at_10")

@@ -45,7 +45,7 @@ def perplexity_of(
 ) -> Evaluation:
     """Return `perplexity` = exp(−(1/N) Σ_n log p(text n) / M_n), and its logarithm.
 
-    A bound on log p from below is one on these from above.
+    A lower bound on log p gives an upper bound on both.
     """
     opposite: Kind = "upper bound" if kind == "lower bound" else kind
     nats = mean_metric(-log_p / words, opposite, k=k)
@@ -63,7 +63,7 @@ def texts_of(split: HeldOut, points: int | None, seed: int) -> Float[Tensor, "n 
     """Return a random subset of texts.
 
     Raises:
-        ValueError: a text has no words, so no perplexity.
+        ValueError: a text has no words, and so no perplexity.
     """
     chosen = points_of(split, points, seed)
     x = chosen.batch(torch.arange(len(chosen), device=chosen.values.device))
@@ -74,9 +74,9 @@ def texts_of(split: HeldOut, points: int | None, seed: int) -> Float[Tensor, "n 
 
 
 class Perplexity(Evaluator[TopicMixture]):
-    """Perplexity per word by the model's bound on the log-probability of a text.
+    """Perplexity per word from the model's bound on the log-probability of a text.
 
-    Each text counts once, whatever its length, as in Salakhutdinov & Hinton (2009).
+    Each text has the same weight, whatever its length, as in Salakhutdinov & Hinton (2009).
 
     Args:
         points: number of random texts; all by default.
@@ -107,16 +107,17 @@ class Perplexity(Evaluator[TopicMixture]):
 class AnnealedPerplexity(Evaluator[CountEnergyModel]):
     """Perplexity per word, with log Z by annealed importance sampling for each length of a text.
 
-    Salakhutdinov & Hinton (2009). Weights are in float64, draws in float32. With M words, annealing
-    goes from independent words with the shares of the training data, and fair hidden units:
+    Salakhutdinov & Hinton (2009). Weights are in float64, draws in float32. For M words, annealing
+    starts from independent words with their frequencies in the training data, and hidden units
+    that are on with probability ½:
 
         log p*_β(v) = (1 − β) a·v + β b·v + Σ_j softplus(β (M c_j + v·W_j))
 
-    The estimate of log Z is low in expectation, and the perplexity with it. The diagnostic `ess` is
-    the least effective sample size of the weights of any length.
+    The estimates of log Z and of the perplexity are too low in expectation. The diagnostic `ess` is
+    the smallest effective sample size of the weights over all lengths.
 
     Args:
-        chains: annealing runs for each length.
+        chains: number of annealing runs for each length.
         schedule: segments [from, to, steps] of β, as for `ais.AIS`.
         points: number of random texts; all by default.
     """
@@ -182,9 +183,9 @@ def anneal_texts(
     betas: Float[Tensor, "t"],
     g: torch.Generator,
 ) -> Float[Tensor, "c b"]:
-    """Return log w + log Z_A of chains for texts of each length; E[w] = Z / Z_A (Neal, 2001).
+    """Return log w + log Z_A of each chain and length; E[w] = Z / Z_A (Neal, 2001).
 
-    Here log Z_A = H log 2, since the words' shares at the start add up to 1.
+    Here log Z_A = H log 2, because the initial word probabilities sum to 1.
     """
     words = lengths.to(model.data_means.dtype).expand(chains, -1).flatten()
     most = int(lengths.max())
@@ -198,7 +199,7 @@ def anneal_texts(
         inputs = model.hidden_input(v, words)
         log_w += (beta - before) * (v @ (end - start))
         log_w += (F.softplus(beta * inputs) - F.softplus(before * inputs)).sum(1)
-        if beta == path[-1]:  # The last weight needs no sweep after it.
+        if beta == path[-1]:  # no sweep is needed after the last weight
             break
         h = inputs.mul_(beta).sigmoid_()
         h = h.gt(torch.empty_like(h).uniform_(generator=g)).to(v.dtype)
@@ -208,15 +209,15 @@ def anneal_texts(
 
 
 class Retrieval(Evaluator[TextModel]):
-    """Retrieval of texts of the same class, by the cosine between their representations.
+    """Retrieval of texts of the same class by cosine similarity of their representations.
 
-    Each text with others of its class is a query, and all other held-out texts are ranked for it.
+    Each text is a query if another text has its class; all other held-out texts are ranked for it.
     `retrieval_map` is the mean over queries of the average precision, in expectation over the order
-    of equal cosines. The curve `precision_recall` has the mean precision of the shortest ranking
-    with a given recall, for one random order of equal cosines.
+    of equal cosines. The curve `precision_recall` gives, at each recall, the mean precision of the
+    shortest list that reaches it, for one random order of equal cosines.
 
     Args:
-        points: number of random texts, which are queries and are retrieved; all by default.
+        points: number of random texts used as queries and retrieved; all by default.
     """
 
     metrics = ("retrieval_map",)
@@ -236,7 +237,7 @@ class Retrieval(Evaluator[TextModel]):
         """Return the metric, with its standard error over queries, and the curve.
 
         Raises:
-            ValueError: texts have no classes, or no two are of one class.
+            ValueError: texts have no classes, or no two texts have the same class.
         """
         split = points_of(points, self.points, seed)
         draws = generator(seed, "evaluate", "retrieval")  # files may be sorted by class
@@ -255,7 +256,7 @@ class Retrieval(Evaluator[TextModel]):
         precision = np.zeros((len(queries), len(RECALL)))
         for row, query in enumerate(queries):
             others = np.arange(len(unit)) != query
-            scores = (unit[others] @ unit[query]).round(12)  # equal directions are equally near
+            scores = (unit[others] @ unit[query]).round(12)  # so that rounding breaks no ties
             relevant = labels[others] == labels[query]
             values[row] = average_precision(scores, relevant)
             ranks = np.flatnonzero(relevant[np.argsort(-scores, kind="stable")]) + 1

@@ -174,7 +174,7 @@ class RayExecutor:
 
 
 def gpu_share(jobs: int, gpus: int) -> float:
-    """Return how much of a GPU each of so many jobs asks for, at least a quarter.
+    """Return the share of a GPU that each of `jobs` jobs requests, at least a quarter.
 
     >>> gpu_share(1, 1), gpu_share(2, 1), gpu_share(16, 2), gpu_share(1, 4)
     (1.0, 0.5, 0.25, 1.0)

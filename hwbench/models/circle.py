@@ -129,12 +129,12 @@ class Circle(_Angular, ExponentialDreamer, ExactDreamer):
     Args:
         visible: observed units D.
         shape: (height, width) of an image.
-        channels: of the net's hidden layers, the top one first; the image's sides are halved once
+        channels: channels of the hidden layers, top first; the image's sides are halved once
             for each.
         nodes: angles of the quadrature in `log_prob`.
 
     Raises:
-        ValueError: the image's sides cannot be halved so often.
+        ValueError: the image's sides cannot be halved that many times.
 
     >>> model = Circle(visible=64, shape=(8, 8), channels=[3])
     >>> model.filters(torch.zeros(5)).shape, model.log_prob(torch.zeros(5, 64)).shape
@@ -193,7 +193,7 @@ class CircleVAE(_Angular, HelmholtzMachine):
         hidden: units of the recognition net's hidden layers.
 
     Raises:
-        ValueError: the image's sides cannot be halved so often.
+        ValueError: the image's sides cannot be halved that many times.
     """
 
     generative: ImageNet

@@ -1,4 +1,4 @@
-"""Conditional variational auto-encoder: an image from its caption in one step."""
+"""Conditional variational auto-encoder: generates an image from its caption in one step."""
 
 # Dims: B points, P pixels, Z latents, H hidden units, W words, V words of the vocabulary.
 
@@ -28,12 +28,12 @@ class ConditionalVAE(TextToImageModel):
 
     Args:
         visible: units of a point: the pixels of a square image, then a caption.
-        hidden: H.
-        latent: Z.
+        hidden: number of hidden units H.
+        latent: number of latents Z.
         language: units of each of the two LSTMs over words.
 
     Raises:
-        ValueError: the image is no square.
+        ValueError: the image is not square.
     """
 
     def __init__(
@@ -53,11 +53,11 @@ class ConditionalVAE(TextToImageModel):
 
     @classmethod
     def tiny(cls) -> ConditionalVAE:
-        """Return few units for images of 6 x 6."""
+        """Return a small model for images of 6 x 6 pixels."""
         return cls(36 + WORDS * len(VOCABULARY), hidden=5, latent=3, language=4)
 
     def adapt(self, train: TrainSplit) -> None:
-        """Start the biases of the pixels at the logit of their means."""
+        """Initialise the pixel biases at the logits of the pixel means."""
         means, _ = self.parts(train.means()[None])
         with torch.no_grad():
             self.pixels.bias.copy_(means[0].clamp(1e-3, 1 - 1e-3).logit())

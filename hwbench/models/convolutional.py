@@ -1,4 +1,4 @@
-"""Images of Gaussian latents by transposed convolutions, with binary or with real pixels.
+"""Images from Gaussian latents by transposed convolutions, with binary or with real pixels.
 
 Dims: *S leading dims (samples, points), K samples, B points, N dreams, D observed units, Z latents.
 """
@@ -35,8 +35,8 @@ PATCH = 4  # height and width of a transposed convolution that doubles the size
 class Upsampler(nn.Sequential):
     """The generator of DCGAN (Radford, Metz & Chintala, 2016), without batch normalisation.
 
-    A transposed convolution makes a small image of `channels[0]` channels of the latents, and
-    others double its size, with ReLUs between them; the last one has a single channel.
+    A transposed convolution turns the latents into a small image with `channels[0]` channels.
+    Further ones, with ReLUs between them, double its size; the last one has a single channel.
 
     Raises:
         ValueError: the image's sides cannot be halved once for each of the channels.
@@ -64,9 +64,9 @@ class Upsampler(nn.Sequential):
 
 
 class NoisyUpsampler(Upsampler):
-    """`Upsampler` to values from 0 to 1, ½ + ½ tanh a, with log σ of the noise around them.
+    """`Upsampler` whose outputs are ½ + ½ tanh a, from 0 to 1, with log σ of the noise on them.
 
-    σ starts at ½, which is 1 for values from −1 to 1, as the authors' code has them.
+    σ starts at ½, which corresponds to 1 for values from −1 to 1, as in the authors' code.
     """
 
     def __init__(self, latent: int, image: tuple[int, int], channels: Sequence[int]) -> None:
@@ -79,17 +79,17 @@ class NoisyUpsampler(Upsampler):
 
 
 class _Convolutional(ConditionalDreamer):
-    """What all models share: a prior, a generative net, and dreams.
+    """Common part of all models: a prior, a generative net, and dreams.
 
     Args:
         visible: observed units D.
         shape: (height, width) of an image.
-        latent: Z.
-        channels: of the net's hidden layers, the top one first, 256, 128 and 64 by default; the
+        latent: number of latents Z.
+        channels: channels of the net's hidden layers, top first; 256, 128 and 64 by default. The
             image's sides are halved once for each.
 
     Raises:
-        ValueError: the image's sides cannot be halved so often.
+        ValueError: the image's sides cannot be halved that many times.
     """
 
     upsampler: type[Upsampler]
@@ -165,7 +165,7 @@ class _Real(_Convolutional):
         return self.generative(z)  # type: ignore[no-any-return]
 
     def draw(self, means: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
-        """Return means with noise."""
+        """Return the means plus noise."""
         return torch.addcmul(means, self.generative.log_noise.exp(), torch.randn_like(means))
 
     def log_likelihood(self, x: Float[Tensor, "*b d"], h: Latents) -> Float[Tensor, "*k b"]:
@@ -229,13 +229,13 @@ class _Recognised(_Convolutional, HelmholtzMachine):
     Args:
         visible: observed units D.
         shape: (height, width) of an image.
-        latent: Z.
-        channels: of the generative net, as in `BinaryImages`.
+        latent: number of latents Z.
+        channels: channels of the generative net, as in `BinaryImages`.
         hidden: units of the recognition net's fully connected layers, with ReLUs; 500 and 500 by
             default.
 
     Raises:
-        ValueError: the image's sides cannot be halved so often.
+        ValueError: the image's sides cannot be halved that many times.
     """
 
     generative: Upsampler
@@ -273,7 +273,7 @@ class BinaryImagesVAE(_Binary, _Recognised):
 
     @classmethod
     def tiny(cls) -> BinaryImagesVAE:
-        """Return a latent and 2 x 2 pixels."""
+        """Return one latent and 2 x 2 pixels."""
         return cls(visible=4, shape=(2, 2), latent=1, channels=[2], hidden=[4])
 
 
@@ -282,7 +282,7 @@ class RealImagesVAE(_Real, _Recognised):  # type: ignore[misc]  # its net has no
 
     @classmethod
     def tiny(cls) -> RealImagesVAE:
-        """Return a latent and images of 2 x 2 pixels."""
+        """Return one latent and images of 2 x 2 pixels."""
         return cls(visible=4, shape=(2, 2), latent=1, channels=[], hidden=[4])
 
 

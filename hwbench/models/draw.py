@@ -1,6 +1,6 @@
-"""DRAW: images painted in steps, from captions that it attends to (alignDRAW), or from none."""
+"""DRAW: generates images in steps, with attention to a caption (alignDRAW) or without a caption."""
 
-# Dims: B points, P = Y X pixels, T steps, Z latents of a step, W words, V words of the vocabulary,
+# Dims: B points, P = Y X pixels, T steps, Z latents per step, W words, V words in the vocabulary,
 # H units of encoder and decoder, S units of a sentence, N side of a window.
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from hwbench.protocols import TextToImageModel
 
 Count = Annotated[int, Field(ge=1)]
 Caption = Literal["aligned", "mean", "none"]
-DARK = -10.0  # log odds of every pixel before the first step
+DARK = -10.0  # logit of every pixel before the first step
 
 
 def filter_bank(
@@ -30,12 +30,12 @@ def filter_bank(
     window: int,
     size: int,
 ) -> Float[Tensor, "b n a"]:
-    """Return `window` Gaussian filters over a line of `size` pixels (Gregor et al., 2015, eq. 25).
+    """Return `window` Gaussian filters over `size` pixels in a line (Gregor et al., 2015, eq. 25).
 
         F_i(a) ∝ exp(−(a − μ_i)² / (2 σ²)),  μ_i = centre + (i − (N − 1)/2) stride,  Σ_a F_i(a) = 1
 
-    Pixels count from 0. In the code of Mansimov et al., whose filters count from 0 as well, their
-    centres lie one stride too low.
+    Pixel indices start at 0. In the code of Mansimov et al., filter indices start at 0 as well, so
+    their centres are one stride too low.
     """
     offsets = torch.arange(window, device=centre.device) - (window - 1) / 2
     means = centre[:, None] + offsets * stride[:, None]
@@ -44,7 +44,7 @@ def filter_bank(
 
 
 class Banks(NamedTuple):
-    """Filters down [B, N, Y] and across [B, N, X], and the intensity γ [B]."""
+    """Vertical filters [B, N, Y], horizontal filters [B, N, X], and the intensity γ [B]."""
 
     down: Tensor
     across: Tensor
@@ -61,10 +61,10 @@ class Banks(NamedTuple):
 
 
 class Attention(nn.Module):
-    """N x N filters on a grid whose place, stride, width and intensity depend linearly on h.
+    """A grid of N x N filters whose position, stride, width and intensity are computed from h.
 
     Args:
-        units: of h.
+        units: number of units of h.
         image: (height, width).
         window: N.
     """
@@ -75,7 +75,7 @@ class Attention(nn.Module):
         self.grid = Linear(units, 5)
 
     def forward(self, h: Float[Tensor, "b h"]) -> Banks:
-        """Return the filters; at output 0 of the layer they span the image with σ = γ = 1."""
+        """Return the filters; if the linear layer outputs 0, they span the image and σ = γ = 1."""
         x, y, log_stride, log_variance, log_intensity = self.grid(h).unbind(1)
         stride = (max(self.image) - 1) / max(self.window - 1, 1) * log_stride.exp()
         down, across = (
@@ -86,7 +86,7 @@ class Attention(nn.Module):
 
 
 class State(NamedTuple):
-    """What a step leaves: log odds [B, P], decoder [B, H] twice, prior's mean and log σ [B, Z]."""
+    """State after a step: logits [B, P], decoder's h and cell [B, H], prior mean, log σ [B, Z]."""
 
     canvas: Tensor
     h: Tensor
@@ -96,30 +96,30 @@ class State(NamedTuple):
 
 
 class DRAW(TextToImageModel):
-    """A chain of T variational auto-encoders that paint on one canvas (Gregor et al., 2015).
+    """A chain of T variational auto-encoders that draw on one canvas (Gregor et al., 2015).
 
         p(z_t | z_<t, y) = N(tanh m_t, exp(tanh l_t)²),  (m_t, l_t) linear in h_{t−1}
         h_t = LSTM(h_{t−1}, [z_t, s_t]),   c_t = c_{t−1} + write(h_t),   p(x | z, y) = Bern(σ(c_T))
         q(z_t | x, y, z_<t) = N(μ(e_t), σ²(e_t))
         e_t = LSTM(e_{t−1}, [read(x, x − σ(c_{t−1})), h_{t−1}])
 
-    With `caption: aligned` this is alignDRAW (Mansimov et al., 2016): s_t is the mean of the words'
-    states, weighted anew at each step (`Alignment`). `mean` weights the words alike, and `none`
-    gives plain DRAW, which has no caption. z_1 ~ N(0, I); e_0, h_0 and c_0 are learned.
+    With `caption: aligned` this is alignDRAW (Mansimov et al., 2016): s_t is a weighted mean of the
+    words' states, with new weights at each step (`Alignment`). With `mean` the weights are equal;
+    `none` gives plain DRAW, without a caption. z_1 ~ N(0, I); e_0, h_0 and c_0 are learned.
 
     Args:
         visible: units of a point: the pixels of a square image, then a caption.
-        steps: T.
-        hidden: H.
-        latent: Z.
-        window: N of the windows that it reads and writes; None reads and writes whole images.
-        caption: how the caption enters.
+        steps: number of steps T.
+        hidden: number of hidden units H.
+        latent: number of latents per step Z.
+        window: side N of the windows for reading and writing; None for whole images.
+        caption: how the caption is used.
         language: units of each of the two LSTMs over words.
         align: units of the alignment.
-        reverse: what the second of these LSTMs reads backwards (see `SentenceEncoder`).
+        reverse: what is reversed for the second of these LSTMs (see `SentenceEncoder`).
 
     Raises:
-        ValueError: the window is larger than the image, or the image is no square.
+        ValueError: the window is larger than the image, or the image is not square.
     """
 
     def __init__(
@@ -163,7 +163,7 @@ class DRAW(TextToImageModel):
 
     @classmethod
     def tiny(cls) -> DRAW:
-        """Return two steps on a canvas of 6 x 6."""
+        """Return two steps on a canvas of 6 x 6 pixels."""
         visible = 36 + WORDS * len(VOCABULARY)
         return cls(visible, steps=2, hidden=5, latent=3, window=3, language=4, align=3)
 
@@ -203,7 +203,7 @@ class DRAW(TextToImageModel):
         return state.canvas.sigmoid()
 
     def attention(self, captions: Float[Tensor, "n w v"], h: Float[Tensor, "n h"]) -> Tensor:
-        """Return the weights of the words, [N, W], of an aligned caption at decoder states h."""
+        """Return the weights [N, W] of a caption's words at decoder states h; for `aligned`."""
         return self.alignment.weights(self.alignment.keys(self.sentences(captions)), h)
 
     def _sentence(self, captions: Tensor) -> Callable[[Tensor], Tensor]:
@@ -224,7 +224,7 @@ class DRAW(TextToImageModel):
         return State(self.canvas.expand(n, -1), h, torch.zeros_like(h), standard, standard)
 
     def _read(self, image: Tensor, state: State) -> Tensor:
-        """Return what the encoder sees of the image and of what is missing on the canvas."""
+        """Return the encoder's input: windows of the image and of the canvas's error."""
         both = torch.stack([image, image - state.canvas.sigmoid()], 1)
         if self.read is None:
             return both.flatten(1)

@@ -17,20 +17,20 @@ from hwbench.protocols import DelayModel, Latents
 
 Positive = Annotated[float, Field(gt=0)]
 LOG_2PI = math.log(2 * math.pi)
-LEAST = 1e-12  # populations that are smaller count as this
+LEAST = 1e-12  # smaller populations are replaced by this
 
 
 class BlowflyDynamics(DelayModel):
-    """Births with an unknown delay, and survivors (Wood, 2010; Wenliang et al., 2020).
+    """Population with delayed births and with survivors (Wood, 2010; Wenliang et al., 2020).
 
         τ ~ Cat(m),   e_t ~ Gamma(1/σ_p², 1/σ_p²),   ε_t ~ Gamma(1/σ_d², 1/σ_d²), of mean 1
         z_t = P x_{t−τ} exp(−x_{t−τ} / N₀) e_t + x_{t−1} exp(−δ ε_t),   log x_t ~ N(log z_t, σ_n²)
 
     The states before the first step are parameters in (0, 1). The slide drops e_t and writes x_t
-    for the survivors; the authors' code has both as here. Latents are τ, e and ε.
+    for the survivors; these equations are those of the authors' code. The latents are τ, e and ε.
 
     Args:
-        visible: steps T.
+        visible: number of steps T.
         delays: the longest delay M.
         births: initial σ_p.
         deaths: initial σ_d.
@@ -50,7 +50,7 @@ class BlowflyDynamics(DelayModel):
         super().__init__()
         self.visible = visible
         self.logits = nn.Parameter(torch.zeros(delays))
-        self.start = nn.Parameter(torch.zeros(delays))  # log odds of the states before
+        self.start = nn.Parameter(torch.zeros(delays))  # logits of the states before the first step
         self.log_rate = nn.Parameter(torch.zeros(1))  # P
         self.log_capacity = nn.Parameter(torch.zeros(1))  # N₀
         self.log_death = nn.Parameter(torch.zeros(1))  # δ
@@ -70,7 +70,7 @@ class BlowflyDynamics(DelayModel):
     def log_likelihood(self, x: Float[Tensor, "*b t"], h: Latents) -> Float[Tensor, "*k b"]:
         """Return Σ_t log p(x_t | x_<t, τ, e_t, ε_t), all steps at once."""
         before = self.start.sigmoid().expand(*x.shape[:-1], -1)
-        states = torch.cat([before, x], -1)  # x_t stands at M + t
+        states = torch.cat([before, x], -1)  # x_t is at index M + t
         first = len(self.logits) + torch.arange(self.visible, device=x.device)
         index = first - h[0].long()  # [*S, T]
         shape = torch.broadcast_shapes(index.shape[:-1], states.shape[:-1])
@@ -88,12 +88,12 @@ class BlowflyDynamics(DelayModel):
 
     @torch.no_grad()
     def dream(self, n: int) -> tuple[Float[Tensor, "n t"], Latents]:
-        """Return n joint samples: x [n, T], delays [n, 1] from 1, e and ε [n, T]."""
+        """Return n joint samples: x [n, T], delays [n, 1] ≥ 1, e and ε [n, T]."""
         most, t = len(self.logits), self.visible
         tau = self.delays().multinomial(n, replacement=True) + 1
         e, eps = (_gamma(scale, n, t) for scale in (self.log_births, self.log_deaths))
         noise = self.log_noise.exp() * torch.randn(t, n).to(self.start)
-        states = torch.empty(most + t, n).to(self.start)  # [M + T, N]: a step is a row
+        states = torch.empty(most + t, n).to(self.start)  # [M + T, N], one row per step
         states[:most] = self.start.sigmoid()[:, None]
         places = torch.arange(n, device=states.device)
         for i in range(t):
@@ -115,14 +115,14 @@ class BlowflyDynamics(DelayModel):
 
 
 def _gamma(log_scale: Tensor, n: int, t: int) -> Float[Tensor, "n t"]:
-    """Draw numbers of mean 1 and deviation σ; never 0."""
+    """Draw Gamma variables with mean 1 and standard deviation σ, clamped above 0."""
     shape = (-2 * log_scale).exp()
     drawn = torch._standard_gamma(shape.expand(n, t).contiguous()) / shape
     return drawn.clamp_min(torch.finfo(drawn.dtype).tiny)
 
 
 def _log_gamma(e: Float[Tensor, "*s t"], log_scale: Float[Tensor, "1"]) -> Float[Tensor, "*s"]:
-    """Return the log density of numbers of mean 1 and deviation σ, summed over steps."""
+    """Return the log density of Gamma variables with mean 1 and deviation σ, summed over steps."""
     shape = (-2 * log_scale).exp()
     constant = shape * shape.log() - torch.lgamma(shape)
     return ((shape - 1) * e.log() - shape * e + constant).sum(-1)

@@ -107,7 +107,7 @@ class NonnegativeFactorisation(_Factorised, ExponentialDreamer):
         bias: initial b.
 
     Raises:
-        ValueError: `start` is no range of numbers above 0.
+        ValueError: `start` is not a range of positive numbers.
     """
 
     def __init__(
@@ -150,7 +150,7 @@ class FactorisationVAE(_Factorised, HelmholtzMachine):
         hidden: units of the recognition net's only hidden layer, with ReLUs.
 
     Raises:
-        ValueError: `start` is no range of numbers above 0.
+        ValueError: `start` is not a range of positive numbers.
     """
 
     generative: Parts

@@ -24,8 +24,8 @@ class LaplaceMixture(ExponentialDreamer, MixingModel):
     Args:
         visible: observed units D.
         shape: (height, width) of an image.
-        sources: K.
-        start: standard deviation of initial weights.
+        sources: number of sources K.
+        start: standard deviation of the initial weights.
         noise: initial σ.
     """
 
@@ -46,7 +46,7 @@ class LaplaceMixture(ExponentialDreamer, MixingModel):
 
     @classmethod
     def tiny(cls) -> LaplaceMixture:
-        """Return two sources of three pixels."""
+        """Return two sources and three pixels."""
         return cls(visible=3, shape=(1, 3), sources=2)
 
     def mixing(self) -> Float[Tensor, "d k"]:
@@ -93,11 +93,11 @@ class LaplaceMixture(ExponentialDreamer, MixingModel):
 
     @torch.no_grad()
     def sample(self, n: int) -> Float[Tensor, "n d"]:
-        """Return A s of n draws of s."""
+        """Return A s for n draws of s."""
         return self._sources(n) @ self.weight.T
 
     def _sources(self, n: int) -> Float[Tensor, "n k"]:
-        """Draw sources: the difference of two exponential numbers is Laplace."""
+        """Draw sources: the difference of two exponential variables has a Laplace distribution."""
         pair = torch.empty(2, n, self.weight.shape[1]).exponential_().to(self.weight)
         return pair[0] - pair[1]
 

@@ -1,4 +1,4 @@
-"""Machines of images and texts: deep Boltzmann machine, belief network, autoencoder, one layer."""
+"""Models of images and texts: deep Boltzmann machine, belief network, autoencoder, single layer."""
 
 # Dims: B points, N chains, D observed units, V words, H hidden units, E units of the even layers.
 
@@ -38,19 +38,19 @@ Way = Literal["mf", "gibbs"]
 
 
 class MultimodalDBM(TwoPaths, BoltzmannStack):
-    """One deep Boltzmann machine of an image and a text (Srivastava & Salakhutdinov, 2012, 2014).
+    """A deep Boltzmann machine of an image and a text (Srivastava & Salakhutdinov, 2012, 2014).
 
         −E = −‖v − b‖² / 2 + v W h_1 + h_1 U h_2 + [h_2 | h'_2] J h
              + t·b' + t W' h'_1 + M a·h'_1 + h'_1 U' h'_2 + biases of hidden layers
 
     for an image v, counts t of a text of M words, and the joint layer h. The even layers v, t, h_2,
-    h'_2 are independent given h_1, h'_1, h, and the other way round; a state of the chain is
-    [v | t | h_2 | h'_2]. In pretraining each RBM doubles the log odds of units that lack another
+    h'_2 are independent given h_1, h'_1, h, and vice versa; a state of the chain is
+    [v | t | h_2 | h'_2]. In pretraining, each RBM doubles the logits of units that lack their other
     neighbour, as in `dbm.DBM`. A text without words is replaced by its expectation given the image.
-    With texts of their `own` length, chains draw texts with the lengths of training texts.
+    If texts keep their `own` length, chains draw texts with the lengths of training texts.
 
     Args:
-        iterations: mean-field sweeps for the values of layers.
+        iterations: mean-field sweeps that infer the values of layers.
     """
 
     doubled = True
@@ -78,7 +78,7 @@ class MultimodalDBM(TwoPaths, BoltzmannStack):
 
     @torch.no_grad()
     def units(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b u"]:
-        """Return image and text, with expected counts of words where there were none."""
+        """Return images and texts, with expected counts for texts without words."""
         return torch.cat(self.parts_of(self.complete_text(x)), 1)
 
     @torch.no_grad()
@@ -90,7 +90,7 @@ class MultimodalDBM(TwoPaths, BoltzmannStack):
 
     @torch.no_grad()
     def generate(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b v"]:
-        """Return the expected counts given the image: all other layers are inferred with them."""
+        """Return the expected counts given the image; all other layers are inferred as well."""
         tags, words = self.needs_text(), self.expected_words().expand(len(x))
         image, _ = self.split(x)
         text = words[:, None] * tags.visible_bias.softmax(0)
@@ -117,7 +117,7 @@ class MultimodalDBM(TwoPaths, BoltzmannStack):
 
 
 class _Joint(DeepBoltzmannMachine):
-    """All layers of a `MultimodalDBM` as one machine, which has the parameters of the latter."""
+    """All layers of a `MultimodalDBM` as one machine that shares its parameters."""
 
     observed: Literal["binary", "real"] = "real"
 
@@ -143,7 +143,7 @@ class _Joint(DeepBoltzmannMachine):
         )
 
     def pair(self, layer: int) -> EnergyModel:
-        """Return the RBM of pretraining below a layer."""
+        """Return the pretraining RBM below a layer."""
         return self.net.pair(layer)
 
     def ascend(self, x: Float[Tensor, "b d"], layer: int) -> Float[Tensor, "b h"]:
@@ -162,12 +162,12 @@ class _Joint(DeepBoltzmannMachine):
     def logits(
         self, layer: int, states: Latents, from_parts: list[Tensor] | None = None
     ) -> Float[Tensor, "b h"]:
-        """Return the log odds of a hidden layer given its neighbours.
+        """Return the logits of a hidden layer given its neighbours.
 
         Args:
             layer: from 1 to L.
-            states: all layers, x in front.
-            from_parts: input of each path's first layer from its part, if it is known.
+            states: all layers, x first.
+            from_parts: the input from its part to each path's first layer, if already computed.
         """
         if layer == len(self.layers):
             upper = torch.cat(states[2::2], 1)
@@ -187,11 +187,11 @@ class _Joint(DeepBoltzmannMachine):
         )
 
     def inputs(self, states: Latents) -> Latents:
-        """Return the log odds of every hidden layer given its neighbours."""
+        """Return the logits of every hidden layer given its neighbours."""
         return [self.logits(layer, states) for layer in range(1, len(states))]
 
     def energy(self, states: Latents) -> Float[Tensor, "b"]:
-        """Return E of all layers, x in front."""
+        """Return E of all layers, x first."""
         net, total = self.net, self._own(states[0])
         for path, part in enumerate(self._parts(states[0])):
             h1, h2 = states[1 + 2 * path : 3 + 2 * path]
@@ -213,7 +213,7 @@ class _Joint(DeepBoltzmannMachine):
     def contrast(self, positive: Latents, negative: Latents) -> Float[Tensor, ""]:
         """Add the gradient of mean E(positive) − mean E(negative) to `.grad`; return it, detached.
 
-        As in `dbm.DBM`, one product for each weight matrix serves both.
+        As in `dbm.DBM`, one product per weight matrix gives both.
         """
         net = self.net
         both = [torch.cat(layers) for layers in zip(positive, negative, strict=True)]
@@ -242,7 +242,7 @@ class _Joint(DeepBoltzmannMachine):
         draws: bool,
         from_parts: list[Tensor] | None = None,
     ) -> None:
-        """Set hidden layers of the same side to their means given the others, or draw them."""
+        """Set hidden layers of one parity to their means given the others, or sample them."""
         new = {n: self.logits(n, states, from_parts).sigmoid_() for n in layers}
         for n, means in new.items():
             states[n] = bernoulli(means) if draws else means
@@ -280,14 +280,14 @@ class _Joint(DeepBoltzmannMachine):
         return [h.to(given) for h in states[1:]]
 
     def bound(self, x: Float[Tensor, "b d"], means: Latents) -> Float[Tensor, "b"]:
-        """Return E_q[−E(x, h)] + H(q), for the words of a text in a given order."""
+        """Return E_q[−E(x, h)] + H(q), for a text whose words are in a given order."""
         entropy = torch.stack(
             [(torch.special.entr(m) + torch.special.entr(1 - m)).sum(1) for m in means]
         )
         return entropy.sum(0) - self.energy([x, *means])
 
     def _layers(self, even: Tensor) -> Latents:
-        """Return all layers of a state in the precision of the parameters, with empty odd ones."""
+        """Return all layers of a state in the precision of the parameters; odd ones are empty."""
         even = even.to(self.net.top.above_bias.dtype)
         sizes = [self.visible, *self.layers]
         states = [even.new_empty(0)] * len(sizes)
@@ -332,10 +332,10 @@ def _add(parameter: Tensor, gradient: Tensor) -> Tensor:
 
 
 class MultimodalDBN(TwoPaths):
-    """A deep belief network of images and texts: RBMs learned greedily, without joint training.
+    """A deep belief network of images and texts: RBMs trained greedily, without joint training.
 
-    The values of layers are those of one upward pass. A text is generated by the joint RBM with the
-    image's upper layer clamped, and one pass down the text's layers.
+    One upward pass gives the values of layers. A text is generated by the joint RBM with the
+    image's upper layer clamped, followed by one pass down the text's layers.
     """
 
     @torch.no_grad()
@@ -373,8 +373,8 @@ class MultimodalDBN(TwoPaths):
 class MultimodalAutoencoder(MultimodalDBN, PairedAutoencoder):
     """The belief network's upward and downward pass as one net, trained to reconstruct both parts.
 
-    Ngiam et al. (2011), initialised by the RBMs. Weights are the same in both directions. A text is
-    reconstructed from the image together with a text without words.
+    Ngiam et al. (2011), initialised from the RBMs. Weights are shared between both directions. A
+    text is generated by reconstruction from the image and an empty text.
     """
 
     def _encoded(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b h"]:
@@ -386,7 +386,7 @@ class MultimodalAutoencoder(MultimodalDBN, PairedAutoencoder):
     def reconstruct(
         self, x: Float[Tensor, "b d"]
     ) -> tuple[Float[Tensor, "b i"], Float[Tensor, "b v"], Float[Tensor, "b v"]]:
-        """Return the image, log odds of the words up to a constant, and the counts to explain."""
+        """Return the image, the logits of the words, and the target counts."""
         tags = self.needs_text()
         upper = self.top.pair(1).down(self._encoded(x)).sigmoid()
         image, text = upper.split(self.layers[1:-1:2], 1)
@@ -425,7 +425,7 @@ class _OneLayer(RealEnergyModel):
         return image, self.tags.scaled(text)
 
     def logits(self, image: Tensor, text: Tensor) -> Tensor:
-        """Return the log odds of the hidden units."""
+        """Return the logits of the hidden units."""
         return self.pixels.hidden_logits(image) + self.tags.hidden_input(text, text.sum(1))
 
     def free_energy(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b"]:
@@ -459,10 +459,10 @@ class SimpleMultimodal(Ranked, Stack, TextGenerator):
     """One layer of hidden units above both an image and a text ("a simple multimodal model").
 
     Args:
-        words: V, the number of words of the vocabulary.
-        joint: hidden units.
+        words: vocabulary size V.
+        joint: number of hidden units.
         init: standard deviation of the initial weights.
-        length: of texts, as for `replicated.ReplicatedSoftmax`.
+        length: length of texts, as for `replicated.ReplicatedSoftmax`.
         sweeps: mean-field sweeps that generate a text.
     """
 
@@ -494,10 +494,10 @@ class SimpleMultimodal(Ranked, Stack, TextGenerator):
 
     @torch.no_grad()
     def adapt(self, train: TrainSplit) -> None:
-        """Start the visible biases from the data.
+        """Initialise the visible biases from the data.
 
         Raises:
-            ValueError: the data have another number of words, or an input that does not vary.
+            ValueError: the data have another number of words, or an input is constant.
         """
         self.check_parts(train)
         assert isinstance(train, Pairs)
@@ -524,7 +524,7 @@ class SimpleMultimodal(Ranked, Stack, TextGenerator):
 
     @torch.no_grad()
     def below(self, x: Float[Tensor, "b d"], layer: int) -> Float[Tensor, "b d"]:
-        """Return points, of which those without words are replaced by others."""
+        """Return the points, with those without words replaced by others."""
         return with_words(x, x[:, -self.words :].sum(1) > 0)
 
     @torch.no_grad()

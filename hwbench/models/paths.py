@@ -25,7 +25,7 @@ T = TypeVar("T", bound="TwoPaths")
 
 
 class _Pixels(GaussianRBM):
-    """A Gaussian RBM of unit spread whose hidden units may have their log odds doubled."""
+    """A Gaussian RBM with unit variance whose hidden logits may be doubled."""
 
     def __init__(self, visible: int, hidden: int, init: float, scale_up: float) -> None:
         super().__init__(visible, hidden, init)
@@ -50,7 +50,7 @@ class _Pixels(GaussianRBM):
 
 
 class _Words(ReplicatedSoftmax):
-    """A replicated softmax whose hidden units may have their log odds doubled."""
+    """A replicated softmax whose hidden logits may be doubled."""
 
     def __init__(
         self, visible: int, hidden: int, init: float, length: Length, scale_up: float
@@ -64,7 +64,7 @@ class _Words(ReplicatedSoftmax):
 
 
 class _Middle(BinaryStack):
-    """One RBM of binary units, h W h' with biases on both sides, whose log odds may be doubled."""
+    """One RBM of binary units, h W h' with biases on both sides, whose logits may be doubled."""
 
     def __init__(self, below: int, above: int, init: float, up: float, down: float) -> None:
         self.up, self.down = up, down
@@ -81,7 +81,7 @@ class _Middle(BinaryStack):
 
     @torch.no_grad()
     def sample(self, n: int) -> Float[Tensor, "n d"]:
-        """Return means of the units below after some sweeps."""
+        """Return the means of the units below after some sweeps."""
         return self.pair(1).sample(n)
 
 
@@ -101,7 +101,7 @@ class Path(nn.Module):
         self.first, self.second = first, second
 
     def from_part(self, part: Float[Tensor, "b d"]) -> Float[Tensor, "b h"]:
-        """Return the log odds of h_1 from the part alone."""
+        """Return the logits of h_1 from the part alone."""
         if isinstance(self.first, _Words):
             return self.first.hidden_input(part, part.sum(1))
         return self.first.hidden_input(part)
@@ -110,30 +110,30 @@ class Path(nn.Module):
 class TwoPaths(Ranked, Stack, TextGenerator):
     """An image and a text with two layers of binary units each, and a joint layer on top.
 
-    Srivastava & Salakhutdinov (2012, 2014). Between the image and its first layer is a Gaussian
-    RBM, between the counts of words and theirs a replicated softmax. A text without words is
-    unknown: texts are learned from the others, and the joint layer from pairs with words.
+    Srivastava & Salakhutdinov (2012, 2014). A Gaussian RBM connects the image to its first layer,
+    and a replicated softmax connects the word counts to theirs. A text without words is treated as
+    unknown: the text path and the joint layer are trained on pairs with words.
 
-    The layers h_1, …, h_L are those of the image, those of the text, and the joint one; the RBM
-    number `layer` of pretraining has `layer` on its upper side.
+    The layers h_1, …, h_L are those of the image, then those of the text, then the joint layer.
+    Pretraining RBM number `layer` has h_layer as its upper side.
 
     Args:
-        words: V, the number of words of the vocabulary.
+        words: vocabulary size V.
         image: units of the two layers above the image.
         text: units of the two layers above the text; empty for a model of images alone.
         joint: units of the joint layer.
         init: standard deviation of the initial weights.
-        length: of texts, as for `replicated.ReplicatedSoftmax`.
+        length: length of texts, as for `replicated.ReplicatedSoftmax`.
         infer: generate a text by mean field (`mf`) or Gibbs sampling (`gibbs`) with the image
             clamped. Sampling averages the expected counts over the second half of its sweeps.
-        sweeps: sweeps of either; 10 and 50 by default.
+        sweeps: number of sweeps; 10 for `mf` and 50 for `gibbs` by default.
 
     Attributes:
-        paths: above the image, and above the text if there is one.
+        paths: the paths above the image and, if there is one, above the text.
         top: the RBM between the upper layers of all paths and the joint layer.
     """
 
-    doubled = False  # pretrain RBMs for a deep Boltzmann machine, whose layers have two neighbours
+    doubled = False  # whether RBMs are pretrained for a DBM, whose layers have two neighbours
     paths: Sequence[Path]
     top: _Middle
     lengths: Tensor
@@ -193,17 +193,17 @@ class TwoPaths(Ranked, Stack, TextGenerator):
 
     @property
     def tags(self) -> ReplicatedSoftmax | None:
-        """Return the replicated softmax, if there is a text."""
+        """Return the replicated softmax, or None for a model of images alone."""
         first = self.paths[-1].first
         return first if isinstance(first, _Words) else None
 
     @torch.no_grad()
     def adapt(self, train: TrainSplit) -> None:
-        """Start the visible biases from the data, and keep the lengths of the texts.
+        """Initialise the visible biases from the data, and store the lengths of the texts.
 
         Raises:
-            ValueError: the data have another number of words, an input of the image does not vary,
-                or no text has words.
+            ValueError: the data have another number of words, an image input is constant, or no
+                text has words.
         """
         self.check_parts(train)
         assert isinstance(train, Pairs)
@@ -226,7 +226,7 @@ class TwoPaths(Ranked, Stack, TextGenerator):
     # --- greedy pretraining ---
 
     def pair(self, layer: int) -> EnergyModel:
-        """Return the RBM of pretraining with h_layer on its upper side.
+        """Return the pretraining RBM with h_layer as its upper side.
 
         Raises:
             ValueError: there is no such layer.
@@ -256,7 +256,7 @@ class TwoPaths(Ranked, Stack, TextGenerator):
 
     @torch.no_grad()
     def ascend(self, x: Float[Tensor, "b d"], layer: int) -> Float[Tensor, "b h"]:
-        """Return the means of h_layer, computed from means upwards; x for layer 0."""
+        """Return the means of h_layer by an upward pass of means; x for layer 0."""
         if layer == 0:
             return x
         parts = self.parts_of(x)
@@ -268,9 +268,9 @@ class TwoPaths(Ranked, Stack, TextGenerator):
 
     @torch.no_grad()
     def below(self, x: Float[Tensor, "b d"], layer: int) -> Float[Tensor, "b h"]:
-        """Draw the lower side of an RBM for points x; an image and counts are those of x.
+        """Draw the lower side of an RBM given points x; images and counts are taken from x as is.
 
-        If the lower side depends on a text, pairs without words are replaced by others of x.
+        If the lower side depends on a text, pairs without words are replaced by other pairs of x.
         """
         path, top = (layer - 1) // 2, layer == len(self.layers)
         if self.tags is not None and (top or path == 1):
@@ -288,7 +288,7 @@ class TwoPaths(Ranked, Stack, TextGenerator):
         """Return the values of all layers in `features`, given an image and a text."""
 
     def named(self, parts: list[Tensor], hidden: list[Tensor]) -> dict[str, Tensor]:
-        """Return parts and hidden layers by the names in `features`."""
+        """Return parts and hidden layers under their names in `features`."""
         *lower, joint = hidden
         out = {"joint": joint}
         for i, (name, part) in enumerate(zip(("image", "text"), parts, strict=False)):
@@ -319,11 +319,11 @@ class TwoPaths(Ranked, Stack, TextGenerator):
 
     @abstractmethod
     def generate(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b v"]:
-        """Return the expected counts of words given the image, whatever the text of x."""
+        """Return the expected word counts given the image; the text of x is ignored."""
 
     @torch.no_grad()
     def complete_text(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
-        """Return points with texts, where those without words have expected counts instead."""
+        """Return the points, with expected counts as the text of those without words."""
         missing = x[:, -self.words :].sum(1) == 0
         if self.tags is None or not bool(missing.any()):
             return x
@@ -348,10 +348,10 @@ class TwoPaths(Ranked, Stack, TextGenerator):
 
 
 def check_inputs(name: str, train: Pairs) -> None:
-    """Reject inputs of an image that do not vary.
+    """Reject constant image inputs.
 
     Raises:
-        ValueError: one does not.
+        ValueError: an input is constant.
     """
     low, high = train.values.amin(0), train.values.amax(0)
     constant = (low == high).nonzero()
@@ -363,7 +363,7 @@ def check_inputs(name: str, train: Pairs) -> None:
 
 
 def with_words(x: Float[Tensor, "b d"], kept: Tensor) -> Float[Tensor, "b d"]:
-    """Return as many points, of which those marked are repeated in turn; all if none is."""
+    """Return len(x) points by repeating those marked in turn; x itself if none is marked."""
     order = (~kept).to(torch.uint8).argsort(stable=True)
     turn = torch.arange(len(x), device=x.device) % kept.sum().clamp_min(1)
     return x[order[turn]]

@@ -1,4 +1,4 @@
-"""Points of the plane: a mixture of Gaussians, on its own or as the prior above a small net.
+"""Points in the plane: a mixture of Gaussians, alone or as the prior of a small generative net.
 
 Dims: *S leading dims (samples, points), K samples, B points, N draws, C components,
 D observed units.
@@ -30,11 +30,11 @@ LOG_2PI = math.log(2 * math.pi)
 PLANE = 2  # latents below the component
 LIMIT = 6.0  # standard deviations of a component that the quadrature covers
 MEAN, ROOT, WEIGHT, LOG_NOISE = 0.5, 0.3, 0.3, -1.0  # scales of initial parameters
-SPREAD, POWER, RATE = 3.0, 2.5, 0.01  # of the priors of means and covariances
+SPREAD, POWER, RATE = 3.0, 2.5, 0.01  # of the priors over means and covariances
 
 
 class Gaussians(nn.Module):
-    """Σ_c π_c N(z; μ_c, L_c L_cᵀ) with lower triangles L_c, whose diagonals are exponentials."""
+    """Σ_c π_c N(z; μ_c, L_c L_cᵀ); L_c is lower triangular with a diagonal of exponentials."""
 
     def __init__(self, components: int, size: int) -> None:
         super().__init__()
@@ -68,7 +68,7 @@ class GaussianMixture(GaussianComponents, ExactDreamer):
 
     Args:
         visible: observed units D.
-        components: C.
+        components: number of components C.
     """
 
     observed: Literal["binary", "real"] = "real"
@@ -110,7 +110,7 @@ class GaussianMixture(GaussianComponents, ExactDreamer):
         return self.mixture.log_joint(x).logsumexp(1)
 
     def log_joint(self, x: Float[Tensor, "*b d"], h: Latents) -> Float[Tensor, "*k b"]:
-        """Return log p(x, c), where h is c, a number of a component."""
+        """Return log p(x, c), where h is the component index c."""
         return _at(self.mixture.log_joint(x), h[0])
 
     def dream(self, n: int) -> tuple[Float[Tensor, "n d"], Latents]:
@@ -141,7 +141,7 @@ class Bent(nn.Module):
 
 
 class _Bent(PlanarMixture, PriorModel):
-    """What both models share: the net, its prior, densities, draws, quadrature."""
+    """Common part of both models: the net, its prior, densities, draws and quadrature."""
 
     observed: Literal["binary", "real"] = "real"
     generative: Bent
@@ -186,7 +186,7 @@ class _Bent(PlanarMixture, PriorModel):
 
     @torch.no_grad()
     def sample(self, n: int) -> Float[Tensor, "n d"]:
-        """Return the means of x of n samples of z."""
+        """Return the means of x given n samples of z."""
         return self.generative.mean(self.generative.prior.draw(n)[0])  # type: ignore[no-any-return]
 
     @torch.no_grad()
@@ -203,9 +203,9 @@ class BentMixture(_Bent, ExponentialDreamer, ExactDreamer):
 
     Args:
         visible: observed units D.
-        components: C.
+        components: number of components C.
         hidden: units of the net's hidden layer.
-        nodes: of the quadrature in `log_prob`, for each of the two continuous latents.
+        nodes: quadrature nodes in `log_prob` for each of the two continuous latents.
     """
 
     def __init__(
@@ -263,7 +263,7 @@ class BentMixtureVAE(_Bent, HelmholtzMachine):
 
     Args:
         visible: observed units D.
-        components: C.
+        components: number of components C.
         hidden: units of the generative net's hidden layer.
         recognition: units of the recognition net's two hidden layers, with ReLUs.
     """
@@ -322,7 +322,7 @@ class BentMixtureVAE(_Bent, HelmholtzMachine):
 
 
 def _at(log_p: Float[Tensor, "*s c"], c: Float[Tensor, "*t 1"]) -> Float[Tensor, "*u"]:
-    """Return log p at the components c, whose leading dims broadcast."""
+    """Return log p at the components c; leading dims are broadcast."""
     shape = torch.broadcast_shapes(log_p.shape[:-1], c.shape[:-1])
     index = c.long().expand(*shape, 1)
     return log_p.expand(*shape, -1).gather(-1, index)[..., 0]

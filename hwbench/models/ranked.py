@@ -1,4 +1,4 @@
-"""Linear classifiers on the layers of a model, and on inputs without any model."""
+"""Linear classifiers on the layers of a model, and directly on the inputs."""
 
 # Dims: B points, D inputs of an image, V words, F units of a layer, L labels.
 
@@ -16,13 +16,13 @@ from hwbench.protocols import LabelRanker, Text, TrainSplit
 
 
 class Ranked(LabelRanker):
-    """A `LabelRanker` that keeps its classifiers in buffers, so that no rule trains them."""
+    """A `LabelRanker` whose classifiers are buffers, so that no rule trains them."""
 
     def add_classifiers(self, visible: int, words: int, classes: int) -> None:
-        """Create classifiers with weights of zero for every layer in `features`.
+        """Create classifiers with zero weights for every layer in `features`.
 
         Raises:
-            ValueError: there are no labels, or no inputs of an image beside the words.
+            ValueError: there are no labels, or no image inputs besides the words.
         """
         name = type(self).__name__
         needs_classes(name, classes)
@@ -57,12 +57,12 @@ class Ranked(LabelRanker):
 
 
 class PairedInputs(Ranked):
-    """The inputs themselves: of both parts, of the image, and the counts of words.
+    """The inputs themselves as features: both parts, the image alone, and the word counts alone.
 
-    A text without words stays empty, since nothing here could generate one.
+    A text without words stays empty, because this model cannot generate texts.
 
     Args:
-        words: V, the number of words of the vocabulary.
+        words: vocabulary size V.
     """
 
     def __init__(
@@ -85,10 +85,10 @@ class PairedInputs(Ranked):
         return cls(visible=4, classes=3, words=2)
 
     def adapt(self, train: TrainSplit) -> None:
-        """Check that the data have this many words.
+        """Check that the data have this number of words.
 
         Raises:
-            ValueError: they have not.
+            ValueError: they have another number.
         """
         self.check_parts(train)
 
@@ -96,7 +96,7 @@ class PairedInputs(Ranked):
     def represent(
         self, x: Float[Tensor, "b d"], layer: str, text: Text = "given"
     ) -> Float[Tensor, "b f"]:
-        """Return the inputs, or a part of them."""
+        """Return the inputs, or one part of them."""
         image, words = self.split(x)
         if text != "given":
             words = torch.zeros_like(words)

@@ -1,6 +1,6 @@
-"""Replicated softmax: a Boltzmann machine of the words of a text."""
+"""Replicated softmax: a Boltzmann machine over the words of a text."""
 
-# Dims: *B any leading dims, B texts, V words of the vocabulary, H hidden units.
+# Dims: *B any leading dims, B texts, V words in the vocabulary, H hidden units.
 
 from __future__ import annotations
 
@@ -28,20 +28,20 @@ Length = Annotated[int, Field(ge=1)] | Literal["own"]
 class ReplicatedSoftmax(CountEnergyModel, TextModel):
     """p(v, h) ∝ exp(b·v + v W h + M a·h) for the counts v of a text of M words, h binary.
 
-    Salakhutdinov & Hinton (2009). The hidden biases count once for each word, so that they weigh as
-    much as the words do. Given h the words are independent, with p(word k) ∝ exp(b_k + W_k·h).
+    Salakhutdinov & Hinton (2009). The hidden biases are scaled by the number of words, to balance
+    the words' inputs. Given h, the words are independent, with p(word k) ∝ exp(b_k + W_k·h).
 
     Args:
         hidden: number of hidden units H.
         init: standard deviation of the initial weights.
-        length: scale the counts of every text to so many words and draw texts of this length, as
-            the code of Srivastava (2012) does with 100, or leave each its `own`.
-        visible_bias: start b at the log of the words' shares in the training data, or at zero.
+        length: number of words to which all counts are scaled and with which texts are drawn, as
+            in the code of Srivastava (2012), with 100; or `own`, to keep each text's length.
+        visible_bias: start b at the log frequencies of words in the training data, or at zero.
     """
 
     data_means: Tensor
     mean_words: Tensor
-    scale_up = 1.0  # of the hidden units' log odds; in a deep machine, pretraining doubles them
+    scale_up = 1.0  # factor of the hidden logits; pretraining of a deep machine doubles them
 
     def __init__(
         self,
@@ -66,10 +66,10 @@ class ReplicatedSoftmax(CountEnergyModel, TextModel):
 
     @torch.no_grad()
     def adapt(self, train: TrainSplit) -> None:
-        """Store the words' mean counts, and start b from their shares.
+        """Store the mean word counts, and initialise b from the word frequencies.
 
         Raises:
-            ValueError: counts are negative or fractional, or a text that is to be scaled is empty.
+            ValueError: counts are negative or fractional, or a text to be scaled is empty.
         """
         check_counts(train.values)
         empty = (train.values.sum(1) == 0).nonzero()
@@ -82,14 +82,14 @@ class ReplicatedSoftmax(CountEnergyModel, TextModel):
 
     @torch.no_grad()
     def remember(self, means: Float[Tensor, "v"]) -> None:
-        """Store mean counts of the words, and start b from their shares."""
+        """Store mean word counts, and initialise b from the word frequencies."""
         self.data_means.copy_(means)
         self.mean_words.copy_(means.sum())
         if self.start_at == "data":
             self.visible_bias.copy_(log_shares(means))
 
     def scaled(self, x: Float[Tensor, "*b v"]) -> Float[Tensor, "*b v"]:
-        """Return the counts scaled to `length` words; a text without words stays as it is."""
+        """Return the counts scaled to `length` words; a text without words is unchanged."""
         if self.length == "own":
             return x
         return x * (self.length / x.sum(-1, keepdim=True).clamp_min(1))
@@ -111,7 +111,7 @@ class ReplicatedSoftmax(CountEnergyModel, TextModel):
         return F.linear(h, self.weight, self.visible_bias)
 
     def free_energy(self, x: Float[Tensor, "*b v"]) -> Float[Tensor, "*b"]:
-        """Return F(v) = −b·v − Σ_j softplus(s (M a_j + v·W_j)) / s, with s = 1 by itself.
+        """Return F(v) = −b·v − Σ_j softplus(s (M a_j + v·W_j)) / s, with s = 1 by default.
 
         >>> ReplicatedSoftmax(4, hidden=3).free_energy(torch.ones(5, 4)).shape
         torch.Size([5])
@@ -147,9 +147,10 @@ class ReplicatedSoftmax(CountEnergyModel, TextModel):
 
     @torch.no_grad()
     def sample(self, n: int, sweeps: int = 200) -> Float[Tensor, "n d"]:
-        """Return expected counts of texts after `sweeps` sweeps; their length is `length`.
+        """Return expected counts of texts after `sweeps` sweeps.
 
-        Without one it is the mean length of the training texts, rounded.
+        Texts have `length` words or, if they have their `own` length, the rounded mean of the
+        training texts.
         """
         most = max(1, round(float(self.mean_words))) if self.length == "own" else self.length
         words = self.weight.new_full((n,), most)
@@ -160,7 +161,7 @@ class ReplicatedSoftmax(CountEnergyModel, TextModel):
 
     @torch.no_grad()
     def log_partition(self, words: int) -> Float[Tensor, ""]:
-        """Return log Z of texts of M words exactly, in float64: v is summed out, h enumerated.
+        """Return the exact log Z of texts of M words, in float64: v is summed out, h enumerated.
 
             Z = Σ_h exp(M a·h) (Σ_k exp(b_k + W_k·h))^M
 

@@ -1,6 +1,6 @@
 """Captions as inputs of a generator: states of a bidirectional LSTM, and attention over them."""
 
-# Dims: B captions, W words, V words of the vocabulary, S = 2 L units of a word's states, H units of
+# Dims: B captions, W words, V words in the vocabulary, S = 2 L units of a word's states, H units of
 # the generator, A units of the alignment.
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ Reverse = Literal["words", "batch"]
 class SentenceEncoder(nn.Module):
     """The states of two LSTMs at each word: one reads the words forwards, the other backwards.
 
-    With `reverse: batch`, the second one does what it does in the code of Mansimov et al.: there
-    `y[::-1]` reverses the captions of a batch and not their words, so that it reads, forwards, the
-    caption of another image.
+    `reverse: batch` reproduces the code of Mansimov et al., in which `y[::-1]` reverses the order
+    of the captions in a batch instead of their words. The second LSTM then reads the caption of
+    another image, forwards.
 
     Args:
-        vocabulary: V.
-        units: L of each LSTM.
+        vocabulary: vocabulary size V.
+        units: units L of each LSTM.
         reverse: what is reversed for the second LSTM.
     """
 
@@ -49,7 +49,7 @@ class SentenceEncoder(nn.Module):
 
 
 class Alignment(nn.Module):
-    """A sentence as the mean of its words' states s_k, weighted by what the generator looks for.
+    """A sentence as a weighted mean of its words' states s_k; weights depend on the generator.
 
     α_k ∝ exp(v · tanh(U s_k + W h + b))   (Bahdanau et al., 2015; Mansimov et al., 2016, eq. 5)
     """

@@ -19,9 +19,9 @@ _CHUNK = 500  # texts
 class LatentDirichlet(TopicMixture):
     """Latent Dirichlet allocation (Blei, Ng & Jordan, 2003) with fixed topics.
 
-    θ ~ Dirichlet(α), and each word is drawn from Σ_k θ_k β_k. The bound has a factorised posterior:
-    a Dirichlet(γ) for θ, and a topic for each word, iterated until γ settles. With one topic all
-    words are independent, and the bound is the log-probability: this is the unigram model.
+    θ ~ Dirichlet(α), and each word is drawn from Σ_k θ_k β_k. The bound uses a factorised posterior
+    with a Dirichlet(γ) for θ and a categorical for each word's topic, iterated until γ converges.
+    With one topic this is the unigram model: words are independent, and the bound is exact.
 
     Args:
         topics: number of topics K.
@@ -58,7 +58,7 @@ class LatentDirichlet(TopicMixture):
 
     @torch.no_grad()
     def posterior(self, x: Float[Tensor, "b v"], iterations: int = 100) -> Float[Tensor, "b k"]:
-        """Return γ after at most so many iterations, in float64."""
+        """Return γ after at most `iterations` iterations, in float64."""
         x, shares = x.double(), self.shares.double()
         gamma = self.prior + x.sum(1, keepdim=True) / len(shares)
         gamma = gamma.expand(-1, len(shares))

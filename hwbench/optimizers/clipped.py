@@ -11,16 +11,16 @@ from torch import Tensor
 
 
 class ClippedRMSprop(torch.optim.Optimizer):
-    """RMSProp after each parameter's gradient is shortened to a largest norm (Mansimov's code).
+    """RMSProp after clipping the gradient norm of each parameter separately (Mansimov's code).
 
         g ← g min(1, clip / ‖g‖),   r ← α r + (1 − α) g²,   θ ← θ − lr g / √(r + ε)
 
-    Not to be confused with a stage's `clip_gradient`, which bounds the norm of all parameters
-    together, nor with torch's RMSprop, which adds ε to √r.
+    A stage's `clip_gradient` differs: it bounds the norm of all parameters together. So does
+    torch's RMSprop, which adds ε to √r.
 
     Args:
         params: parameters or groups of them.
-        lr: the rate.
+        lr: learning rate.
         alpha: α.
         eps: ε.
         clip: largest norm of the gradient of one parameter (a matrix, a vector).
@@ -47,7 +47,7 @@ class ClippedRMSprop(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: Callable[[], float] | None = None) -> float | None:  # type: ignore[override]
-        """Move all parameters that have a gradient."""
+        """Update all parameters that have a gradient."""
         loss = None if closure is None else closure()
         for group in self.param_groups:
             for p in group["params"]:

@@ -149,8 +149,8 @@ class DeepBoltzmannMachine(BoltzmannStack, GenerativeModel):
 
         −E(x, h) = Σ_l b_l·h_l + Σ_l h_{l−1} W_l h_l,   p(x, h) ∝ exp(−E(x, h))
 
-    Given the even layers (x, h_2, …) the odd ones are independent, and the other way round: a state
-    of the chain is [N, E], the even layers side by side. `Latents` with x in front are all layers.
+    Given the even layers (x, h_2, …) the odd ones are independent, and vice versa. A state of the
+    chain is [N, E], the even layers side by side. All layers are `Latents` that start with x.
 
     Attributes:
         data_means: [D], the mean of every observed unit in the training data, kept by `adapt`.
@@ -212,7 +212,7 @@ class DeepBoltzmannMachine(BoltzmannStack, GenerativeModel):
     def contrast(self, positive: Latents, negative: Latents) -> Float[Tensor, ""]:
         """Add the gradient of mean E(positive) − mean E(negative) to `.grad`; return it, detached.
 
-        Both are all layers, x in front.
+        Each argument has all layers, x first.
         """
 
 

@@ -83,10 +83,10 @@ class KernelClassifier(Classifier):
         Args:
             vectors: support vectors, class by class.
             counts: number of support vectors of each class.
-            coefficients: of each vector against each other class, O = P − 1, in their order.
-            intercepts: of each pair of classes, Q = P (P − 1) / 2.
+            coefficients: coefficients of each vector against each other class, O = P − 1, in order.
+            intercepts: intercepts of each pair of classes, Q = P (P − 1) / 2.
             present: the classes in the training data, in ascending order.
-            gamma: of the kernel.
+            gamma: γ of the kernel.
         """
 
 
@@ -94,7 +94,7 @@ def labels_of(split: Split, classes: int) -> Integer[Tensor, "n"]:
     """Return the labels of a split.
 
     Raises:
-        ValueError: there are no labels, not one for each point, or some outside the classes.
+        ValueError: labels are absent, not one per point, or outside the classes.
     """
     labels = split.labels
     if labels is None:

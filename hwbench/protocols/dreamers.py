@@ -81,8 +81,8 @@ class ExactDreamer(Dreamer, Density):
 class LogJointRule(Rule[M]):
     """A rule that ascends an estimate of E_{p(h|x)}[log p(x, h)] of each point.
 
-    Only its gradient is meant: by Fisher's identity that of the expectation, with p(h | x) held
-    constant, is ∇_θ log p(x). The value is no log-likelihood.
+    Only its gradient is used: by Fisher's identity, the gradient of the expectation, with p(h | x)
+    held constant, is ∇_θ log p(x). The value is not a log-likelihood.
 
     Attributes:
         deterministic: whether an estimate draws no random numbers.

@@ -18,7 +18,7 @@ class DelayModel(ConditionalDreamer):
 
     @abstractmethod
     def delays(self) -> Float[Tensor, "m"]:
-        """Return the probability of the delays 1, 2, …, M, detached."""
+        """Return the probabilities of the delays 1, 2, …, M, detached."""
 
 
 class MembraneModel(ConditionalDreamer):
@@ -26,4 +26,4 @@ class MembraneModel(ConditionalDreamer):
 
     @abstractmethod
     def parameters_of_membrane(self) -> dict[str, float]:
-        """Return each parameter by its name, in its own unit."""
+        """Return the parameters by name, each in its own unit."""

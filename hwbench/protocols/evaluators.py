@@ -18,7 +18,7 @@ class Metric:
     """A measured number.
 
     Attributes:
-        value: in the metric's unit (nats for likelihoods).
+        value: the number, in the metric's unit (nats for likelihoods).
         se: standard error over points, NaN if there is none.
         mc_se: standard error of the Monte Carlo estimate over repeats with the points fixed, NaN if
             exact.
@@ -50,10 +50,10 @@ class Evaluation:
     """The results of an evaluator.
 
     Attributes:
-        metrics: by name.
+        metrics: metrics by name.
         per_point: arrays with one entry for each point, [N, ...], by name.
-        curves: by name.
-        diagnostics: numbers that tell how reliable the metrics are.
+        curves: curves by name.
+        diagnostics: numbers that show how reliable the metrics are.
         warnings: sentences for the report.
     """
 

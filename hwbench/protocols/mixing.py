@@ -14,7 +14,7 @@ from hwbench.protocols.models import GenerativeModel
 
 
 class MixingModel(GenerativeModel):
-    """A model of images, x = A s with independent sources s, and perhaps noise.
+    """A model of images x = A s with independent sources s, possibly with noise.
 
     Attributes:
         image: (height, width) of an image.

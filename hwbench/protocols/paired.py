@@ -1,6 +1,6 @@
 """Points that consist of an image and a text, with several labels; models that rank them."""
 
-# Dims: N points, B points of a batch, D inputs of an image, V words of the vocabulary, L labels.
+# Dims: N points, B points in a batch, D inputs of an image, V words in the vocabulary, L labels.
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ P = TypeVar("P", bound="Pairs")
 
 
 class Counts(NamedTuple):
-    """Counts of words [N, V], of which only those above zero are kept, row by row.
+    """Word counts [N, V] in compressed sparse rows: only counts above zero are stored.
 
     Attributes:
-        indptr: [N + 1], where each row begins in the other two, and the end of the last.
-        words: numbers of the words.
+        indptr: [N + 1], the start of each row in `words` and `counts`, and the end of the last.
+        words: indices of the words.
         counts: how often each occurs, 1 or more.
-        vocabulary: V.
+        vocabulary: vocabulary size V.
     """
 
     indptr: Integer[Tensor, " r"]
@@ -71,7 +71,7 @@ class Counts(NamedTuple):
         return Counts(indptr, self.words[place], self.counts[place], self.vocabulary)
 
     def _places(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the places of all counts of these rows, and the position in `index` of each."""
+        """Return the indices of these rows' counts, and for each its position in `index`."""
         start, sizes = self.indptr[index], (self.indptr[1:] - self.indptr[:-1])[index]
         row = torch.repeat_interleave(torch.arange(len(index), device=index.device), sizes)
         first = sizes.cumsum(0) - sizes
@@ -96,16 +96,16 @@ class Counts(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Pairs(Split):
-    """Images with texts; a point is [image | counts of words], D + V numbers.
+    """Images with texts; a point is [image | word counts], D + V numbers.
 
-    A text may have no words: it is then unknown.
+    A text without words is treated as unknown.
 
     Attributes:
         values: [N, D], the images, float32.
         text: counts of words [N, V].
         targets: [N, L], whether each label applies, or None without labels.
-        label_names: of the L labels.
-        word_names: of the V words.
+        label_names: names of the L labels.
+        word_names: the V words.
     """
 
     text: Counts
@@ -117,8 +117,8 @@ class Pairs(Split):
         """Check that the parts fit together.
 
         Raises:
-            ValueError: images, texts or labels differ in number, or labels or words have more or
-                fewer names.
+            ValueError: the numbers of images, texts or labels differ, or there is not one name for
+                each label and word.
         """
         found = {"images": len(self.values), "texts": len(self.text.indptr) - 1}
         if self.targets is not None:
@@ -168,22 +168,22 @@ class Pairs(Split):
 
 
 class PairedTrainSplit(Pairs, TrainSplit):
-    """Pairs to learn from."""
+    """Pairs for training."""
 
 
 class PairedValidationSplit(Pairs, ValidationSplit):
-    """Pairs to choose by."""
+    """Pairs for model selection."""
 
 
 class PairedTestSplit(Pairs, TestSplit):
-    """Pairs to report on, and never to choose by."""
+    """Pairs for reported results, never for model selection."""
 
     __test__ = False  # not a pytest class
 
 
 @dataclass(frozen=True, kw_only=True)
 class PartlyLabelledPairs(Pairs, PartlyLabelledSplit):
-    """Pairs to learn from, together with the fewer that have labels."""
+    """Pairs for training, together with the subset that has labels."""
 
     def to(self, device: torch.device | str) -> PartlyLabelledPairs:
         """Return the split on another device."""
@@ -192,10 +192,10 @@ class PartlyLabelledPairs(Pairs, PartlyLabelledSplit):
 
 
 def pairs_of(split: Split) -> Pairs:
-    """Return a split as pairs with labels; of a partly labelled one, the part with labels.
+    """Return a split as pairs with labels; for a partly labelled split, its labelled part.
 
     Raises:
-        ValueError: it has no texts, or no labels.
+        ValueError: the split has no texts, or no labels.
     """
     if isinstance(split, TrainSplit):
         split = labelled_part(split)
@@ -210,7 +210,7 @@ class PairedModel(Model):
     """A model of pairs, or of the features of pairs.
 
     Attributes:
-        words: V; the other D = visible − V units are those of the image.
+        words: number of words V; the other D = visible − V units belong to the image.
     """
 
     observed: Literal["binary", "real"] = "real"
@@ -225,7 +225,7 @@ class PairedModel(Model):
         """Check that the data have as many words as the model.
 
         Raises:
-            ValueError: they have not, or they are not pairs.
+            ValueError: the numbers differ, or the data are not pairs.
         """
         name = type(self).__name__
         if not isinstance(train, Pairs):
@@ -244,7 +244,7 @@ class LabelRanker(PairedModel):
     Scores are zero until `keep` is called.
 
     Attributes:
-        classes: L.
+        classes: number of labels L.
         features: names of the layers, each with its number of units; the first is the main one.
     """
 
@@ -260,9 +260,8 @@ class LabelRanker(PairedModel):
         Args:
             x: points.
             layer: its name.
-            text: take the text as it is `given`, take one without words (`zero`), or one that is
-                `generated` from the image. A text that is given but has no words is generated, if
-                the model can.
+            text: use the text as `given`, an empty text (`zero`), or a text `generated` from the
+                image. A given text without words is generated, if the model can do so.
         """
 
     @abstractmethod
@@ -283,7 +282,7 @@ class TextGenerator(PairedModel):
 
     @abstractmethod
     def generate(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b v"]:
-        """Return the expected counts of words given the image, whatever the text of x; detached."""
+        """Return the expected word counts given the image, detached; the text of x is ignored."""
 
 
 class PairedAutoencoder(PairedModel):
@@ -293,4 +292,4 @@ class PairedAutoencoder(PairedModel):
     def reconstruct(
         self, x: Float[Tensor, "b d"]
     ) -> tuple[Float[Tensor, "b i"], Float[Tensor, "b v"], Float[Tensor, "b v"]]:
-        """Return the image, log odds of the words up to a constant, and the counts to explain."""
+        """Return the image, the logits of the words, and the target counts."""

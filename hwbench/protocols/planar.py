@@ -1,4 +1,4 @@
-"""Mixtures of densities in the plane, whose components can be told apart.
+"""Mixtures of densities in the plane, with access to their components.
 
 Dims: N draws, B points, C components, D observed units.
 """
@@ -29,7 +29,7 @@ class PlanarMixture(GenerativeModel):
 
 
 class GaussianComponents(PlanarMixture):
-    """A mixture of Gaussians, which can be given its parameters."""
+    """A mixture of Gaussians whose parameters can be set."""
 
     @abstractmethod
     def place(

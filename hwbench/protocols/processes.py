@@ -1,4 +1,4 @@
-"""Models of functions that are seen at a few places.
+"""Models of functions that are observed at a few places.
 
 Dims: *S leading dims (samples, functions), C context places, T target places, Z latents.
 """

@@ -18,7 +18,7 @@ Precision = Literal["float32", "bfloat16"]
 
 
 class ForModels(Generic[M]):
-    """Base of what works on the models of a protocol: the M of a `Rule[M]` or `Evaluator[M]`."""
+    """Base of classes for models of one protocol: the M of a `Rule[M]` or `Evaluator[M]`."""
 
     @classmethod
     def trains(cls) -> type[Model]:
@@ -106,6 +106,6 @@ class Fit(ABC, ForModels[M]):
             model: the model, changed in place.
             train: points to learn from.
             validation: points to choose by, if the data set has any.
-            seed: of all random numbers.
+            seed: seed of all random numbers.
             progress: called with the fraction done and a note; may raise Interrupted.
         """

@@ -16,7 +16,7 @@ from hwbench.protocols.models import Model
 
 
 def check_counts(counts: Tensor) -> None:
-    """Reject what cannot be counts of words.
+    """Reject values that cannot be word counts.
 
     Raises:
         ValueError: a count is negative, or not a whole number.
@@ -29,7 +29,7 @@ def check_counts(counts: Tensor) -> None:
 
 
 def log_shares(means: Float[Tensor, "v"]) -> Float[Tensor, "v"]:
-    """Return the log of each word's share among all, with 5 % of the shares spread evenly."""
+    """Return log word frequencies, after mixing in 5 % of the uniform distribution."""
     shares = means / means.sum()
     return (0.95 * shares + 0.05 / len(shares)).log()
 
@@ -40,13 +40,13 @@ def draw_words(
     most: int,
     generator: torch.Generator | None = None,
 ) -> Float[Tensor, "b v"]:
-    """Draw texts of so many words each, from the words' log odds; return their counts.
+    """Draw texts with given numbers of words from categorical logits; return their counts.
 
     Args:
-        logits: of the words of each text, up to a constant.
+        logits: logits of the words in each text.
         words: number of words of each text.
         most: the largest of these numbers.
-        generator: of the random numbers; torch's own by default.
+        generator: source of random numbers; torch's own by default.
     """
     edges = logits.softmax(1).cumsum(1)
     u = edges.new_empty(len(logits), most).uniform_(generator=generator)
@@ -56,13 +56,13 @@ def draw_words(
 
 
 class TextModel(Model):
-    """A model of counts of words, which turns a text into a few numbers."""
+    """A model of word counts that represents a text by a few numbers."""
 
     observed: Literal["binary", "real"] = "real"
 
     @abstractmethod
     def represent(self, x: Float[Tensor, "b v"]) -> Float[Tensor, "b f"]:
-        """Return features of texts, by whose angles they are compared; detached."""
+        """Return features of texts, which are compared by their angles; detached."""
 
 
 class TopicMixture(TextModel):
@@ -70,7 +70,7 @@ class TopicMixture(TextModel):
 
     Attributes:
         shares: [K, V], the words' probabilities in each of K topics.
-        prior: of each topic, the parameter of a symmetric Dirichlet distribution.
+        prior: parameter of the symmetric Dirichlet prior over topics.
     """
 
     shares: Tensor
@@ -82,14 +82,14 @@ class TopicMixture(TextModel):
 
     @abstractmethod
     def bound(self, x: Float[Tensor, "b v"]) -> Float[Tensor, "b"]:
-        """Return a lower bound on log p of each text, its words in a given order, in nats."""
+        """Return a lower bound on log p of each text, with words in a given order, in nats."""
 
 
 class CountEnergyModel(RealEnergyModel):
-    """An energy model whose observed units are counts of words.
+    """An energy model whose observed units are word counts.
 
-    exp(−F(x)) is proportional to the probability of one text with these counts, its words in a
-    given order; so texts of different lengths have different partition functions.
+    exp(−F(x)) is proportional to the probability of a text with these counts and its words in a
+    given order, so texts of different lengths have different partition functions.
 
     Attributes:
         length: number of words to which all texts are scaled, or their `own`.
@@ -99,13 +99,13 @@ class CountEnergyModel(RealEnergyModel):
 
     @abstractmethod
     def word_logits(self, h: Float[Tensor, "b h"]) -> Float[Tensor, "b v"]:
-        """Return the log odds, up to a constant, of each word given the hidden units."""
+        """Return the logits of each word given the hidden units."""
 
     @abstractmethod
     def hidden_input(
         self, x: Float[Tensor, "b v"], words: Float[Tensor, "b"]
     ) -> Float[Tensor, "b h"]:
-        """Return the log odds of the hidden units given counts and their sum."""
+        """Return the logits of the hidden units given counts and their sum."""
 
     @abstractmethod
     def scaled(self, x: Float[Tensor, "*b v"]) -> Float[Tensor, "*b v"]:

@@ -16,12 +16,12 @@ from hwbench.protocols.models import Model
 class TextToImageModel(Model):
     """A latent-variable model p(x | y) of binary images x given captions y.
 
-    A point is an image, row by row, and then the one-hot codes of its caption's words.
+    A point is an image, row by row, followed by the one-hot codes of its caption's words.
 
     Attributes:
         image: (height, width) of an image.
-        words: W.
-        vocabulary: V.
+        words: number of words W in a caption.
+        vocabulary: vocabulary size V.
     """
 
     image: tuple[int, int]
@@ -37,7 +37,7 @@ class TextToImageModel(Model):
     def bound(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b"]:
         """Return a one-sample estimate of a lower bound on log p(x | y), in nats.
 
-        It carries reparameterised gradients to all parameters.
+        It has reparameterised gradients with respect to all parameters.
         """
 
     @abstractmethod
@@ -48,4 +48,4 @@ class TextToImageModel(Model):
     def generate(
         self, captions: Float[Tensor, "n w v"], noise: Float[Tensor, "n *z"]
     ) -> Float[Tensor, "n p"]:
-        """Return the means of the pixels of images for captions, detached."""
+        """Return the pixel means of one image per caption, detached."""

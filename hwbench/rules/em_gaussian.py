@@ -12,11 +12,11 @@ from hwbench.protocols import Fit, GaussianComponents, TrainSplit, ValidationSpl
 
 
 class GaussianEM(Fit[GaussianComponents]):
-    """EM with full covariances, started at k-means; the best of several starts (scikit-learn).
+    """EM with full covariances and k-means initialisation; best of several starts (scikit-learn).
 
     Args:
         starts: number of starts.
-        iterations: most iterations of each.
+        iterations: largest number of iterations per start.
         floor: added to the diagonals of covariances.
     """
 
@@ -43,7 +43,7 @@ class GaussianEM(Fit[GaussianComponents]):
         seed: int,
         progress: Callable[[float, str], None],
     ) -> dict[str, Any]:
-        """Fit the mixture; returns the log-likelihood of the best start, in nats per point."""
+        """Fit the mixture; return the log-likelihood of the best start, in nats per point."""
         from sklearn.mixture import GaussianMixture
 
         progress(0.0, "EM")

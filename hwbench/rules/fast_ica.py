@@ -14,11 +14,11 @@ from hwbench.protocols import Fit, MixingModel, TrainSplit, ValidationSplit
 
 
 class FastICA(Fit[MixingModel]):
-    """A of x = A s by the iteration of Hyvärinen (1999) with log cosh as contrast (scikit-learn).
+    """Estimate A in x = A s by FastICA (Hyvärinen, 1999) with the contrast log cosh (scikit-learn).
 
     Args:
-        iterations: most iterations.
-        tolerance: of the change of the unmixing matrix.
+        iterations: largest number of iterations.
+        tolerance: change of the unmixing matrix at which the iteration stops.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class FastICA(Fit[MixingModel]):
             random_state=stream(seed, "init") % 2**32,
         )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", ConvergenceWarning)  # told by the progress
+            warnings.simplefilter("ignore", ConvergenceWarning)  # the progress text shows it
             estimator.fit(x)
         model.place(torch.from_numpy(estimator.mixing_))
         progress(1.0, f"{estimator.n_iter_} of at most {self.iterations} iterations")

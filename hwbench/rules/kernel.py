@@ -138,10 +138,10 @@ class AmortisedLearning(LogJointRule[Dreamer]):
         return cls(samples=64, kernel=Kernel(units=2), adaptive=True, validation=16)
 
     def check(self, model: Dreamer) -> None:
-        """Reject a model without the exponential form, if that is asked for, or of random weights.
+        """Reject a model with random weights, or without the exponential form if that is required.
 
         Raises:
-            ValueError: the model is no `ExponentialDreamer`, or draws its weights anew at each use.
+            ValueError: the model is not an `ExponentialDreamer`, or has random weights.
         """
         name = type(model).__name__
         if self.form == "exponential" and not isinstance(model, ExponentialDreamer):

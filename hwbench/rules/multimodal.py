@@ -19,7 +19,7 @@ class PairedReconstruction(Rule[PairedAutoencoder]):
     """
 
     def __init__(self) -> None:
-        """Take no arguments; without a constructor of its own a class seems to accept any."""
+        """Take no arguments; without its own constructor, the class would seem to accept any."""
         super().__init__()
 
     def forward(self, model: PairedAutoencoder, x: Float[Tensor, "b d"]) -> Float[Tensor, ""]:

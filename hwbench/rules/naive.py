@@ -15,10 +15,10 @@ class PosteriorSampler(Rule[HelmholtzMachine]):
         φ descends mean (log p(x', S_φ(x', ε)) − log p(x', h'))²,   x', h' ~ p a dream
         θ ascends  mean ∇_θ log p(x, h),   h = S_φ(x, ε) held constant
 
-    S_φ is the reparametrised draw of q(h | x). It matches the value of the log joint and not the
-    posterior: all that it needs is a latent whose log joint is right, whatever its gradient. The
-    authors give it as an example of what does not work well; their sampler is a convolutional net
-    of x and noise.
+    S_φ is the reparameterised sample of q(h | x). It is trained to match the value of the log
+    joint, not the posterior: any latent with the right log joint will do, whatever its gradient.
+    The authors give it as an example that does not work well; their sampler is a convolutional
+    net of x and noise.
 
     The loss is −log p(x, h) plus the squared error, averaged over points and dreams.
     """
@@ -26,7 +26,7 @@ class PosteriorSampler(Rule[HelmholtzMachine]):
     rounds = False
 
     def forward(self, model: HelmholtzMachine, x: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
-        """Return the surrogate loss on the batch; as many points are dreamt."""
+        """Return the surrogate loss on the batch and on as many dreams."""
         h = [h_l.detach() for h_l in model.infer(x, 1, pathwise=True).h]
         loss = -model.log_joint(x, h).mean()
         dreams, latents = model.dream(len(x))
@@ -35,6 +35,6 @@ class PosteriorSampler(Rule[HelmholtzMachine]):
         sampled = model.infer(dreams, 1, pathwise=True).h
         leaves = [h_l.detach().requires_grad_() for h_l in sampled]
         error = (model.log_joint(dreams, leaves) - wanted).square().mean()
-        slopes = torch.autograd.grad(error, leaves)  # Those by θ are left out: only φ descends.
+        slopes = torch.autograd.grad(error, leaves)  # not θ: the error trains only φ
         along = torch.stack([(s * h).sum() for s, h in zip(slopes, sampled, strict=True)]).sum()
         return loss + error.detach() + along - along.detach()

@@ -1,4 +1,4 @@
-"""Classifiers that tell one label from all others, fitted to the layers of a model."""
+"""One-against-all classifiers of labels, fitted to the layers of a model."""
 
 # Dims: N points, F units of a layer, L labels.
 
@@ -31,10 +31,10 @@ Layers = Annotated[list[str], Field(min_length=1)] | None
 
 
 class LabelClassifiers(Fit[LabelRanker]):
-    """Linear classifiers of each label on layers of a model, which stays as it is.
+    """Linear classifiers of each label on layers of a model, which is not changed.
 
-    Candidates are compared by their mean average precision on the validation points, over the
-    labels that occur there; without validation points the last one is kept.
+    The candidate with the highest mean average precision on the validation points, over the labels
+    that occur there, is kept; without validation points, the last candidate is.
 
     Args:
         layers: names of the layers; all layers of the model by default.
@@ -52,7 +52,7 @@ class LabelClassifiers(Fit[LabelRanker]):
         names: tuple[str, ...],
         seed: int,
     ) -> Iterator[tuple[float, float, Tensor, Tensor]]:
-        """Yield candidates: their place on the curve, the fraction done, weight [F, L], bias [L].
+        """Yield candidates: position on the curve, fraction done, weight [F, L] and bias [L].
 
         Raises:
             ValueError: a label occurs at no training point, or at all of them.
@@ -68,7 +68,7 @@ class LabelClassifiers(Fit[LabelRanker]):
     ) -> dict[str, Any]:
         """Fit the classifiers of each layer.
 
-        Returns curves: the mean average precision on the validation points for each candidate.
+        Return curves of the mean average precision of candidates on the validation points.
 
         Raises:
             ValueError: points have no texts or labels, or the model has no such layer.
@@ -118,13 +118,13 @@ def _validated(scores: Tensor, split: Pairs | None) -> float:
 class OneAgainstAll(LabelClassifiers):
     """Logistic regression by stochastic gradient descent, as in the code of Srivastava (2012).
 
-    The losses of all labels add up, so each label's classifier learns as if it were alone. Every
-    `every` steps, classifiers are compared on the validation points, and the best are kept.
+    The losses of all labels are summed, so the classifiers of different labels are independent. The
+    classifiers are compared on the validation points every `every` steps, and the best are kept.
 
     Args:
         layers: names of the layers; all layers of the model by default.
         text: which text the model gets, as in `LabelRanker.represent`.
-        steps: number of steps; none leaves all scores equal, which is a random ranking.
+        steps: number of steps; 0 leaves all scores equal, which is a random ranking.
         every: steps between comparisons.
         lr: learning rate.
         weight_decay: coefficient of ½‖W‖².
@@ -147,7 +147,7 @@ class OneAgainstAll(LabelClassifiers):
 
     @classmethod
     def tiny(cls) -> OneAgainstAll:
-        """Return a few steps."""
+        """Return a fit with few steps."""
         return cls(steps=6, every=2, lr=0.1, batch_size=8)
 
     def candidates(
@@ -157,7 +157,7 @@ class OneAgainstAll(LabelClassifiers):
         names: tuple[str, ...],
         seed: int,
     ) -> Iterator[tuple[float, float, Tensor, Tensor]]:
-        """Yield the classifiers after every `every` steps; their place is that in epochs."""
+        """Yield the classifiers after every `every` steps; their position is in epochs."""
         weight, bias = x.new_zeros(x.shape[1], targets.shape[1]), x.new_zeros(targets.shape[1])
         draws, order = generator(seed, "order"), torch.arange(0)
         size = min(self.batch_size, len(x))
@@ -176,16 +176,16 @@ class OneAgainstAll(LabelClassifiers):
 
 
 class LinearClassifiers(LabelClassifiers):
-    """Linear classifiers of scikit-learn, one against all others, on standardised values.
+    """Linear one-against-all classifiers of scikit-learn on standardised values.
 
-    Values of no variance are left out. For several C, the best on the validation points is kept.
+    Constant values are left out. Among several C, the best on the validation points is kept.
 
     Args:
         kind: `discriminant` analysis with a shrunk covariance (Ledoit & Wolf, 2004), a linear
             `svm`, or `logistic` regression.
         layers: names of the layers; all layers of the model by default.
         text: which text the model gets, as in `LabelRanker.represent`.
-        C: inverse strengths of regularisation to choose from; discriminant analysis has none.
+        C: inverse regularisation strengths to choose from; None for discriminant analysis.
     """
 
     def __init__(
@@ -204,7 +204,7 @@ class LinearClassifiers(LabelClassifiers):
 
     @classmethod
     def tiny(cls) -> LinearClassifiers:
-        """Return logistic regression with two strengths."""
+        """Return logistic regression with two values of C."""
         return cls("logistic", C=[0.1, 1.0])
 
     def candidates(
@@ -214,7 +214,7 @@ class LinearClassifiers(LabelClassifiers):
         names: tuple[str, ...],
         seed: int,
     ) -> Iterator[tuple[float, float, Tensor, Tensor]]:
-        """Yield the classifiers for every C; their place is C."""
+        """Yield the classifiers for every C; their position is C."""
         values, labels = x.double().cpu().numpy(), targets.cpu().numpy()
         for name, share in zip(names, labels.mean(0), strict=True):
             if share in (0, 1):

@@ -16,7 +16,7 @@ from hwbench.rules.boltzmann import MeanFieldPCD, Share
 
 
 class TemperedMeanFieldPCD(MeanFieldPCD):
-    """`boltzmann.MeanFieldPCD` whose chains may leave a mode of the model by way of hotter chains.
+    """`boltzmann.MeanFieldPCD` with parallel tempering: hotter chains help to leave a mode.
 
     Each particle has a chain at every inverse temperature β_1 = 1 > … > β_T, with the invariant
     distribution ∝ exp(−β E). After each sweep, neighbours exchange their states with probability
@@ -27,19 +27,20 @@ class TemperedMeanFieldPCD(MeanFieldPCD):
     Desjardins et al., 2010). Only the chains at β = 1 estimate the model's statistics.
 
     Args:
-        operator: what moves the chains; `gibbs` has the chains at β = 1 alone, like the base class.
-        temperatures: T, with β equally spaced.
+        operator: transition operator of the chains; `gibbs` has only the chains at β = 1, like the
+            base class.
+        temperatures: number of temperatures T; β is equally spaced.
         lowest: β_T.
-        iterations: as in the base class, and so are all that follow.
-        tolerance: of mean field.
-        damping: of mean field.
-        chains: N; there are N T in all.
+        iterations: mean-field iterations; this and all that follow are as in the base class.
+        tolerance: tolerance of mean field.
+        damping: damping of mean field.
+        chains: number of particles N; there are N T chains in all.
         sweeps: sweeps of each chain per step.
         weight_decay: coefficient of ½‖W‖².
         sparsity: target mean of each hidden layer.
         sparsity_cost: strength of the sparsity term.
-        sparsity_damping: share of the running mean that is kept at each step.
-        precision: of mean field, and of the chains of `gibbs`; tempered chains are in float32.
+        sparsity_damping: fraction of the running mean that is kept at each step.
+        precision: of mean field, and of the chains with `gibbs`; tempered chains use float32.
     """
 
     hot: Tensor
@@ -81,7 +82,7 @@ class TemperedMeanFieldPCD(MeanFieldPCD):
         return cls(temperatures=3, chains=10, sparsity=[0.2, 0.1], sparsity_cost=0.1)
 
     def check(self, model: BoltzmannStack) -> None:
-        """Check the sparsity targets, and that tempered chains can move the machine's units.
+        """Check the sparsity targets, and that tempered chains can sample the machine's units.
 
         Raises:
             ValueError: the number of targets is wrong, or observed units are not binary.
@@ -114,12 +115,12 @@ class TemperedMeanFieldPCD(MeanFieldPCD):
 def temper(
     couplings: Couplings, even: Float[Tensor, "t n e"], beta: Float[Tensor, "t"], sweeps: int
 ) -> Float[Tensor, "t n e"]:
-    """Return the even layers after sweeps, odd given even and even given odd, each with exchanges.
+    """Return the even layers after sweeps (odd given even, even given odd, then an exchange).
 
     Args:
-        couplings: of the machine at β = 1.
+        couplings: couplings of the machine at β = 1.
         even: states at each inverse temperature.
-        beta: β, from high to low.
+        beta: inverse temperatures β, from high to low.
         sweeps: number of sweeps.
     """
     weight, even_bias, odd_bias = couplings
@@ -137,7 +138,7 @@ def temper(
 
 
 def exchange(energy: Float[Tensor, "t n"], beta: Float[Tensor, "t"]) -> Tensor:
-    """Return for each temperature and chain, [T, N], at which temperature its new state was."""
+    """Return, for each temperature and chain [T, N], the temperature index of its new state."""
     energy = energy.clone()
     order = torch.arange(len(beta), device=beta.device)[:, None].repeat(1, energy.shape[1])
     for first in (0, 1):

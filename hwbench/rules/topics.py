@@ -1,4 +1,4 @@
-"""Variational learning of topics."""
+"""Variational inference of topics."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from hwbench.protocols import Fit, TopicMixture, TrainSplit, ValidationSplit
 class VariationalTopics(Fit[TopicMixture]):
     """Online variational Bayes for latent Dirichlet allocation, by scikit-learn.
 
-    Hoffman, Blei & Bach (2010). The topics kept are the means of their posterior.
+    Hoffman, Blei & Bach (2010). The posterior means of the topics are kept.
 
     Args:
         iterations: passes over the training texts.
-        smoothing: the prior of each word in a topic, a symmetric Dirichlet distribution.
+        smoothing: parameter of the symmetric Dirichlet prior over the words of a topic.
         batch_size: texts in a minibatch.
     """
 
@@ -33,7 +33,7 @@ class VariationalTopics(Fit[TopicMixture]):
 
     @classmethod
     def tiny(cls) -> VariationalTopics:
-        """Return a few passes."""
+        """Return a fit with few passes."""
         return cls(iterations=3)
 
     def __call__(

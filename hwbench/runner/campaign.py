@@ -21,8 +21,8 @@ from hwbench.runner.work import run_all
 from hwbench.spec import Case, SpecError, label
 from hwbench.store import Store
 
-LONG = 60.0  # seconds of training from which a profile below full has to shorten it
-SHORTER = {"smoke": 50, "quick": 2500}  # steps that an error proposes
+LONG = 60.0  # seconds; a profile below full has to shorten training that takes longer
+SHORTER = {"smoke": 50, "quick": 2500}  # steps that the error message proposes
 
 
 @dataclass(frozen=True)
@@ -181,10 +181,10 @@ def run_plan(plan: Plan, settings: Settings, observer: Observer) -> Ended:
 
 
 def refuse_unshortened(plan: Plan, jobs: Sequence[Job], costs: Sequence[Cost | None]) -> None:
-    """Check that stages which train as long as at full, at a profile below it, are short.
+    """Check that stages that a profile below full does not shorten are short anyway.
 
     Raises:
-        SpecError: they take more than a minute; the message has what to add to the spec.
+        SpecError: they take more than a minute; the message says what to add to the spec.
     """
     long: dict[tuple[str, str], list[tuple[Case, float]]] = {}
     for job, cost in zip(jobs, costs, strict=True):
@@ -203,13 +203,13 @@ def refuse_unshortened(plan: Plan, jobs: Sequence[Job], costs: Sequence[Cost | N
             f"{spec} {label(case.at)}{others}: training at {profile} is as long as at full, about "
             f"{rough_duration(seconds)}. Add to the spec `profiles: {{{profile}: "
             f"{{train: {_shorter(case, plan.whole[case.key])}}}}}`, or `same: true` in that "
-            "profile if this is meant"
+            "profile if this is intended"
         )
     raise SpecError("\n".join(lines))
 
 
 def _shorter(case: Case, stages: Sequence[int]) -> str:
-    """Return what a spec may say under `train` to shorten these stages of a case."""
+    """Return a value of `train` in a spec that shortens these stages of a case."""
     changes = [
         f"{{{'epochs: null, ' if stage.get('epochs') else ''}steps: {SHORTER[case.profile]}}}"
         if i in stages
@@ -233,7 +233,7 @@ def estimate(
     reported now, because an evaluation may follow days of training.
 
     Args:
-        jobs: in the order of the run.
+        jobs: the jobs, in the order of the run.
         executor: where they will run.
         at_once: number of workers.
         fetched: whether all available data were fetched; then a case without data costs nothing.

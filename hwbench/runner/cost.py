@@ -33,8 +33,8 @@ class Cost:
     """Seconds of one case on one worker that has a core to itself.
 
     Attributes:
-        stages: of each training stage, None for a fit.
-        evaluate: of the evaluation.
+        stages: seconds of each training stage, None for a fit.
+        evaluate: seconds of the evaluation.
         wait: elapsed seconds for each second of the processor while it was timed; 1 where idle.
     """
 
@@ -137,7 +137,7 @@ def net_costs(
     """Return the costs of jobs without the stages that are on file or that earlier jobs train.
 
     Args:
-        costs: of each job alone, in the order of the run; None where unknown.
+        costs: cost of each job alone, in the order of the run; None if unknown.
         files: what `stage_files` returns for each job.
         at_once: number of workers; jobs that start together do not wait for each other.
     """

@@ -53,7 +53,7 @@ class Outcome:
         message: why the case failed or is missing.
         metrics: values by name.
         seconds: duration of this run.
-        warnings: of the evaluators.
+        warnings: warnings of the evaluators.
     """
 
     case: Case
@@ -71,7 +71,7 @@ def run_folder(job: Job) -> Path:
 
 
 def data_mark(case: Case) -> str:
-    """Return '-' and a digest of the data files that may be replaced, '' if there are none."""
+    """Return '-' and a digest of the replaceable data files, or '' if there are none."""
     names = files.replaceable(pipeline.dataset_of(case.data).files)
     found = files.checksums(names)
     return f"-{digest(*found, *found.values())[:8]}" if found else ""

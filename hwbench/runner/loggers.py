@@ -1,6 +1,6 @@
-"""Curves and final metrics of a run for an experiment tracker, by Lightning's loggers.
+"""Log curves and final metrics of a run to an experiment tracker, by Lightning's loggers.
 
-They are fed with what a case reports anyway, so training computes the same with and without one.
+Loggers get only what a case reports anyway, so training is the same with and without them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from hwbench.runner.job import Job, Report
 from hwbench.spec import SpecError, UserError, did_you_mean
 from hwbench.store import Result
 
-FOLDER = Path("logs")  # of loggers that write files
+FOLDER = Path("logs")  # for loggers that write files
 LOGGERS = {  # by name: Lightning's class, and the package that it needs
     "csv": ("CSVLogger", None),
     "tensorboard": ("TensorBoardLogger", "tensorboard"),
@@ -26,10 +26,10 @@ LOGGERS = {  # by name: Lightning's class, and the package that it needs
 
 
 def check_logger(name: str) -> None:
-    """Check that a logger exists and that its package is installed; '' is none.
+    """Check that a logger exists and that its package is installed; '' means no logger.
 
     Raises:
-        UserError: it is unknown, or its package is missing.
+        UserError: the logger is unknown, or its package is missing.
     """
     if not name:
         return
@@ -41,7 +41,7 @@ def check_logger(name: str) -> None:
 
 
 class Log:
-    """The log of one case; without a logger it does nothing, and one that fails is left out."""
+    """The log of one case; does nothing without a logger or once the logger has failed."""
 
     def __init__(self, job: Job) -> None:
         self.name = job.logger
@@ -60,7 +60,7 @@ class Log:
             warnings.warn(f"the logger {self.name} stopped: {error}", stacklevel=2)
 
     def reporting(self, report: Report) -> Report:
-        """Return a report function that logs the progress of training, too."""
+        """Return a report function that also logs the progress of training."""
         if self.logger is None:
             return report
 

@@ -42,7 +42,7 @@ BANNER = (
     "about the published results."
 )
 Wanted = Mapping[str, Any]  # a value of each coordinate, or a list of values
-RERUNS = {  # what may be run again, and the states of such cases
+RERUNS = {  # kinds of cases that may be run again, with their states
     "changed": {"changed"},
     "stale": {"replaced"},  # a new case of a changed spec runs anyway
     "failed": {"failed"},
@@ -54,7 +54,7 @@ RERUNS = {  # what may be run again, and the states of such cases
 class Settings:
     """Options of a run; with `dry_run` nothing is written or downloaded.
 
-    `rerun` has kinds of cases, from `RERUNS`, to run although they have a result or have failed;
+    `rerun` lists kinds of cases (`RERUNS`) to run although they have a result or have failed;
     `logger` is the name of a logger of curves and final metrics (see `loggers`), '' for none.
     `budget` is the number of seconds after which running cases save their state and end.
     """
@@ -109,7 +109,7 @@ class Settings:
 class Plan:
     """The cases of a run in order, their profile (None for a queue), and a fallback's banner.
 
-    `whole` has, by the key of a case below full, the stages that train as long as at full.
+    `whole` maps the key of a case below full to its stages that train as long as at full.
     """
 
     profile: Profile | None
@@ -127,7 +127,7 @@ def check_rows(wanted: Iterable[Wanted], specs: Sequence[Spec]) -> None:
     """Check that the specs have rows with these coordinates.
 
     Raises:
-        SpecError: no row matches; the message has the nearest coordinate.
+        SpecError: no row matches; the message gives the nearest coordinate.
     """
     names = {k for s in specs for row in s.rows for k in row.at}
     for asked in wanted:
@@ -186,7 +186,7 @@ def make_plan(specs: Sequence[Spec], settings: Settings) -> Plan:
 def with_overrides(
     specs: Sequence[Spec], overrides: Mapping[str, Any], rows: Sequence[Wanted] | None
 ) -> list[Spec]:
-    """Return specs with other values in their rows; the rows asked for are checked.
+    """Return specs with these values in their rows; the requested rows are checked.
 
     Raises:
         SpecError: a path or a value is wrong.
@@ -203,7 +203,7 @@ def with_overrides(
 
 
 def _refuse_unchanged(specs: Sequence[Spec], planned: Sequence[Case]) -> None:
-    """Check that overrides change each case of a plan; else it would be a case of the table.
+    """Check that overrides change each case of a plan; otherwise it is a case of the table.
 
     Raises:
         SpecError: they change nothing in a row.
@@ -234,7 +234,7 @@ def _whole(specs: Sequence[Spec], planned: Sequence[Case]) -> dict[str, list[int
 
 @dataclass(frozen=True)
 class State:
-    """What is stored of a case.
+    """What is stored for a case.
 
     Attributes:
         kind: `done` (by today's code), `equivalent` (done by code that is attested to compute the
@@ -297,8 +297,8 @@ class Todo:
     Attributes:
         run: those to run, each with the file name of the result that it replaces, or ''.
         skipped: those that failed earlier and are not run again.
-        changed: those left alone whose result comes from other code.
-        replaced: those left alone whose data files have been replaced, with the files.
+        changed: those not run again although their result comes from other code.
+        replaced: those not run again although their data files were replaced, with the files.
     """
 
     run: list[tuple[Case, str]]

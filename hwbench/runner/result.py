@@ -90,8 +90,8 @@ def _record(
     Args:
         job: the case and where it ran.
         built: its objects, trained.
-        progress: of the training.
-        found: by the evaluators.
+        progress: progress of the training.
+        found: results of the evaluators.
         evaluating: seconds of the evaluation.
         started: when the run began.
     """

@@ -18,7 +18,7 @@ from hwbench.sources import fingerprint
 
 
 def stage_file(job: Job, stages: int) -> Path:
-    """Return the file of the state after so many stages, the same for cases that train them alike.
+    """Return the file of the state after some stages, the same for cases that train them alike.
 
     Such cases have the same data, from the same files, and the same model, seed and stages so far,
     and run the same code on the same machine.

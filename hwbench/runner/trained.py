@@ -37,7 +37,7 @@ class Trained:
     """A trained model in evaluation mode.
 
     Attributes:
-        case: what was trained.
+        case: the trained case.
         model: the module.
         dataset: its data set.
         data: the training, validation and test points.
@@ -49,10 +49,10 @@ class Trained:
     data: Splits
 
     def evaluate(self, *blocks: Block) -> Evaluation:
-        """Return what evaluators find on the test points; by default those of the spec.
+        """Evaluate the model on the test points, by default with the evaluators of the spec.
 
         Args:
-            blocks: of evaluators, as {"use": "importance.LogLikelihood", "k": 5000}.
+            blocks: evaluator blocks, such as {"use": "importance.LogLikelihood", "k": 5000}.
 
         Raises:
             BuildError: a name or an argument is wrong.
@@ -73,19 +73,19 @@ def trained_model(
 ) -> Trained:
     """Return the trained model of a row and seed.
 
-    Weights of today's code are preferred to those of the stored result's code.
+    Weights trained by today's code are preferred to those by the code of the stored result.
 
     Args:
         spec: the table.
         at: coordinates of one row.
-        seed: of the run.
-        store: results.
-        profile: of the run; by default the fullest that has weights.
-        device: where the model and its data go.
+        seed: seed of the run.
+        store: the stored results.
+        profile: profile of the run; by default the fullest that has weights.
+        device: device for the model and its data.
 
     Raises:
         SpecError: no row or several rows have these coordinates.
-        UserError: no weights are in the cache; the message has the call that trains them.
+        UserError: the cache has no weights; the message gives the call that trains them.
     """
     check_rows([at], [spec])
     row, *others = spec.select([at])
@@ -111,7 +111,7 @@ def trained_model(
 
 
 def _weights(case: Case, device: str, store: Store) -> dict[str, Tensor] | None:
-    """Return the weights of a finished case, or of the end of its last stage; None without."""
+    """Return the weights after a case or, failing that, after its last stage; None without any."""
     from hwbench.learner import Checkpoint
 
     for file in _files(case, store):
@@ -122,7 +122,7 @@ def _weights(case: Case, device: str, store: Store) -> dict[str, Tensor] | None:
 
 
 def _files(case: Case, store: Store) -> Iterator[Path]:
-    """Yield the files of weights of a case: of today's code, then of the stored result's."""
+    """Yield the weight files of a case: by today's code, then by that of the stored result."""
     stored = store.read(case)
     codes: dict[str, Any] = {fingerprint(case): None}
     if stored is not None:

@@ -60,7 +60,7 @@ class Case(Strict):
 
     @property
     def label(self) -> str:
-        """Return a name for people: 'iwaer/table1 MNIST, IWAE, seed 0'."""
+        """Return a readable name: 'iwaer/table1 MNIST, IWAE, seed 0'."""
         variant = f" ({overrides_text(self.overrides)})" if self.overrides else ""
         return f"{self.spec} {label(self.at)}, seed {self.seed}{variant}"
 
@@ -72,7 +72,7 @@ class Case(Strict):
 
 
 def overrides_text(overrides: Mapping[str, Any]) -> str:
-    """Return overrides for people.
+    """Return overrides as readable text.
 
     >>> overrides_text({"train.steps": 1000, "model.hidden": [50]})
     'train.steps=1000, model.hidden=[50]'
@@ -81,7 +81,7 @@ def overrides_text(overrides: Mapping[str, Any]) -> str:
 
 
 def vary(spec: Spec, overrides: Mapping[str, Any]) -> Spec:
-    """Return the spec with other values in every row and profile, as {"train.steps": 1000}.
+    """Return the spec with overrides, such as {"train.steps": 1000}, in every row and profile.
 
     Raises:
         SpecError: a path does not begin with the name of a block.

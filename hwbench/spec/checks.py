@@ -48,7 +48,7 @@ _BRANCH = re.compile(r"[\[(]|^(str|int|float|bool|list|dict)$")
 def _path(item: Any) -> Path_:
     """Return the place of a mistake in the document; pydantic's path also has union branches.
 
-    The name of an unknown key is no branch, whatever it looks like.
+    The name of an unknown key is not a branch, even if it looks like one.
     """
     *above, last = item["loc"] or ("",)
     key = (last,) if item["type"] == "extra_forbidden" else ()

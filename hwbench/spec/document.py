@@ -37,7 +37,7 @@ class Located(dict[str, Any]):
         return line
 
 
-LENGTHS = ("epochs", "steps")  # of a stage, which has one of them
+LENGTHS = ("epochs", "steps")  # a stage has exactly one of them
 BYTES, NODES, DEPTH = 2**20, 12_000, 50  # of a file; the largest spec has 41 kB, 6000 and 10
 DIGITS = 18  # of an integer, which then fits 64 bits
 _FLOAT = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eE][-+]?\d+)$")
@@ -221,13 +221,13 @@ def merge(base: Any, over: Any, *, same_stages: bool = False) -> Any:
 
 
 def overridden(blocks: Any, path: Sequence[str], value: Any) -> Any:
-    """Return blocks in which the value at a path is another one.
+    """Return blocks with the value at a path replaced.
 
-    In a list, a number names one item, and another word changes each; stages with a fit are changed
-    by what is in the fit only. Of `epochs` and `steps`, the one that is not set becomes null.
+    In a list, a number selects one item, `fit` selects all stages with a fit, and any other word
+    all other items. Of `epochs` and `steps`, the one that is not set becomes null.
 
     Raises:
-        SpecError: the path leads into a value that has no parts, or to no item of a list.
+        SpecError: the path leads into a value without parts, or to a missing item of a list.
 
     >>> overridden({"rule": {"k": 5}, "epochs": 9}, ["steps"], 100)
     {'rule': {'k': 5}, 'epochs': None, 'steps': 100}
@@ -264,7 +264,7 @@ def read_value(text: str) -> Any:
     """Return one YAML value, read as in a spec.
 
     Raises:
-        SpecError: the text is not YAML, or holds what a spec may not hold.
+        SpecError: the text is not YAML, or contains something that specs must not contain.
 
     >>> read_value("[50, 1e-3]")
     [50, 0.001]

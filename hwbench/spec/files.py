@@ -20,9 +20,9 @@ from hwbench.spec.problems import Problem, SpecError, did_you_mean, display_path
 
 
 def benchmarks_folder(named: Path | None = None) -> Path:
-    """Return the folder of specs: the named one, ./benchmarks, or the one that hwbench brings.
+    """Return the folder of specs: the named one, ./benchmarks, or the one that is part of hwbench.
 
-    In a wheel that is inside the package, in a checkout beside it.
+    In a wheel, the last one is inside the package; in a checkout, it is beside the package.
 
     Raises:
         SpecError: the named folder does not exist.
@@ -36,7 +36,7 @@ def benchmarks_folder(named: Path | None = None) -> Path:
 
 
 def own_benchmarks() -> Path:
-    """Return the folder of specs that hwbench brings, in a wheel or in a checkout."""
+    """Return the folder of specs that is part of hwbench, in a wheel or in a checkout."""
     package = Path(__file__).parents[1]
     inside = package / "benchmarks"
     return inside if inside.is_dir() else package.parent / "benchmarks"

@@ -89,7 +89,7 @@ class ProfileBlocks(Blocks):
 
     `rows` keeps the rows that match any of the given coordinates; `stand_ins` lists, for a data
     set, the data sets to use in its place, in order of preference; the first available one is used;
-    `same` declares that training as long as at full is meant.
+    `same` declares that training as long as at full is intended.
     """
 
     rows: list[dict[str, Scalar | list[Scalar]]] | None = None

@@ -1,4 +1,4 @@
-"""What was published: values with their uncertainty and rounding, and where they are known from."""
+"""Published values, with their uncertainty and rounding, and how they are known."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Published(Strict):
 
     Attributes:
         text: the value as published.
-        value: in the metric's unit.
+        value: the number, in the metric's unit.
         error: the uncertainty.
         rounding: half a unit of the last digit.
     """
@@ -77,7 +77,7 @@ class Quoted(Strict):
 
     Attributes:
         model: its name.
-        at: coordinates of the rows beside which the value stands; all rows if empty.
+        at: coordinates of the rows beside which the value is shown; all rows if empty.
     """
 
     model: Annotated[str, Field(min_length=1, max_length=LONGEST_NUMBER)]

@@ -1,4 +1,4 @@
-"""A user's row beside the table's row that it is set against: where their protocols differ."""
+"""Differences in protocol between a user's row and the row of the table that it is compared to."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from hwbench.spec import Case, argument_text, block_text
 from hwbench.store import Result
 from hwbench.typography import words
 
-UNEQUAL = 1.1  # ratio of two budgets of training from which they count as unequal
+UNEQUAL = 1.1  # ratio above which two training budgets count as unequal
 SLOWER = 2.0  # the same for seconds on one kind of device, which vary with its load
 
 
 @dataclass(frozen=True)
 class Trait:
-    """One thing in which two rows differ.
+    """One difference between two rows.
 
     Attributes:
-        name: what it is, as 'model: hidden' or 'training steps'.
-        mine, theirs: both values; None where unknown or absent.
-        budget: whether it is a budget of training, and the two are unequal.
+        name: what differs, such as 'model: hidden' or 'training steps'.
+        mine, theirs: both values; None if unknown or absent.
+        budget: whether these are unequal training budgets.
     """
 
     name: str
@@ -35,12 +35,12 @@ class Trait:
 
 @dataclass(frozen=True)
 class Pairing:
-    """Two rows that are set against each other, and where they differ.
+    """Two rows that are compared, and their differences.
 
     Attributes:
-        spec, row: of the user's row.
+        spec, row: the user's spec and row.
         rival: the table's row.
-        traits: protocol first, then budgets.
+        traits: differences in protocol, then in budgets.
     """
 
     spec: str
@@ -50,7 +50,7 @@ class Pairing:
 
     @property
     def unequal(self) -> tuple[Trait, ...]:
-        """Return the budgets of training that are unequal."""
+        """Return the unequal training budgets."""
         return tuple(trait for trait in self.traits if trait.budget)
 
 
@@ -63,7 +63,7 @@ def pairing(
         names: the user's spec, its row, and the table's row.
         mine: the user's results.
         case: a case of the table's row.
-        theirs: its results, none where only its published value is known.
+        theirs: its results; none if only its published value is known.
     """
     found = [*_protocol(mine[0].case, case), *_budgets(mine, theirs)]
     return Pairing(*names, tuple(t for t in found if t.mine != t.theirs))
@@ -90,7 +90,7 @@ def _protocol(mine: Case, theirs: Case) -> Iterator[Trait]:
 
 
 def _blocks(name: str, mine: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator[Trait]:
-    """Yield arguments of two blocks of one class, else both as a whole."""
+    """Yield the arguments of two blocks of the same class, or both blocks if the classes differ."""
     if mine.get("use") != theirs.get("use"):
         yield Trait(name, block_text(mine), block_text(theirs))
         return
@@ -109,7 +109,7 @@ def _text(value: Any) -> str | None:
 
 
 def _budgets(mine: Sequence[Result], theirs: Sequence[Result]) -> Iterator[Trait]:
-    """Yield what both trainings took, as means over seeds."""
+    """Yield the training budgets of both rows, as means over seeds."""
     for name, value in (
         ("parameters", lambda r: r.parameters),
         ("training steps", lambda r: r.steps or None),
@@ -126,7 +126,7 @@ def _budgets(mine: Sequence[Result], theirs: Sequence[Result]) -> Iterator[Trait
 
 
 def _presented(result: Result) -> float | None:
-    """Return the points that the training saw, where all stages have one size of batch."""
+    """Return the number of points presented in training, if all stages have one batch size."""
     sizes = {stage.get("batch_size", 100) for stage in result.case.train if "rule" in stage}
     return result.steps * float(sizes.pop()) if len(sizes) == 1 and result.steps else None
 

@@ -47,8 +47,8 @@ def versus(
 ) -> tuple[list[ClaimOutcome], list[Pairing]]:
     """Compare each row of the user's spec with the table's best measured and best published row.
 
-    Returns the verdicts, and each row beside its rival. What could not be compared counts only
-    where nothing could.
+    Returns the verdicts, and each row beside its rival. A missing comparison counts only if both
+    are missing.
 
     Rivals share every coordinate value of the row that occurs in the table; a value that does not
     occur there (the new method's name) leaves its coordinate free. They count only on the same data
@@ -79,14 +79,14 @@ def versus(
 
 
 def _found_first(drafts: list[Draft]) -> list[Draft]:
-    """Return drafts of which those that are missing do not count, if others are not missing."""
+    """Return drafts in which missing ones do not count, unless all are missing."""
     if all(draft.part.verdict == "missing" for draft in drafts):
         return drafts
     return [replace(d, part=replace(d.part, counts=d.part.verdict != "missing")) for d in drafts]
 
 
 def _headline(outcome: ClaimOutcome) -> ClaimOutcome:
-    """Return a verdict whose reason is what was found."""
+    """Return a verdict with the finding as its reason."""
     leads = [
         r for part in counting_parts(outcome.parts) for r in part.reasons if isinstance(r, Lead)
     ]
@@ -94,7 +94,7 @@ def _headline(outcome: ClaimOutcome) -> ClaimOutcome:
 
 
 def unequal_budgets(pair: Pairing) -> Notice:
-    """Return a warning of budgets of training that are unequal."""
+    """Return a warning about unequal training budgets."""
     ratios = [
         (trait.name, float(trait.mine) / float(trait.theirs))
         for trait in pair.unequal
@@ -105,7 +105,7 @@ def unequal_budgets(pair: Pairing) -> Notice:
 
 
 def _data_apart(case: Case, others: Sequence[Case]) -> Differs:
-    """Return in which of data set and pixels a case differs from others."""
+    """Return how a case differs from others: in data set, in pixels, or in their combination."""
     cases = (case, *others)
     mine, *theirs = ({"data": str(c.data.get("use")), "pixels": str(c.pixels)} for c in cases)
     for key, value in mine.items():
@@ -123,7 +123,7 @@ def _apart(
     rivals: Sequence[Row],
     profiles: Sequence[Profile],
 ) -> Reason:
-    """Return why no result of a row can be set against results of the table."""
+    """Return why no result of a row can be compared with results of the table."""
     metric = stored.spec.metric
 
     def measured(store: StoredResults, rows: Sequence[Row]) -> dict[Profile, list[Case]]:

@@ -1,4 +1,4 @@
-"""Trees of binary units: the best tree of a data set is a maximum spanning tree.
+"""Trees of binary units: the most likely tree of a data set is a maximum spanning tree.
 
 Chow and Liu (1968), "Approximating discrete probability distributions with dependence trees".
 """
@@ -57,7 +57,7 @@ class Tree(Density):
 
 
 class ChowLiu(Fit[Tree]):
-    """Find the tree of greatest likelihood, and its probabilities with pseudo-counts.
+    """Find the tree with the highest likelihood, and its probabilities with pseudo-counts.
 
     Args:
         pseudo: the pseudo-count of each value of each pair of units.
@@ -92,7 +92,7 @@ class ChowLiu(Fit[Tree]):
             joint / total * np.log(joint / total / np.outer(single[a], single[b]))
             for (a, b), joint in counts.items()
         )
-        weights = information.max() + 1 - information  # positive: a zero would be no edge
+        weights = information.max() + 1 - information  # above 0, since 0 means no edge
         np.fill_diagonal(weights, 0)
         tree = minimum_spanning_tree(weights)
         order, parent = breadth_first_order(tree, 0, directed=False)
