@@ -4,6 +4,7 @@ import itertools
 import textwrap
 from types import SimpleNamespace
 
+import jaxtyping
 import pytest
 import torch
 
@@ -57,6 +58,19 @@ def pytest_terminal_summary(terminalreporter):
         terminalreporter.section("what was tried, and what was lost")
         for text in told:
             terminalreporter.write_line(text)
+
+
+@pytest.fixture
+def unchecked(monkeypatch):
+    """Shapes are not checked: of a tiny call, that takes as long as the call."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
+
+
+@pytest.fixture(autouse=True)
+def _unchecked_where_calls_repeat(request):
+    """A statistical test calls thousands of times what the laws check."""
+    if request.node.get_closest_marker("statistical"):
+        request.getfixturevalue("unchecked")
 
 
 @pytest.fixture

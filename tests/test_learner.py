@@ -134,6 +134,7 @@ def test_blocks_cover_every_step_once_and_never_cross_an_epoch():
     assert sum(b.steps for b in make(epochs=None, steps=33).blocks()) == 33
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("stop_after", [1, 2, 5, 11])
 def test_a_stopped_run_resumes_to_the_same_parameters(tmp_path, stop_after):
     """Stopped at any block, resumed from the file: parameters, curves, counters bit for bit."""
@@ -168,6 +169,7 @@ OPTIMIZERS = {
 }
 
 
+@pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
 @pytest.mark.parametrize("stop_after", [4, 8, 12])
 def test_every_optimizer_and_the_best_model_resume(tmp_path, optimizer, stop_after):

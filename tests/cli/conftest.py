@@ -31,6 +31,11 @@ def files(folder):
 
 
 @pytest.fixture(autouse=True)
+def _unchecked(unchecked):
+    """What trains here is checked elsewhere."""
+
+
+@pytest.fixture(autouse=True)
 def wide(monkeypatch):
     for stream in (console.out, console.err):
         monkeypatch.setattr(stream, "_width", 400)

@@ -246,8 +246,8 @@ def test_results_of_other_code_are_told_and_run_again_when_asked(done, capsys, m
 
 def test_ctrl_c_leaves_everything_resumable(folder):
     """A real process, a real SIGINT: exit 3, its state saved, and no result half written."""
-    edit(folder, "epochs: 3", "epochs: 1000000")
-    command = [sys.executable, "-m", "hwbench", "run", "tiny", "--profile", "full"]
+    edit(folder, "smoke: {train: {epochs: 1}}", "smoke: {train: {epochs: 1000000}}")
+    command = [sys.executable, "-m", "hwbench", "run", "tiny", "--profile", "smoke"]
     process = subprocess.Popen(
         [*command, "--seeds", "1", "--jobs", "1"], stderr=subprocess.PIPE, text=True, cwd=folder
     )

@@ -115,10 +115,11 @@ def test_a_killed_node_takes_only_its_own_items(tried):
     from ray.cluster_utils import Cluster
 
     cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1})
-    other = cluster.add_node(num_cpus=1)
     try:
         environment = {"env_vars": {"PYTHONPATH": PATH}}
+        # With two nodes of one address, Ray may put the driver on the one that will be killed.
         ray.init(address=cluster.address, runtime_env=environment, log_to_driver=False)
+        other = cluster.add_node(num_cpus=1)
         executor, begun = RayExecutor(2), []
 
         def news(index, told):

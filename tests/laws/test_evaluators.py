@@ -52,9 +52,17 @@ class Trial:
         self.stream_after = torch.get_rng_state()
 
 
+@pytest.fixture
+def trial(tried, unchecked) -> Trial:
+    return tried
+
+
 @pytest.fixture(scope="module", params=PAIRS.values(), ids=PAIRS.keys())
-def trial(request, away, points_for) -> Trial:
-    """Skipped where the evaluator says that the model lacks what its protocol does not promise."""
+def tried(request, away, points_for) -> Trial:
+    """Shapes are checked here.
+
+    Skipped where the evaluator says that the model lacks what its protocol does not promise.
+    """
     evaluator_class, model_class = request.param
     model = away(model_class).eval()
     try:

@@ -53,7 +53,7 @@ def test_a_fit_has_a_model(fit):
 
 
 @pytest.mark.parametrize(("fit", "model"), PAIRS)
-def test_the_seed_decides(fit, model, points_for):
+def test_the_seed_decides(fit, model, points_for, unchecked):
     """A fit that draws random numbers from the seed's streams differs from seed to seed."""
     seeds = [Seed(0), Seed(0), Seed(1)]
     a, b, c = (parameters(fitted(fit, model, points_for, seed)[0]) for seed in seeds)
@@ -75,7 +75,7 @@ def test_fitting_helps(fit, model, points_for):
 
 
 @pytest.mark.parametrize(("fit", "model"), PAIRS)
-def test_progress_rises_and_can_interrupt(fit, model, points_for):
+def test_progress_rises_and_can_interrupt(fit, model, points_for, unchecked):
     seen: list[float] = []
     _, curves = fitted(fit, model, points_for, progress=lambda f, note: seen.append(f))
     assert seen == sorted(seen)

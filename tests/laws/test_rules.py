@@ -168,8 +168,9 @@ def alike(a, b, exactly=True):
     return True
 
 
-@pytest.fixture
-def trial(request, away, points_for):
+@pytest.fixture(scope="module")
+def begun(request, away, points_for):
+    """The rule, begun, after a first look at a step either way; shapes are checked here."""
     rule_class, model_class = request.param
     model = away(model_class)
     try:
@@ -181,7 +182,8 @@ def trial(request, away, points_for):
     trial = Trial(rule_class, model, points_for(model))
     why = needs_pathwise(model)
     try:
-        copy.deepcopy(trial).step()
+        for by in ("backward", "forward"):
+            copy.deepcopy(trial).step(by=by)
     except ValueError as error:
         if why is None or str(error) != why:
             raise
@@ -189,8 +191,13 @@ def trial(request, away, points_for):
     return trial
 
 
+@pytest.fixture
+def trial(begun, unchecked):
+    return copy.deepcopy(begun)
+
+
 pairs = pytest.mark.parametrize(
-    "trial", [pytest.param(p.values, id=p.id) for p in PAIRS], indirect=True
+    "begun", [pytest.param(p.values, id=p.id) for p in PAIRS], indirect=True
 )
 
 

@@ -6,6 +6,11 @@ from hwbench.runner.job import Job
 from hwbench.spec import cases
 
 
+@pytest.fixture(autouse=True)
+def _unchecked(unchecked):
+    """What trains here is checked elsewhere."""
+
+
 @pytest.fixture
 def job(folder, spec):
     case = cases(spec, "full")[0]

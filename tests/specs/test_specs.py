@@ -85,6 +85,7 @@ def test_it_loads_without_a_problem(name):
     assert spec.id == name
 
 
+@pytest.mark.slow  # `make check` does the same
 @specs
 def test_names_and_arguments_fit_at_every_profile(name):
     """Builds the model of every row, without data, and sees that rule and evaluators can use it."""
@@ -103,16 +104,21 @@ def named(block) -> bool:
     return block["use"].startswith("independent.") and "net" in block
 
 
+@functools.cache
+def evaluators_of(name: str, profile: Profile) -> list[list[dict[str, Any]]]:
+    """Return the blocks of the evaluators of each row of a spec."""
+    return [evaluators(spec_of(name), row, profile) for row in spec_of(name).rows]
+
+
 @specs
 @pytest.mark.parametrize("profile", PROFILES)
 def test_nets_on_streams_of_their_own_have_names_of_their_own(name, profile):
     """No two rows name the same stream; where a paper has such nets, none shares the plain one."""
-    spec = spec_of(name)
-    blocks = [evaluators(spec, row, profile) for row in spec.rows]
+    blocks = evaluators_of(name, profile)
     nets = [{block["net"] for block in row if named(block)} for row in blocks]
     assert len(set().union(*nets)) == sum(map(len, nets))
-    papers = [spec_of(other) for other in FILES if spec_of(other).paper == spec.paper]
-    if any(named(b) for s in papers for row in s.rows for b in evaluators(s, row, profile)):
+    paper = [other for other in FILES if spec_of(other).paper == spec_of(name).paper]
+    if any(named(b) for other in paper for row in evaluators_of(other, profile) for b in row):
         shared = [b["use"] for row in blocks for b in row if b["use"] == "importance.LogLikelihood"]
         assert shared == []
 
