@@ -30,14 +30,11 @@ COMMANDS = {
     NARROW_SPACE: r"\,",
     NO_BREAK: "~",
 }
-SIGNS = dict(
-    zip(
-        "≈∞∼≤≥≠→×·∝∑∏√∇∂∈←¬",
-        "approx infty sim leq geq neq to times cdot propto sum prod surd nabla partial in leftarrow "
-        "neg".split(),
-        strict=True,
-    )
-)  # commands of mathematics
+SIGNS = "≈∞∼≤≥≠→×·∝∑∏√∇∂∈←¬"
+NAMES = (
+    "approx infty sim leq geq neq to times cdot propto sum prod surd nabla partial in leftarrow neg"
+)
+MATHS = dict(zip(SIGNS, NAMES.split(), strict=True))  # commands of mathematics
 LETTERS = (
     "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau "
     "upsilon phi chi psi omega Gamma Delta Theta Lambda Xi Pi Sigma Upsilon Phi Psi Omega"
@@ -46,7 +43,7 @@ GREEK = {
     f"GREEK {'SMALL' if letter.islower() else 'CAPITAL'} LETTER "
     f"{letter.upper().replace('LAMBDA', 'LAMDA')}": letter
     for letter in LETTERS.split()
-}  # commands of mathematics, by the names of the characters
+}  # likewise, by the names of the characters
 PLAIN = "\u2013\u2014\u2018\u2019\u201c\u201d…ÆæŒœØøßŁłı"  # what LaTeX reads in any encoding
 ACCENTS = "\u0300\u0301\u0302\u0303\u0304\u0306\u0307\u0308\u030a\u030b\u030c\u0327"  # likewise
 ROWS = 45  # a longer table may not fit on a page and is a longtable
@@ -97,8 +94,8 @@ def _character(character: str) -> str:
     """Return a character as LaTeX; of one that few fonts have, its code."""
     if character in COMMANDS:
         return COMMANDS[character]
-    if character in SIGNS:
-        return rf"$\{SIGNS[character]}$"
+    if character in MATHS:
+        return rf"$\{MATHS[character]}$"
     name = unicodedata.name(character, "")
     if (letter := GREEK.get(name)) is not None:
         return rf"$\{letter}$"
