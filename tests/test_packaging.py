@@ -1,10 +1,12 @@
 """What stands around the code agrees with it: versions, dependencies, make, CI, the image."""
 
 import ast
+import email
 import importlib.metadata
 import json
 import os
 import re
+import runpy
 import shutil
 import subprocess
 import sys
@@ -149,7 +151,9 @@ def installed(tmp_path_factory) -> Path:
             (folder / "source" / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, folder / "source" / name)
     build = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
-    subprocess.run([*build, "-w", str(folder), str(folder / "source")], check=True)
+    environment = os.environ | {"GITHUB_REPOSITORY": "someone/hwbench"}
+    command = [*build, "-w", str(folder), str(folder / "source")]
+    subprocess.run(command, check=True, env=environment)
     (wheel,) = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as content:
         content.extractall(folder / "installed")
@@ -180,6 +184,45 @@ def test_an_installed_wheel_brings_the_specs(installed, tmp_path):
 def test_an_installed_wheel_brings_the_nets_of_evaluators(installed):
     found = {path.name for path in (installed / "hwbench/evaluators").glob("*.npz")}
     assert found == {path.name for path in (ROOT / "hwbench/evaluators").glob("*.npz")} != set()
+
+
+def test_the_page_of_a_package_index_has_whole_addresses(installed):
+    (path,) = installed.glob("*.dist-info/METADATA")
+    told = email.message_from_string(path.read_text(encoding="utf-8"))
+    urls = dict(url.split(", ", 1) for url in told.get_all("Project-URL"))
+    assert urls["Repository"] == "https://github.com/someone/hwbench"
+    assert told["Description-Content-Type"] == "text/markdown"
+    text = told.get_payload()
+    links = re.findall(r"\]\(([^)]+)\)", text)
+    picture = f"{urls['Repository']}/raw/HEAD/docs/overview.svg"
+    assert picture in links
+    assert [link for link in links if not link.startswith("https://")] == []
+    here = [link.split("/HEAD/")[1] for link in links if "/HEAD/" in link]
+    assert len(here) >= 4
+    assert [name for name in here if not (ROOT / name).is_file()] == []
+
+
+@pytest.mark.parametrize(
+    ("origin", "address"),
+    [
+        ("git@git.example.org:someone/hwbench.git", "https://git.example.org/someone/hwbench"),
+        ("https://me:secret@example.org/a/hwbench.git", "https://example.org/a/hwbench"),
+        ("ssh://git@example.org/a/b/hwbench", "https://example.org/a/b/hwbench"),
+        ("../hwbench.git", ""),
+        ("/srv/git/hwbench.git", ""),
+        ("", ""),
+    ],
+)
+def test_the_address_of_the_repository_is_that_of_its_origin(
+    origin, address, tmp_path, monkeypatch
+):
+    monkeypatch.delenv("GITHUB_REPOSITORY", raising=False)
+    shutil.copy(ROOT / "setup.py", tmp_path)
+    if origin:
+        git = ["git", "-C", str(tmp_path)]
+        subprocess.run([*git, "init", "-q"], check=True)
+        subprocess.run([*git, "remote", "add", "origin", origin], check=True)
+    assert runpy.run_path(str(tmp_path / "setup.py"))["repository"]() == address
 
 
 @pytest.mark.slow

@@ -33,8 +33,9 @@ def make_overview(
         claims_text=_claims_text(claims),
         claims=[
             Tally(name, claims[at, name], at)
+            for names in (("holds", "fails", "undecided"), ("missing",))
             for at in ("", "below full")
-            for name in ("holds", "fails", "undecided", "missing")
+            for name in names
             if claims[at, name]
         ],
         facts=_facts(results),

@@ -5,11 +5,16 @@ from __future__ import annotations
 TEXTS = {
     "index": "Published and measured",
     "warnings": "Warnings",
+    "more_warnings": "more in the full edition and on the page of the table.",
     "some_smoke": (
         "SMOKE RUN. Some numbers only show that the machinery works: tiny data, tiny training."
     ),
     "tables": "Tables by document",
     "supporting": "Supporting: searches for settings that the document leaves open",
+    "no_result_yet": "No result yet: ",
+    "supporting_elsewhere": (
+        "Searches for settings that the document leaves open, in the full edition: "
+    ),
     "every_row": "Every row with a result",
     "both": "The table: published and measured",
     "only_measured": "The table: measured",

@@ -43,6 +43,7 @@ PUBLISHED: dict[str, Any] = {"marker": "D", "ms": 3.6, "mfc": PAPER, "mec": INK,
 MEASURED: dict[str, Any] = {"marker": "o", "ms": 3.8}
 ONE_SEED: dict[str, Any] = {"marker": "|", "ms": 4, "mew": 0.6, "alpha": 0.6}
 COORDINATES, FINER = re.compile(rb' (?:d|x|y)="[^"]*"'), re.compile(rb"(?<=\.\d\d)\d+")
+SPACED = re.compile(rb" ?\n|(?<=[A-Za-z]) (?=[-\d])")  # in the commands of a path
 Kind = Literal["svg", "png"]
 
 
@@ -106,7 +107,7 @@ def svg_of(figure: Figure) -> bytes:
     figure.savefig(
         buffer, format="svg", metadata={"Date": None, "Creator": None, "Type": None, "Format": None}
     )
-    return COORDINATES.sub(lambda m: FINER.sub(b"", m[0]), buffer.getvalue())
+    return COORDINATES.sub(lambda m: SPACED.sub(b"", FINER.sub(b"", m[0])), buffer.getvalue())
 
 
 def exported(draw: Callable[[], Figure | None]) -> dict[str, bytes]:
@@ -163,8 +164,8 @@ def shorten(text: str, width: int = 60) -> str:
 def restyled(svg: bytes, name: str, family: str, colours: Mapping[str, str] | None = None) -> str:
     """Return an SVG fit to stand inside a document.
 
-    No prolog, no metadata, no style sheet that would leak; ids that no other picture has; text in
-    `family`; colours replaced as given.
+    No prolog, no metadata, no style sheet that would leak; ids that no other picture has, where
+    something refers to them; no empty groups; text in `family`; colours replaced as given.
     """
     text = svg.decode()
     text = text[text.index("<svg") :]
@@ -173,7 +174,13 @@ def restyled(svg: bytes, name: str, family: str, colours: Mapping[str, str] | No
         r"\s*<defs>\s*<style type=\"text/css\">.*?</style>\s*</defs>", "", text, flags=re.S
     )
     text = text.replace("<svg ", '<svg stroke-linejoin="round" stroke-linecap="butt" ', 1)
-    text = re.sub(r'\bid="([^"]+)"', rf'id="{name}.\1"', text)
+    text = re.sub(r' transform="rotate\(-0 [^"]*"', "", text)
+    used = set(re.findall(r'(?:href="|url\()#([^")]+)', text))
+    text = re.sub(r' id="([^"]+)"', lambda m: f' id="{name}.{m[1]}"' if m[1] in used else "", text)
+    text = re.sub(r">\s+<", "><", text)
+    for _ in range(3):  # groups within groups
+        text = re.sub(r"<g/>|<g></g>", "", text)
+        text = re.sub(r"<g>(<(?:text|path)[^>]*(?:/>|>[^<]*</text>))</g>", r"\1", text)
     text = re.sub(r'((?:xlink:)?href="|url\()#', rf"\1#{name}.", text)
     text = re.sub(r"font-family: '[^;\"]*", f"font-family: {family}", text)
     for old, new in (colours or {}).items():

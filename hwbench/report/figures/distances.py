@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from hwbench.numbers import axis_text, percent, significant
 from hwbench.report.figures.canvas import (
@@ -82,12 +82,12 @@ def distances_figure(comparisons: Sequence[Comparison]) -> Figure | None:
     axes = figure.subplots()
     limit = 1.25 * max(2.0, *(abs(d.value) for _, found in tables for d in found))
     axes.axvspan(-1, 1, color=GRID, alpha=0.75, lw=0, zorder=0)
-    axes.axvline(0, color=MUTED, lw=0.8, zorder=1)
+    axes.axvline(0, color=MUTED, lw=0.8, zorder=0.1)
     y, names = 0.0, list[tuple[float, str, bool]]()
     places: list[tuple[float, Distance]] = []
     for comparison, found in tables:
         names.append(
-            (y, clean(f"{comparison.spec.id}: {shorten(comparison.spec.title, 44)}"), True)
+            (y, clean(f"{comparison.spec.id}: {shorten(comparison.spec.title, 80)}"), True)
         )
         for distance in found:
             y += 1
@@ -133,12 +133,29 @@ def _set_axes(axes: Axes, names: Sequence[tuple[float, str, bool]], limit: float
     )
     axes.set_xlabel("margins from the published value (better to the right)")
     axes.set_yticks([y for y, _, _ in names], [name for _, name, _ in names])
-    for text, (_, _, heading) in zip(axes.get_yticklabels(), names, strict=True):
-        text.set_fontweight("bold" if heading else "normal")
+    for step in steps:
+        for side in (-step, step):
+            axes.axvline(side, color=GRID, lw=0.5, zorder=0.1)
+    for y, _, heading in names:
+        if heading:  # on a ground of its own
+            axes.axhspan(y - 0.75, y + 0.45, color=PAPER, lw=0, zorder=0.2)
     axes.set_ylim(names[-1][0] + 0.7, -0.7)
-    axes.grid(axis="y", visible=False)
+    _set_names(axes, [heading for _, _, heading in names])
+    axes.grid(visible=False)
     axes.tick_params(axis="y", length=0)
     axes.spines["left"].set_visible(False)
+
+
+def _set_names(axes: Axes, headings: Sequence[bool]) -> None:
+    """Align names at the left; a heading runs on over the plot."""
+    labels = axes.get_yticklabels()
+    figure = cast("Figure", axes.figure)
+    names = [text for text, heading in zip(labels, headings, strict=True) if not heading]
+    width = max(text.get_window_extent().width for text in names) * 72 / figure.dpi
+    axes.tick_params(axis="y", pad=width + 8)
+    for text, heading in zip(labels, headings, strict=True):
+        text.set_horizontalalignment("left")
+        text.set_fontweight("bold" if heading else "normal")
 
 
 def _add_legend(figure: Figure, tables: Sequence[tuple[Comparison, list[Distance]]]) -> None:

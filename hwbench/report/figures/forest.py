@@ -58,16 +58,18 @@ def forest_picture(comparison: Comparison, name: str) -> Picture | None:
 def forest_figure(comparison: Comparison) -> Figure | None:
     """Return published against measured: values at the left, differences at the right.
 
-    None where no row has both: the figures of the spec show what there is.
+    It has the rows that were measured. None where no row has both values: the figures of the spec
+    show what there is.
     """
-    if not any(published_value(o) and o.mean is not None for o in comparison.rows):
+    measured = _measured(comparison)
+    if not any(published_value(o) for o in measured):
         return None
-    spec, blocks = comparison.spec, _blocks(comparison)
+    spec, blocks = comparison.spec, _blocks(comparison.spec, measured)
     key = group_key(spec)
-    differing = any(difference_of(o) is not None for o in comparison.rows)
-    labels = {id(o): wrap(row_label(o, [key] if key else [])) for o in comparison.rows}
+    differing = any(difference_of(o) is not None for o in measured)
+    labels = {id(o): wrap(row_label(o, [key] if key else [])) for o in measured}
     tall = max(text.count("\n") for text in labels.values())
-    height = (0.25 + 0.09 * tall) * len(comparison.rows) + 0.5 * len(blocks) + 0.45
+    height = (0.25 + 0.09 * tall) * len(measured) + 0.5 * len(blocks) + 0.45
     figure = new_figure(height)
     ratios = {
         "height_ratios": [len(rows) + 0.4 for _, rows in blocks],
@@ -87,7 +89,7 @@ def forest_figure(comparison: Comparison) -> Figure | None:
     if differing:
         better = "right" if spec.better == "higher" else "left"
         grid[-1][-1].set_xlabel(f"measured {MINUS} published\n(better to the {better})")
-    handles = _legend(comparison, differing)
+    handles = _legend(measured, differing)
     figure.legend(
         list(handles.values()),
         list(handles),
@@ -98,16 +100,18 @@ def forest_figure(comparison: Comparison) -> Figure | None:
     return figure
 
 
-def _blocks(comparison: Comparison) -> list[tuple[str, list[RowOutcome]]]:
+def _measured(comparison: Comparison) -> list[RowOutcome]:
+    """Return the rows that have a result; the table has the others."""
+    return [o for o in comparison.rows if o.mean is not None]
+
+
+def _blocks(spec: Spec, rows: Sequence[RowOutcome]) -> list[tuple[str, list[RowOutcome]]]:
     """Return the rows by group, with the group's name ('' where there is one group only)."""
-    key = group_key(comparison.spec)
+    key = group_key(spec)
     if key is None:
-        return [("", list(comparison.rows))]
-    names = dict.fromkeys(o.row.at.get(key) for o in comparison.rows)
-    return [
-        (panel_of(key, name), [o for o in comparison.rows if o.row.at.get(key) == name])
-        for name in names
-    ]
+        return [("", list(rows))]
+    names = dict.fromkeys(o.row.at.get(key) for o in rows)
+    return [(panel_of(key, name), [o for o in rows if o.row.at.get(key) == name]) for name in names]
 
 
 def _draw_block(panels: Sequence[Axes], rows: Sequence[RowOutcome], spec: Spec) -> None:
@@ -130,7 +134,7 @@ def _draw_block(panels: Sequence[Axes], rows: Sequence[RowOutcome], spec: Spec) 
         axes.spines["left"].set_visible(False)
         axes.locator_params(axis="x", nbins=5)
         if digits:
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: f"{v * 10**digits:g}"))
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: minus(f"{v * 10**digits:g}")))
     if right is not left and half > 0:
         right.set_xlim(-half, half)
 
@@ -265,14 +269,13 @@ def _write_verdicts(axes: Axes, rows: Sequence[RowOutcome]) -> None:
         )
 
 
-def _legend(comparison: Comparison, differing: bool) -> dict[str, Any]:
+def _legend(rows: Sequence[RowOutcome], differing: bool) -> dict[str, Any]:
     """Return what the legend shows, by its text."""
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
-    rows, handles = comparison.rows, dict[str, Any]()
-    handles["published"] = Line2D([], [], ls="", **PUBLISHED)
-    if any(o.mean is not None and not on_other_data(o) for o in rows):
+    handles: dict[str, Any] = {"published": Line2D([], [], ls="", **PUBLISHED)}
+    if any(not on_other_data(o) for o in rows):
         handles["measured ± s.e."] = Line2D([], [], ls="-", lw=1.1, color=SERIES[0], **MEASURED)
         if any(len(o.results) > 1 for o in rows):
             handles["single seeds"] = Line2D([], [], ls="", color=SERIES[0], **ONE_SEED)
@@ -289,10 +292,10 @@ def _legend(comparison: Comparison, differing: bool) -> dict[str, Any]:
 
 def forest_caption(comparison: Comparison) -> str:
     """Return the caption of the picture of published against measured."""
-    parts = []
-    if any(difference_of(o) is not None for o in comparison.rows):
+    measured, parts = _measured(comparison), []
+    if any(difference_of(o) is not None for o in measured):
         parts += ["Left: values.", "Right: measured − published; shaded: ± the margin of the row."]
-    if any(on_other_data(o) for o in comparison.rows):
+    if any(on_other_data(o) for o in measured):
         parts.append("Grey: measured on other data, so no difference is drawn.")
     return " ".join(parts)
 
@@ -300,7 +303,7 @@ def forest_caption(comparison: Comparison) -> str:
 def forest_alt(comparison: Comparison) -> str:
     """Return the alternative text of the picture."""
     parts, scale = [], scale_of(comparison.spec)
-    for o in comparison.rows:
+    for o in _measured(comparison):
         published = o.published.text if o.published else "nothing"
         measured = measured_text(o, scale)
         parts.append(f"{row_label(o)}: published {published}, measured {measured}, {o.verdict}")

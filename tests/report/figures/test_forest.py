@@ -16,12 +16,24 @@ from hwbench.spec import label
 from ..conftest import Example
 
 
-def test_forest_shows_every_row_and_verdict(example: Example, drawn: list[Picture]):
+def test_forest_shows_every_measured_row_with_its_verdict(example: Example, drawn: list[Picture]):
     forest = drawn[0]
     text = forest.data.decode()
     for outcome in example.comparison.rows:
-        assert f"{ROW_VERDICTS[outcome.verdict].symbol} {outcome.verdict}" in text
-        assert f"{label(outcome.row.at)}: published" in forest.alt
+        shown = outcome.mean is not None
+        verdict = f"{ROW_VERDICTS[outcome.verdict].symbol} {outcome.verdict}"
+        assert (verdict in text) == shown
+        assert (f"{label(outcome.row.at)}: published" in forest.alt) == shown
+
+
+def test_ticks_of_percentages_have_a_true_minus(example: Example):
+    percent = example.spec.model_copy(update={"metric": "error", "better": "lower"})
+    with style():
+        figure = forest_figure(replace(example.comparison, spec=percent))
+    assert figure is not None
+    texts = [t.get_text() for axes in figure.axes for t in axes.get_xticklabels()]
+    assert any(text.startswith("−") for text in texts)
+    assert not [text for text in texts if "-" in text]
 
 
 def test_judged_rows_are_never_cut_off(example: Example):

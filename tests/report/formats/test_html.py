@@ -77,11 +77,16 @@ def test_rows_without_a_result_are_said_once_with_the_command_that_runs_them(pag
 
 def test_every_measured_row_can_be_filtered_and_linked(page: Page, first_page: Page, example):
     run = [o for o in example.comparison.rows if o.results]
-    for shown in (page, first_page):
-        rows = [a for a in shown.all("tr") if "data-row" in a]
-        assert [a["data-verdict"] for a in rows] == [o.verdict for o in run]
-        assert [a["data-profile"] for a in rows] == [o.profile for o in run]
-        assert {a["data-document"] for a in rows} == {"iwaer"}
+    rows = [a for a in page.all("tr") if "data-row" in a]
+    assert [a["data-verdict"] for a in rows] == [o.verdict for o in run]
+    assert [a["data-profile"] for a in rows] == [o.profile for o in run]
+    assert {a["data-document"] for a in rows} == {"iwaer"}
+    (body,) = [a for a in first_page.all("tbody") if "data-document" in a]
+    assert body["data-document"] == "iwaer"  # the script reads the rest from the cells
+    linked = [a["href"] for a in first_page.all("a") if a.get("href", "").count("--")]
+    assert linked == [f"iwaer-table1.html#{a['id']}" for a in page.all("tr") if "id" in a]
+    verdicts = [a["class"] for a in first_page.all("td") if a.get("class", "").startswith("v-")]
+    assert verdicts == [f"v-{o.verdict}" for o in run]
     links = [a["href"] for a in page.all("a") if a.get("class") == "copy"]
     assert links == [f"#{a['id']}" for a in page.all("tr") if "id" in a]
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import json
 import re
 import zlib
+from dataclasses import replace
 from pathlib import Path
 
 import typst
 
 from hwbench.report.contents import Contents
 from hwbench.report.formats import pdf
+from hwbench.verdict.outcome import Comparison
 
 from ..conftest import Example
 from .conftest import HOSTILE
@@ -26,9 +28,10 @@ def test_text_of_a_spec_stays_text_in_the_pdf(hostile: tuple[Example, Path], tmp
     assert {"func": "text", "text": HOSTILE} in [h["body"] for h in headings]
 
 
-def headings_of(contents: Contents, folder: Path) -> list[str]:
+def headings_of(contents: Contents, folder: Path, level: int = 2) -> list[str]:
     source = pdf.write_source(folder, contents)
-    found = typst.query(source, "heading.where(level: 2)", root=folder, ignore_system_fonts=True)
+    asked = f"heading.where(level: {level})"
+    found = typst.query(source, asked, root=folder, ignore_system_fonts=True)
     return [h["body"].get("text", "") for h in json.loads(found)]
 
 
@@ -41,6 +44,28 @@ def test_the_short_edition_has_no_appendix(example: Example, tmp_path: Path):
     (tmp_path / "full").mkdir()
     assert not appendix & set(headings_of(short, tmp_path / "short"))
     assert appendix <= set(headings_of(full, tmp_path / "full"))
+
+
+def test_the_short_edition_only_names_tables_without_results_and_supporting_ones(
+    example: Example, tmp_path: Path
+):
+    def named(name: str, **changed: object) -> Comparison:
+        spec = example.spec.model_copy(update={"id": name, "title": name, **changed})
+        return replace(example.comparison, spec=spec)
+
+    unrun = [replace(o, results=(), mean=None, profile=None) for o in example.comparison.rows]
+    tables = [
+        named("iwaer/table1"),
+        replace(named("iwaer/later"), rows=tuple(unrun)),
+        named("iwaer/rates", source="this work"),
+    ]
+    for full, expected in ((False, tables[:1]), (True, tables)):
+        contents = Contents(tables, example.store, full=full)
+        vars(contents)["pictures"] = [[], [], []]
+        folder = tmp_path / str(full)
+        folder.mkdir()
+        titles = headings_of(contents, folder, level=1)[1:]
+        assert titles == [table.spec.title for table in expected]
 
 
 def test_pdf_holds_selectable_text_and_no_system_font(reports: Path):
