@@ -57,6 +57,7 @@ from hwbench.protocols.evaluators import PicturingEvaluator as PicturingEvaluato
 from hwbench.protocols.evaluators import PlottingEvaluator as PlottingEvaluator
 from hwbench.protocols.factors import FactorModel as FactorModel
 from hwbench.protocols.factors import PriorModel as PriorModel
+from hwbench.protocols.halves import HalvedDataset as HalvedDataset
 from hwbench.protocols.helmholtz import BeliefNetwork as BeliefNetwork
 from hwbench.protocols.helmholtz import Gaussian as Gaussian
 from hwbench.protocols.helmholtz import GaussianHelmholtzMachine as GaussianHelmholtzMachine

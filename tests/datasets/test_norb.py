@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from hwbench.datasets import files, norb
+from hwbench.datasets import files, halves, norb
 from hwbench.protocols import DataMissing
 
 CATEGORIES, TOYS = norb.CATEGORIES, (4, 6, 7, 8, 9)
@@ -232,3 +232,21 @@ def test_translated_training_points_keep_their_labelled_ones(placed, monkeypatch
 def test_pixels_are_grey():
     with pytest.raises(ValueError, match=r"SmallNORB .* pixels must be grey \(found fixed\)"):
         norb.SmallNORB(pixels="fixed")
+
+
+@pytest.mark.parametrize(
+    ("half", "rows", "columns"),
+    [
+        ("left", slice(None), slice(48)),
+        ("right", slice(None), slice(48, None)),
+        ("top", slice(48), slice(None)),
+        ("bottom", slice(48, None), slice(None)),
+    ],
+)
+def test_a_half_is_that_of_both_pictures(half, rows, columns):
+    """Changing its pixels changes its inputs, all of them, and no other input."""
+    pictures = torch.rand(2, 96, 96, generator=torch.Generator().manual_seed(0))
+    changed = pictures.clone()
+    changed[:, rows, columns] += 1
+    before, after = (norb.foveate(p).flatten() for p in (pictures, changed))
+    assert torch.equal(halves.HalvedNORB().half(half), before != after)

@@ -7,7 +7,7 @@ import io
 import math
 import re
 import textwrap
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -154,6 +154,31 @@ def add_legend(figure: Figure, handles: Mapping[str, Any]) -> None:
 def wrap(text: str) -> str:
     """Break a row's label into at most three lines."""
     return "\n".join(textwrap.wrap(text, 28, max_lines=3, placeholder=" …")) or text
+
+
+def name_rows(axes: Axes, y: Sequence[float] | Sequence[int], names: Sequence[str]) -> None:
+    """Write names at the left of rows, flush right and without tick marks.
+
+    Lines of one name are separate texts: Matplotlib would place each line by the width that it has
+    in Matplotlib's own font, and readers of the SVG have another.
+    """
+    pad, size = 5.0, 7.0  # points
+    axes.tick_params(axis="y", length=0, pad=pad, labelsize=size)
+    axes.set_yticks(y, [name if "\n" not in name else "" for name in names])
+    for height, name in zip(y, names, strict=True):
+        lines = name.split("\n")
+        for number, line in enumerate(lines if len(lines) > 1 else []):
+            axes.annotate(
+                line,
+                (0, height),
+                xycoords=axes.get_yaxis_transform(),
+                xytext=(-pad, 1.2 * size * ((len(lines) - 1) / 2 - number)),
+                textcoords="offset points",
+                ha="right",
+                va="center_baseline",
+                fontsize=size,
+                annotation_clip=False,
+            )
 
 
 def shorten(text: str, width: int = 60) -> str:

@@ -20,6 +20,7 @@ from hwbench.report.figures.canvas import (
     VERDICT_COLOURS,
     Picture,
     draw_point,
+    name_rows,
     new_figure,
     svg_of,
     wrap,
@@ -80,7 +81,7 @@ def forest_figure(comparison: Comparison) -> Figure | None:
     )
     for (name, rows), panels in zip(blocks, grid, strict=True):
         _draw_block(panels, rows, spec)
-        panels[0].set_yticks(range(len(rows)), [labels[id(o)] for o in rows])
+        name_rows(panels[0], range(len(rows)), [labels[id(o)] for o in rows])
         panels[0].set_ylim(len(rows) - 0.5, -0.5)
         panels[0].set_title(name)
     scale = scale_of(spec)

@@ -11,7 +11,7 @@ import numpy as np
 
 from hwbench import vocabulary
 from hwbench.report.appendix import IMAGE_SIZE
-from hwbench.report.figures.canvas import WIDTH, Picture, new_figure, svg_of, wrap
+from hwbench.report.figures.canvas import WIDTH, Picture, name_rows, new_figure, svg_of, wrap
 from hwbench.report.words import row_label
 from hwbench.spec import Figure as Wanted
 from hwbench.store import Result, Store
@@ -155,10 +155,9 @@ def strip_plot(strips: Sequence[Strip]) -> bytes:
         axes.imshow(pixels, extent=(0, length, i + 1, i), interpolation="none", aspect="auto")
     axes.set_xlim(0, max(across))
     axes.set_ylim(len(strips), 0)
-    axes.set_yticks([i + 0.48 for i in range(len(strips))], [wrap(s.name) for s in strips])
     axes.set_xticks([])
     axes.grid(visible=False)
-    axes.tick_params(axis="y", length=0, pad=5)
+    name_rows(axes, [i + 0.48 for i in range(len(strips))], [wrap(s.name) for s in strips])
     axes.spines[:].set_visible(False)
     return svg_of(figure)
 

@@ -88,16 +88,16 @@ def _plot(tables: Sequence[Table]) -> bytes:
     for number, (top, cells) in enumerate(rows):
         muted = number - 1 in heads
         for x, text, bold in cells:
-            figure.text(
-                x / WIDTH,
-                1 - top / y,
-                text,
-                va="top",
-                fontsize=8,
-                linespacing=1.25,
-                color=MUTED if muted else INK,
-                weight="bold" if bold else "normal",
-            )
+            for below, part in enumerate(text.split("\n")):
+                figure.text(
+                    x / WIDTH,
+                    1 - (top + below + 0.75) / y,
+                    part,
+                    va="baseline",
+                    fontsize=8,
+                    color=MUTED if muted else INK,
+                    weight="bold" if bold else "normal",
+                )
     return svg_of(figure)
 
 

@@ -48,7 +48,7 @@ def row_lines(comparison: Comparison, wanted: Wanted) -> tuple[list[Line], list[
     named = [k for k in [wanted.series, *rest] if k and k != facet]
     points: dict[tuple[str, str], list[Point]] = {}
     for o in rows:
-        name = ", ".join(coordinate(k, o.row.at[k]) for k in named if k in o.row.at)
+        name = ", ".join(coordinate(k, o.row.at[k]) for k in named if k in o.row.at) or "measured"
         panel = coordinate(facet, o.row.at[facet]) if facet else ""
         seeds = seed_values(o, metric)
         measured = mean_and_error(seeds) if seeds else (None, None)
