@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
-def anywhere(arguments: Sequence[str]) -> list[str]:
+def anywhere(arguments: Sequence[str]) -> Sequence[str]:
     """Return the arguments with the options for any command first, wherever they were given.
 
     >>> anywhere(["list", "--quiet", "--", "-q"])
