@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from decimal import Decimal
 from typing import Protocol, runtime_checkable
 
 from hwbench.typography import MINUS, NARROW_SPACE, NONE
@@ -90,6 +92,17 @@ def short(value: float, digits: int = 6, *, sign: bool = False) -> str:
     ('0.18', '0.25', '−0.06', '5e−05')
     """
     return f"{value:{'+' if sign else ''}.{digits}g}".replace("-", MINUS)
+
+
+def shifted(text: str, digits: int) -> str:
+    """Return a printed text with the decimal point of each number moved by so many places.
+
+    >>> shifted("0.0140 ± 0.0003", 2), shifted("−95.18", 0)
+    ('1.40 ± 0.03', '−95.18')
+    """
+    if not digits:
+        return text
+    return re.sub(r"\d+(?:\.\d+)?", lambda m: format(Decimal(m[0]).scaleb(digits), "f"), text)
 
 
 def quick_number(value: float) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from hwbench.cli import console
 from hwbench.cli.options import (
@@ -16,6 +17,8 @@ from hwbench.cli.options import (
 from hwbench.cli.shelves import SHELF_KINDS, print_shelf
 
 if TYPE_CHECKING:
+    from rich.text import Text
+
     from hwbench.verdict.outcome import Comparison
 
 
@@ -43,32 +46,67 @@ def list_(
     if as_json:
         console.print_json(views.get("json", json_view))
         return
-    with_titles = console.out.width >= 120
-    heads = ["title"] if with_titles else []
-    table = Table(
-        Column("spec", no_wrap=True),
-        *heads,
-        "rows",
-        "on file",
-        "verdicts",
-        "claims",
-        box=None,
-        header_style="bold",
-    )
-    for spec_id, title, *rest in views.get("line", _line):
-        table.add_row(spec_id, *([title] if with_titles else []), *rest)
+    wide = console.out.width >= 120
+    heads = ["spec", *(["title"] if wide else []), "rows", "on file", "verdicts", "claims"]
+    columns = [Column(head, no_wrap=not wide or head == "spec") for head in heads]
+    table = Table(*columns, box=None, header_style="bold", padding=(0, 2 if wide else 1, 0, 0))
+    found = views.get("tallies", _line)
+    for spec_id, title, rows, on_file, *tallies in found:
+        shown = map(_words if wide else _symbols, tallies)
+        table.add_row(spec_id, *([title] if wide else []), rows, on_file, *shown)
     console.out.print(table)
+    if not wide:
+        console.out.print(_legend(found), style="dim")
 
 
-def _line(comparison: Comparison) -> list[str]:
-    """Return the texts of a spec's line: id, title, rows, results, verdicts and claims."""
+def _words(tally: Sequence[Sequence[Any]]) -> Text:
+    """Return verdicts with their numbers, in words."""
+    from rich.text import Text
+
+    return Text(", ".join(f"{number} {name} {at}".rstrip() for name, number, at in tally))
+
+
+def _symbols(tally: Sequence[Sequence[Any]]) -> Text:
+    """Return verdicts with their numbers as symbols, those below full in brackets."""
+    from rich.text import Text
+
+    from hwbench.report.formats.terminal import STYLES
+    from hwbench.report.words import CLAIM_VERDICTS, ROW_VERDICTS
+
+    meanings = {**CLAIM_VERDICTS, **ROW_VERDICTS}
+
+    def joined(below: bool) -> Text:
+        here = [(name, number) for name, number, at in tally if bool(at) == below]
+        parts = [Text(f"{meanings[v].symbol}{n}", style=STYLES.get(v, "")) for v, n in here]
+        return Text(" ").join(parts)
+
+    full, below = joined(False), joined(True)
+    if not below:
+        return full
+    return full + Text(" (" if full else "(") + below + Text(")")
+
+
+def _legend(found: Sequence[Sequence[Any]]) -> str:
+    """Return the names of the symbols that occur."""
+    from hwbench.report.words import CLAIM_VERDICTS, ROW_VERDICTS
+
+    parts = []
+    for place, meanings in ((-2, ROW_VERDICTS), (-1, CLAIM_VERDICTS)):
+        used = {name for line in found for name, _, _ in line[place]}
+        parts.append(" ".join(f"{m.symbol} {name}" for name, m in meanings.items() if name in used))
+    rows, claims = parts
+    return f"verdicts: {rows}; claims: {claims}, in brackets from shortened runs"
+
+
+def _line(comparison: Comparison) -> list[Any]:
+    """Return a spec's id, title, rows, results, and its tallies of verdicts and claims."""
     from hwbench.report.claims import claim_tally, row_tally
     from hwbench.spec import PROFILES
 
     rows = comparison.rows
     used = [p for p in reversed(PROFILES) if any(r.profile == p for r in rows)]
     tallies = [
-        ", ".join(f"{t.number} {t.verdict} {t.at}".rstrip() for t in tally)
+        [[t.verdict, t.number, t.at] for t in tally]
         for tally in (row_tally(comparison), claim_tally(comparison))
     ]
     on_file = f"{sum(bool(r.results) for r in rows)} {', '.join(used)}".rstrip()

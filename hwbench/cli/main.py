@@ -23,6 +23,7 @@ ABOUT = (
     "and does a new method beat them?"
 )
 
+ANYWHERE = ("--quiet", "-q", "--no-color")  # before a command or after it
 TYPERS_CTRL_C = 130  # what Typer returns after a Ctrl-C
 
 app = typer.Typer(
@@ -87,10 +88,21 @@ def main(arguments: Sequence[str] | None = None) -> None:
     sys.exit(code)
 
 
+def anywhere(arguments: Sequence[str]) -> Sequence[str]:
+    """Return the arguments with the options for any command first, wherever they were given.
+
+    >>> anywhere(["list", "--quiet", "--", "-q"])
+    ['--quiet', 'list', '--', '-q']
+    """
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    first = [a for a in arguments[:end] if a in ANYWHERE]
+    return [*first, *(a for a in arguments[:end] if a not in ANYWHERE), *arguments[end:]]
+
+
 def _run(arguments: Sequence[str] | None) -> int:
     """Run the command line, print an error if there is one, and return the exit code."""
     err = console.err
-    given = None if arguments is None else [*arguments]
+    given = anywhere(sys.argv[1:] if arguments is None else arguments)
     try:
         code = app(args=given, prog_name="hwbench", standalone_mode=False)
     except typer.Exit as error:

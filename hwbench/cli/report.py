@@ -58,11 +58,16 @@ def write_report(
     folder: Path,
     **how: bool,
 ) -> None:
-    """Write the report and print the path of each file; `how` goes to `render`."""
+    """Write the report and tell where it is; `how` goes to `render`."""
+    from hwbench.numbers import counted
     from hwbench.report import render
     from hwbench.spec import display_path, read_yaml
     from hwbench.store import Store
 
     papers = read_yaml(folder / "papers.yaml")[0] if (folder / "papers.yaml").is_file() else None
+    alike: dict[tuple[Path, str], list[Path]] = {}
     for path in render(list(found), Store(results), reports, formats, papers, **how):
-        console.news(f"wrote {display_path(path)}")
+        alike.setdefault((path.parent, path.suffix), []).append(path)
+    for first, *rest in alike.values():
+        more = f" and {counted(len(rest), f'more {first.suffix} file')} beside it" if rest else ""
+        console.news(f"wrote {display_path(first)}{more}")

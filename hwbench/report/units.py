@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
-from decimal import Decimal
 
+from hwbench.numbers import shifted
 from hwbench.spec import Spec
 from hwbench.typography import NARROW_SPACE, clean
 from hwbench.verdict.statistics import Interval
-
-SHARE = "share of "  # how the unit of a share begins
+from hwbench.verdict.wording import in_print
 
 
 @dataclass(frozen=True)
@@ -48,13 +46,7 @@ class Scale:
         >>> Scale(2, " %").printed("0.0140 ± 0.0003"), Scale().printed("−95.18")
         ('1.40 ± 0.03 %', '−95.18')
         """
-        if not self.digits:
-            return text
-
-        def moved(match: re.Match[str]) -> str:
-            return format(Decimal(match[0]).scaleb(self.digits), "f")
-
-        return self.signed(re.sub(r"\d+(?:\.\d+)?", moved, text))
+        return self.signed(shifted(text, self.digits)) if self.digits else text
 
 
 def scale_of(spec: Spec, metric: str | None = None) -> Scale:
@@ -62,6 +54,5 @@ def scale_of(spec: Spec, metric: str | None = None) -> Scale:
     unit = clean(spec.unit)
     if metric not in (None, spec.metric):
         return Scale()
-    if unit.startswith(SHARE):
-        return Scale(2, f"{NARROW_SPACE}%", f"% of {unit.removeprefix(SHARE)}")
-    return Scale(unit=unit)
+    digits, shown = in_print(unit)
+    return Scale(digits, f"{NARROW_SPACE}%", shown) if digits else Scale(unit=unit)

@@ -12,6 +12,7 @@ from hwbench.numbers import (
     p_text,
     percent,
     rounded,
+    shifted,
     short,
     significant,
 )
@@ -22,15 +23,36 @@ from hwbench.verdict.statistics import Interval
 
 # --- sizes ----------------------------------------------------------------------------------------
 
+SHARE = "share of "  # how the unit of a share begins
+
+
+def in_print(unit: str) -> tuple[int, str]:
+    """Return by how many places the decimal point moves, and the unit: shares are percentages."""
+    return (2, f"% of {unit.removeprefix(SHARE)}") if unit.startswith(SHARE) else (0, unit)
+
+
+def _scaled(interval: Interval, digits: int) -> Interval:
+    return Interval(interval.low * 10**digits, interval.high * 10**digits, interval.level)
+
 
 def size_text(size: float, unit: str) -> str:
     """Return a size with two significant digits and its unit."""
+    digits, unit = in_print(unit)
+    size *= 10**digits
     return f"{rounded(size, size)} {unit}".strip()
 
 
 def effect_text(value: float, interval: Interval | None, unit: str) -> str:
     """Return a difference with its sign and unit, with digits by its interval."""
-    return f"{difference_text(value, interval)} {unit}".strip()
+    digits, unit = in_print(unit)
+    within = _scaled(interval, digits) if interval else None
+    return f"{difference_text(value * 10**digits, within)} {unit}".strip()
+
+
+def _near(size: float, digits: int, unit: str) -> str:
+    """Return a margin, a tolerance or a distance with its unit."""
+    places, unit = in_print(unit)
+    return f"{short(size * 10**places, digits)} {unit}".strip()
 
 
 # --- flags, tests, notices ------------------------------------------------------------------------
@@ -225,7 +247,9 @@ def _(reason: reasons.Distance) -> str:
     value = "the value in the source" if reason.source else "the published value"
     if reason.value == 0:
         return f"equal to {value}"
-    size = f"{rounded(abs(reason.value), reason.scale)} {reason.unit}".strip()
+    digits, unit = in_print(reason.unit)
+    scale = None if reason.scale is None else reason.scale * 10**digits
+    size = f"{rounded(abs(reason.value) * 10**digits, scale)} {unit}".strip()
     return f"{size} {'above' if reason.value > 0 else 'below'} {value}"
 
 
@@ -260,8 +284,9 @@ def _(reason: reasons.NoMargin) -> str:
 
 @reason_text.register
 def _(reason: reasons.Position) -> str:
-    where = f"{percent(reason.interval.level)} interval {interval_text(reason.interval)}"
-    margin = f"±{short(reason.margin)} {reason.unit}".strip()
+    interval = _scaled(reason.interval, in_print(reason.unit)[0])
+    where = f"{percent(interval.level)} interval {interval_text(interval)}"
+    margin = f"±{_near(reason.margin, 6, reason.unit)}"
     if reason.where == "across":
         least = size_text(reason.detectable, reason.unit)
         return f"{where} overlaps the margin of {margin}; detectable difference {least}"
@@ -293,14 +318,15 @@ def _(reason: reasons.SettingFailed) -> str:
 
 @reason_text.register
 def _(reason: reasons.SettingFar) -> str:
-    within = f"{reason.by} within {short(reason.tolerance)} {reason.unit} of the published value"
-    away = f"{short(reason.distance, 3)} {reason.unit} away"
+    tolerance = _near(reason.tolerance, 6, reason.unit)
+    within = f"{reason.by} within {tolerance} of the published value"
+    away = f"{_near(reason.distance, 3, reason.unit)} away"
     return f"no {reason.coordinate} brings {within} (nearest: {reason.nearest}, {away})"
 
 
 @reason_text.register
 def _(reason: reasons.SettingChosen) -> str:
-    away = f"{short(reason.distance, 3)} {reason.unit} away"
+    away = f"{_near(reason.distance, 3, reason.unit)} away"
     chosen = f"{reason.coordinate} {reason.value} was chosen"
     return f"{chosen}: it brings {reason.by} closest to the published value ({away})"
 
@@ -346,7 +372,8 @@ def _(reason: reasons.OtherMetric) -> str:
 @reason_text.register
 def _(reason: reasons.Effect) -> str:
     effect = effect_text(reason.value, reason.interval, reason.unit)
-    published = f", published {reason.published}" if reason.published else ""
+    told = shifted(reason.published or "", in_print(reason.unit)[0])
+    published = f", published {told}" if told else ""
     return f"{sides_text(reason.sides)}: {effect}{published}"
 
 

@@ -1,12 +1,15 @@
 """hwbench list: one line for each spec, kept in the cache until something it rests on changes."""
 
+import json
 import shutil
+from collections import Counter
 
 import numpy as np
 import pytest
 
 from hwbench import cache
 from hwbench.cli import console
+from hwbench.report.words import ROW_VERDICTS
 from hwbench.spec import Case, cases, load
 from hwbench.store import Failure, Store
 
@@ -45,6 +48,18 @@ def read(monkeypatch):
 
     monkeypatch.setattr(Store, "_load", watched)
     return names
+
+
+def test_a_narrow_terminal_shows_symbols_and_tells_their_names(stored, shown, monkeypatch):
+    monkeypatch.setattr(console.out, "width", 80)
+    head, line, *legend = shown("list").splitlines()
+    (entry,) = json.loads(shown("list", "--json"))
+    verdicts = Counter(row["verdict"] for row in entry["rows"])
+    symbols = " ".join(f"{m.symbol}{verdicts[v]}" for v, m in ROW_VERDICTS.items() if verdicts[v])
+    assert symbols in line
+    told = " ".join(" ".join(legend).split())
+    assert all(f"{ROW_VERDICTS[v].symbol} {v}" in told for v in verdicts)
+    assert max(map(len, [head, line, *legend])) <= 80
 
 
 COMMANDS = [("list",), ("list", "--json"), ("compare", "tiny"), ("compare", "tiny", "--json")]

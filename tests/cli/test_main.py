@@ -91,6 +91,14 @@ def test_quiet_leaves_out_news_and_keeps_errors(folder, capsys):
     assert "no spec 'nowhere'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("command", [("--quiet", "report"), ("report", "-q")], ids=" ".join)
+def test_options_of_any_command_may_come_first_or_last(folder, capsys, command):
+    assert run(*command) == 0
+    assert capsys.readouterr().err == ""
+    assert run("report") == 0
+    assert "index.html" in capsys.readouterr().err
+
+
 def test_no_color_is_an_option_and_a_variable(folder, monkeypatch):
     for arguments, variable, expected in (
         (["list"], "", False),

@@ -82,7 +82,7 @@ def distances_figure(comparisons: Sequence[Comparison]) -> Figure | None:
     axes = figure.subplots()
     limit = 1.25 * max(2.0, *(abs(d.value) for _, found in tables for d in found))
     axes.axvspan(-1, 1, color=GRID, alpha=0.75, lw=0, zorder=0)
-    axes.axvline(0, color=MUTED, lw=0.8, zorder=0.1)
+    axes.axvline(0, color=MUTED, lw=0.8, zorder=0.1, solid_capstyle="butt")
     y, names = 0.0, list[tuple[float, str, bool]]()
     places: list[tuple[float, Distance]] = []
     for comparison, found in tables:

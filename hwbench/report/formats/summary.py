@@ -8,14 +8,18 @@ from typing import TYPE_CHECKING
 from hwbench.numbers import counted
 from hwbench.report.formats.terminal import print_pairing, verdict_text
 from hwbench.report.section import make_section
-from hwbench.report.views import RowView, Tally, Waiting
+from hwbench.report.views import ClaimView, RowView, Tally, Waiting
+from hwbench.report.words import ROW_VERDICTS, is_guest, row_label
 from hwbench.typography import NONE
 from hwbench.verdict.outcome import Comparison
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.text import Text
 
 ROWS, CLAIMS, WARNINGS = 16, 9, 3  # lines of each; with the rest, 40 lines at most
+WIDE = 100  # columns in which a row's numbers fit with their errors
+AGAINST = "against/"  # begins the id of the claim that a row of one's own spec is better
 JUDGED = ("failed", "worse", "better", "agrees", "undecided", "calibrated")  # shown first
 
 
@@ -33,15 +37,20 @@ def print_summary(console: Console, comparison: Comparison) -> None:
             _line(console, _tally(name, tally))
     waiting = {name for group in section.waiting for name in group.rows}
     rows = [row for row in section.rows if row.label not in waiting]
-    rows.sort(key=lambda row: row.verdict not in JUDGED)
+    guests = {row_label(outcome) for outcome in comparison.rows if is_guest(outcome)}
+    rows.sort(key=lambda row: (row.label not in guests, row.verdict not in JUDGED))
+    claims = sorted(section.claims, key=lambda claim: not claim.id.startswith(AGAINST))
+    for claim in claims:
+        if claim.id.startswith(AGAINST):  # what one asked for, whole
+            console.print(_claim(claim))
     if rows:
         _print_rows(console, rows[:ROWS])
     _rest(console, len(rows) - ROWS, "row")
     for group in section.waiting[:WARNINGS]:
         _line(console, Text(_waiting(group), style="dim"))
-    for claim in section.claims[:CLAIMS]:
-        head = verdict_text(claim.verdict, claim.at) + Text(f"  {claim.id}  ", style="bold")
-        _line(console, head + Text(claim.reason or claim.text))
+    for claim in claims[:CLAIMS]:
+        if not claim.id.startswith(AGAINST):
+            _line(console, _claim(claim))
     _rest(console, len(section.claims) - CLAIMS, "claim")
     for pairing in comparison.pairings:
         print_pairing(console, pairing)
@@ -70,6 +79,18 @@ def _tally(name: str, tally: Sequence[Tally]) -> object:
     return Text(f"{name}: ") + Text("  ").join(parts)
 
 
+def _claim(claim: ClaimView) -> Text:
+    """Return a claim's verdict and why: where nothing could be tested, what each part lacks."""
+    from rich.text import Text
+
+    reasons = dict.fromkeys(part.reason.rstrip(".") for part in claim.parts if part.reason)
+    said = claim.reason or claim.text
+    if claim.verdict == "missing" and reasons:
+        said = "; ".join(reasons) + "."
+    head = verdict_text(claim.verdict, claim.at) + Text(f"  {claim.id}  ", style="bold")
+    return head + Text(said)
+
+
 def _waiting(group: Waiting) -> str:
     names = "; ".join(group.rows)
     return f"{counted(len(group.rows), 'row')} without a result: {group.reason} ({names})"
@@ -80,12 +101,27 @@ def _print_rows(console: Console, rows: Sequence[RowView]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    cells = [
+        [
+            row.judged or row.published,
+            row.measured,
+            "" if row.difference == NONE else row.difference,
+            f"{ROW_VERDICTS[row.verdict].symbol} {row.verdict}",
+        ]
+        for row in rows
+    ]
+    heads = ["published", "measured ± s.e.", "difference", "verdict"]
+    if console.width < WIDE:  # rather than cut a verdict
+        heads[1] = "measured"
+        cells = [[line[0].split(" ±")[0], *line[1:]] for line in cells]
+    widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("row", no_wrap=True, overflow="ellipsis", ratio=1)
-    for name in ("published", "measured ± s.e.", "difference", "verdict"):
-        table.add_column(name, no_wrap=True)
-    for row in rows:
-        difference = "" if row.difference == NONE else row.difference
-        cells = (row.label, row.judged or row.published, row.measured, difference)
-        table.add_row(*map(Text, cells), verdict_text(row.verdict))
+    room = console.width - sum(widths) - 3 * len(widths)
+    longest = max(len(row.label) for row in rows)
+    label = max(min(room, longest), 8)
+    table.add_column("row", no_wrap=True, overflow="ellipsis", width=label)
+    for name, width in zip(heads, widths, strict=True):
+        table.add_column(name, no_wrap=True, min_width=width)
+    for row, line in zip(rows, cells, strict=True):
+        table.add_row(Text(row.label), *map(Text, line[:-1]), verdict_text(row.verdict))
     console.print(table)

@@ -10,7 +10,9 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from hwbench.report.formats.summary import JUDGED, print_summary
+from hwbench.verdict.outcome import ClaimOutcome
 from hwbench.verdict.pairing import Pairing, Trait
+from hwbench.verdict.reasons import Differs, Tally
 
 from ..conftest import Example
 
@@ -50,6 +52,33 @@ def test_what_was_judged_comes_first_and_what_has_no_result_is_folded(example: E
     assert missing
     folded = [line for line in lines if "without a result" in line]
     assert sum(int(line.split()[0]) for line in folded) == missing
+
+
+@pytest.mark.parametrize("width", [80, 100])
+def test_numbers_and_verdicts_are_whole(example: Example, width):
+    lines = printed(example.comparison, width)
+    start = next(i for i, line in enumerate(lines) if line.startswith("──"))
+    (head,) = [line for line in lines if line.startswith("row ")]
+    assert "…" not in head
+    shown = [o for o in example.comparison.rows if o.results]
+    for line in lines[start + 1 : start + 1 + len(shown)]:
+        *_, verdict = line.split()
+        assert verdict in {o.verdict for o in shown}
+        assert "…" not in line[30:]
+
+
+def test_a_rival_comes_first_and_is_told_what_it_lacks(example: Example):
+    claim = example.comparison.claims[0]
+    lacks = (Differs("batch size", "100", ("20",)),)
+    part = replace(claim.parts[0], verdict="missing", reasons=lacks)
+    asked = claim.claim.model_copy(update={"id": "against/mine"})
+    tally = (Tally((("missing", 2),)),)
+    mine = ClaimOutcome(asked, (part, part), "missing", tally)
+    claims = (*example.comparison.claims, mine)
+    lines = printed(replace(example.comparison, claims=claims), 140)
+    at = next(i for i, line in enumerate(lines) if "against/mine" in line)
+    assert at < next(i for i, line in enumerate(lines) if line.startswith("row "))
+    assert lines[at].endswith("Not comparable: batch size is 100 here, 20 in the table.")
 
 
 def test_tallies_name_every_verdict(example: Example):
