@@ -41,7 +41,7 @@ class Membrane(NamedTuple):
 
 
 TRUE = Membrane(1.0, 0.1, -70.42, 50.0, 50.0, 5.0, -90.0, -60.0, 0.1, 1.0)
-GATES = (0.0, 1.0, 0.0)  # m, h and n, where every series starts
+GATES = (0.0, 0.8, 0.0)  # m, h and n, where every series starts
 
 
 def current(steps: int) -> Float[Tensor, "t"]:

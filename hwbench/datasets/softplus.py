@@ -1,4 +1,4 @@
-"""Draws of a density whose posterior is curved: softplus of two Gaussians, with noise."""
+"""Draws of a density whose posterior is a skewed ridge: softplus of two Gaussians, with noise."""
 
 from __future__ import annotations
 

@@ -146,6 +146,20 @@ class AmortisedProcess(_ProcessRule):
         inner = {"use": "kernel.AmortisedLearning", "samples": 64, "form": "exponential"}
         return cls(inner, context=2, extra=2)
 
+    def check(self, model: ProcessModel) -> None:
+        """Reject a process with too few places, and a rule that no process can be trained by.
+
+        Raises:
+            ValueError: there are too few places, or the other rule needs another protocol.
+        """
+        super().check(model)
+        wanted = self.rule.trains()
+        if not issubclass(GivenContext, wanted):
+            raise ValueError(
+                f"AmortisedProcess: {type(self.rule).__name__} needs a {wanted.__name__}, and a "
+                "process given a context is an ExponentialDreamer; use kernel.AmortisedLearning"
+            )
+
     def begin(self, model: ProcessModel, train: TrainSplit) -> None:
         """Let the other rule prepare, given the first function."""
         self.check(model)

@@ -44,6 +44,26 @@ def test_gradients_flow_through_the_gates(model):
     assert abs(found.item()) > 1
 
 
+def test_mean_score_of_one_step_is_the_gradient_of_a_gaussian():
+    """ALWS-C4 where p(x) is known: x ~ N(V after a step, σ_p² + σ²); a fine grid of V."""
+    model = HodgkinHuxley(visible=1).double()
+    x, theta = torch.tensor([[-95.0]]).double(), list(model.parameters())
+    with torch.no_grad():
+        model.noise.fill_(0.5)
+    own = model.membrane()
+    start, gates = torch.tensor([START]).double(), torch.tensor([GATES]).double()
+    mean = drift(start, gates, model.injected.double(), own)
+    exact = Normal(mean, (own.process**2 + own.noise**2).sqrt()).log_prob(x).sum()
+    v = torch.linspace(float(mean.detach()) - 40, float(mean.detach()) + 20, 20_001).double()
+    log_p = model.log_joint(x, [v[:, None, None]])[:, 0]
+    score = torch.autograd.grad(log_p.detach().softmax(0) @ log_p, theta, allow_unused=True)
+    wanted = torch.autograd.grad(exact, theta, allow_unused=True)
+    assert sum(found is not None for found in wanted) >= 9  # rates act one step later
+    for a, b in zip(score, wanted, strict=True):
+        zero = torch.zeros(1).double()
+        torch.testing.assert_close(zero if a is None else a, zero if b is None else b)
+
+
 def test_parameters_start_where_the_code_starts(model):
     found = model.parameters_of_membrane()
     assert found == pytest.approx(INITIAL._asdict(), rel=1e-6)

@@ -95,3 +95,11 @@ def test_a_process_with_too_few_places_is_refused(cls):
     model = NeuralProcess(visible=3, units=2, latents=1)
     with pytest.raises(ValueError, match="2 context and 2 further places are 4, and functions"):
         cls.tiny().check(model)
+
+
+@pytest.mark.parametrize("use", ["bounds.ELBO", "posterior.GaussianPosterior"])
+def test_a_rule_that_cannot_train_a_process_is_refused(use):
+    """Before anything is run: the process has no recognition net and no standard normal prior."""
+    rule = AmortisedProcess({"use": use}, context=2, extra=2)
+    with pytest.raises(ValueError, match=rf"{use.split('.')[1]} needs a \w+, and a process given"):
+        rule.check(NeuralProcess.tiny())
