@@ -79,8 +79,7 @@ def _source(spec: Spec, row: Row) -> tuple[str, str]:
         return "", ""
     number, by_source = minus(clean(row.source.text)), spec.judged(row) is row.source
     number = scale_of(spec).printed(number)
-    judge = "source" if by_source else "document"
-    text = f"{number} in the original source; judged against the {judge}"
+    text = f"original source: {number}" + (", judged against it" if by_source else "")
     return text, number if by_source else ""
 
 

@@ -82,5 +82,5 @@ def test_a_source_that_does_not_judge_is_told_as_such(example: Example):
     outcomes = [replace(o, row=row) for o, row in zip(example.comparison.rows, rows, strict=False)]
     text = printed(replace(example.comparison, spec=spec, rows=tuple(outcomes)), 80)
     text = " ".join(text.split())
-    assert "in the original source; judged against the document" in text
+    assert "original source: " in text
     assert "from the source" not in text
