@@ -160,6 +160,7 @@ def scatter_picture(comparison: Comparison, name: str, wanted: Wanted, store: St
         draw_cloud(axes, points)
         heading = [shorten(row, 84 // across), words(cloud)] if len(names) > 1 else [row]
         axes.set_title("\n".join(heading))
+        axes.tick_params(axis="x", labelbottom=i + across >= len(panels))
     alt = _describe(title, rows, lambda a: f"{len(a)} points of {len(set(a[:, 2]))} classes")
     caption = f"{_runs(rows)} A colour is a class."
     return Picture(name, "figures", "svg", svg_of(figure), title, caption, alt)
