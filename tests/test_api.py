@@ -68,6 +68,30 @@ def test_a_bar_does_not_select_two_rows(folder, inline):
     assert not (folder / "results").exists()
 
 
+@pytest.mark.parametrize("rows", [{"method": "IWAE"}, "method=IWAE", ["method=IWAE"], [None]])
+def test_rows_are_a_list_of_mappings(folder, inline, unchecked, rows):
+    with pytest.raises(SpecError, match="rows: expected a list of coordinates"):
+        hwbench.run("tiny", "smoke", rows=rows)
+
+
+@pytest.mark.parametrize("number", [0, -1, "3", 2.5])
+@pytest.mark.parametrize("name", ["seeds", "jobs"])
+def test_seeds_and_jobs_are_counted_from_1(folder, inline, unchecked, name, number):
+    """No seeds were the spec's."""
+    with pytest.raises(SpecError, match=f"{name}: expected a whole number from 1"):
+        hwbench.run("tiny", "smoke", **{name: number})
+
+
+def test_a_profile_that_is_none_is_told(folder, inline, unchecked):
+    with pytest.raises(SpecError, match="no profile None"):
+        hwbench.run("tiny", None)
+
+
+def test_the_name_of_an_override_that_is_no_text_is_told(folder, inline, unchecked):
+    with pytest.raises(SpecError, match="1: no block '1'"):
+        hwbench.run("tiny", "smoke", overrides={1: 2})
+
+
 def test_run_outside_the_main_thread(folder, inline):
     """Where Python takes no signals."""
     with ThreadPoolExecutor(1) as pool:

@@ -1,5 +1,6 @@
 """Training in blocks: a plain loop, exact resumption, divergence, schedules, early stopping."""
 
+import functools
 import math
 from functools import partial
 
@@ -169,6 +170,21 @@ OPTIMIZERS = {
 }
 
 
+SCRIPTED = [-9.0, -2.0, -6.0, -7.0]
+BEST = {"validate": {"use": "x"}, "stop": {"patience": 9, "keep": "best"}}
+
+
+@functools.cache
+def undisturbed(optimizer):
+    """Return the parameters that a whole run keeps, checked to be those after two epochs."""
+    whole = make(validator=Scripted(SCRIPTED), optimizer=optimizer, **BEST)
+    fit(whole, CPU)
+    at_best = make(epochs=2, optimizer=optimizer)
+    fit(at_best, CPU)
+    assert torch.equal(parameters(whole), parameters(at_best))
+    return parameters(whole)
+
+
 @pytest.mark.usefixtures("unchecked")
 @pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS)
 @pytest.mark.parametrize("stop_after", [4, 8, 12])
@@ -177,31 +193,22 @@ def test_every_optimizer_and_the_best_model_resume(tmp_path, optimizer, stop_aft
 
     The best epoch is the second, before or after the stop; the last case stops at the very end.
     """
-    scripted = [-9.0, -2.0, -6.0, -7.0]
-    block = {"validate": {"use": "x"}, "stop": {"patience": 9, "keep": "best"}}
-    whole = make(validator=Scripted(scripted), optimizer=optimizer, **block)
-    fit(whole, CPU)
     calls = []
     hooks = Hooks(report=calls.append, stop=lambda: len(calls) >= stop_after)
-    stopped = make(
-        tmp_path, validator=Scripted(scripted), optimizer=optimizer, hooks=hooks, **block
-    )
+    stopped = make(tmp_path, validator=Scripted(SCRIPTED), optimizer=optimizer, hooks=hooks, **BEST)
     with pytest.raises(Interrupted):
         fit(stopped, CPU)
     progress, parts, scalars = Checkpoint(tmp_path / "state.safetensors").load()
     validated = len(progress.curves.get("validation/log_likelihood", []))
     resumed = make(
-        validator=Scripted(scripted[validated:]), optimizer=optimizer, progress=progress, **block
+        validator=Scripted(SCRIPTED[validated:]), optimizer=optimizer, progress=progress, **BEST
     )
     with torch.no_grad():
         for p in resumed.model.parameters():
             p.zero_()
     resumed.restore(parts, scalars)
     fit(resumed, CPU)
-    assert torch.equal(parameters(resumed), parameters(whole))
-    at_best = make(epochs=2, optimizer=optimizer)
-    fit(at_best, CPU)
-    assert torch.equal(parameters(whole), parameters(at_best))
+    assert torch.equal(parameters(resumed), undisturbed(optimizer))
 
 
 def test_a_damaged_checkpoint_is_not_used(tmp_path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -77,14 +77,18 @@ class Settings:
         """Check all settings before anything runs or is written.
 
         Raises:
-            UserError: an unknown profile, device, executor, plugin, logger or kind of rerun, or a
-                folder that cannot be written.
+            UserError: an unknown profile, device, executor, plugin, logger or kind of rerun, no
+                number of seeds or jobs, or a folder that cannot be written.
         """
+        for name, number in (("seeds", self.seeds), ("jobs", self.jobs)):
+            if number is not None and not (isinstance(number, int) and number >= 1):
+                raise SpecError(f"{name}: expected a whole number from 1; found {number!r}")
         for kind in self.rerun:
             if kind not in RERUNS:
                 raise SpecError(f"no cases {kind!r} to rerun{did_you_mean(kind, [*RERUNS])}")
         if self.profile not in ("auto", *PROFILES):
-            raise SpecError(f"no profile {self.profile!r}{did_you_mean(self.profile, PROFILES)}")
+            hint = did_you_mean(str(self.profile), PROFILES)
+            raise SpecError(f"no profile {self.profile!r}{hint}")
         check_logger(self.logger)
         pick_device(self.device)
         executors.make(self.executor, 1, self.threads)  # it may need a missing package
@@ -123,12 +127,17 @@ class Plan:
         return self.profile not in ("smoke", None)
 
 
-def check_rows(wanted: Iterable[Wanted], specs: Sequence[Spec]) -> None:
+def check_rows(wanted: Sequence[Wanted], specs: Sequence[Spec]) -> None:
     """Check that the specs have rows with these coordinates.
 
     Raises:
-        SpecError: no row matches; the message gives the nearest coordinate.
+        SpecError: `wanted` is not a list of mappings, or no row matches; the message gives the
+            nearest coordinate.
     """
+    if isinstance(wanted, str | Mapping) or not all(isinstance(w, Mapping) for w in wanted):
+        raise SpecError(
+            f"rows: expected a list of coordinates, as [{{'method': 'IWAER'}}]; found {wanted!r}"
+        )
     names = {k for s in specs for row in s.rows for k in row.at}
     for asked in wanted:
         pairs = {k: v if isinstance(v, list) else [v] for k, v in asked.items()}
@@ -152,7 +161,7 @@ def make_plan(specs: Sequence[Spec], settings: Settings) -> Plan:
     Raises:
         SpecError: the profile excludes all rows asked for, or a row does not exist.
     """
-    wanted = None if settings.rows is None else list(settings.rows)
+    wanted = settings.rows
     check_rows(wanted or [], specs)
     known: dict[str, bool] = {}
 

@@ -86,7 +86,7 @@ def vary(spec: Spec, overrides: Mapping[str, Any]) -> Spec:
     Raises:
         SpecError: a path does not begin with the name of a block.
     """
-    for path in overrides:
+    for path in map(str, overrides):
         block, dot, _ = path.partition(".")
         if block not in OVERRIDABLE:
             raise SpecError(f"{path}: no block {block!r}{did_you_mean(block, OVERRIDABLE)}")
