@@ -1,11 +1,15 @@
 """README's own method works as it stands."""
 
 import re
+import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
+from typer.main import get_command
 
+from hwbench.cli.main import app
 from hwbench.store import Store
 
 from .cli.conftest import INLINE, run
@@ -25,6 +29,29 @@ def mine(tmp_path, monkeypatch):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text(text, encoding="utf-8")
     return tmp_path
+
+
+COMMANDS = [
+    line.split("#")[0].split("     ")[0].split("    ")[0].strip()
+    for block in re.findall(r"^```\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+    for line in block.splitlines()
+    if line.startswith("hwbench ") and not line.startswith("hwbench/")
+]
+
+
+def test_there_are_commands():
+    assert len(COMMANDS) >= 20
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_is_known_with_its_options(command, tmp_path, monkeypatch):
+    (tmp_path / "build/smoke/results").mkdir(parents=True)  # as `make smoke` does
+    monkeypatch.chdir(tmp_path)
+    _, name, *words = shlex.split(command)
+    found: Any = get_command(app).commands[name]
+    if hasattr(found, "commands"):
+        found = found.commands[words.pop(0)]
+    found.make_context(name, words)  # raises for an unknown option, or without a needed name
 
 
 def test_the_example_runs_at_smoke_and_is_compared(mine, capsys):

@@ -18,6 +18,7 @@ ROOT = Path(__file__).parents[2]
 RESULTS = 2000
 LIST, COMPARE, REPORT = 0.6, 1.0, 10.0  # seconds of CPU on an idle machine
 MEMORY = 250.0  # MiB
+INDEX, PAGE = 300_000, 1_000_000  # bytes
 CHILD = """
 import resource, runpy, sys
 sys.argv = ["hwbench", *sys.argv[1:]]
@@ -90,3 +91,6 @@ def test_2000_results_are_listed_compared_and_reported_in_time(many, tried):
     assert kept[0] <= REPORT
     assert kept[1] <= MEMORY
     assert kept[0] < drawn[0] / 2
+    sizes = {path.name: path.stat().st_size for path in (many / "reports").glob("*.html")}
+    assert sizes.pop("index.html") <= INDEX
+    assert max(sizes.values()) <= PAGE

@@ -42,10 +42,13 @@ def reason(cause: Cause) -> str:
 
 
 def print_findings(console: Console, findings: Sequence[Finding]) -> None:
-    """Print failures and remarks as a table, then for each spec how many rows passed."""
+    """Print failures and remarks as a table, then for each spec how many rows passed.
+
+    Rows without a result are only counted: there may be hundreds.
+    """
     table = Table(*HEAD, box=None, header_style="bold")
     for f in findings:
-        if f.cause.kind != "within":
+        if f.cause.kind not in ("within", "no result"):
             numbers = map(table_number, (f.baseline, f.measured, f.tolerance))
             style = "yellow" if f.passed else "red"
             table.add_row(f.spec, f.row, f.metric, *numbers, reason(f.cause), style=style)
@@ -53,7 +56,10 @@ def print_findings(console: Console, findings: Sequence[Finding]) -> None:
         console.print(table)
     for spec in dict.fromkeys(f.spec for f in findings):
         mine = [f for f in findings if f.spec == spec]
-        console.print(f"{spec}: {sum(f.passed for f in mine)} of {len(mine)} rows within tolerance")
+        passed = f"{spec}: {sum(f.passed for f in mine)} of {len(mine)} rows within tolerance"
+        without = sum(f.cause.kind == "no result" for f in mine)
+        lacking = f", {without} without a stored result: run the spec first" if without else ""
+        console.print(passed + lacking, style="red" if without else None)
 
 
 def write_junit(findings: Sequence[Finding], path: Path) -> None:
