@@ -60,7 +60,8 @@ def facts(outcome: RowOutcome, metric: str) -> dict[str, str]:
             out["K"] = "exact"
         points = sorted({m.n for m in stored} - {0})
         if points:
-            out["points"] = ", ".join(count(p) for p in points) + " test points"
+            noun = "test point" if points == [1] else "test points"
+            out["points"] = f"{', '.join(count(p) for p in points)} {noun}"
     pixels = sorted({r.case.pixels for r in outcome.results if r.case.pixels is not None})
     if pixels:
         out["pixels"] = " and ".join(map(clean, pixels)) + " pixels"

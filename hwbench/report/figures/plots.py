@@ -109,6 +109,8 @@ def _runs(rows: Sequence[Kept]) -> str:
 
 def series_picture(comparison: Comparison, name: str, wanted: Wanted, store: Store) -> Picture:
     """Return lines that an evaluator kept, with a panel for each row."""
+    from matplotlib.ticker import MaxNLocator
+
     title, names = clean(wanted.title), wanted.lines or []
     rows = kept_arrays(comparison, wanted, names, store, None)
     if not rows:
@@ -125,6 +127,7 @@ def series_picture(comparison: Comparison, name: str, wanted: Wanted, store: Sto
             continue
         handles |= draw_series(axes, rows[i], colours)
         axes.set_title(shorten(rows[i].row, 60 // across))
+        axes.xaxis.set_major_locator(MaxNLocator("auto", steps=[1, 2, 5, 10], integer=True))
         if wanted.log_y:
             axes.set_yscale("log")
         if i + across >= len(rows):
@@ -132,7 +135,8 @@ def series_picture(comparison: Comparison, name: str, wanted: Wanted, store: Sto
             axes.tick_params(axis="x", labelbottom=True)
         if i % across == 0:
             axes.set_ylabel(clean(wanted.y_label or ""))
-    add_legend(figure, {words(name): handles[name] for name in names if name in handles})
+    if len(handles) > 1:
+        add_legend(figure, {words(name): handles[name] for name in names if name in handles})
     alt = _describe(title, rows, lambda a: f"{len(a)} from {_range(a)}")
     return Picture(name, "figures", "svg", svg_of(figure), title, _runs(rows), alt)
 
@@ -156,6 +160,7 @@ def scatter_picture(comparison: Comparison, name: str, wanted: Wanted, store: St
         draw_cloud(axes, points)
         heading = [shorten(row, 84 // across), words(cloud)] if len(names) > 1 else [row]
         axes.set_title("\n".join(heading))
+        axes.tick_params(axis="x", labelbottom=i + across >= len(panels))
     alt = _describe(title, rows, lambda a: f"{len(a)} points of {len(set(a[:, 2]))} classes")
     caption = f"{_runs(rows)} A colour is a class."
     return Picture(name, "figures", "svg", svg_of(figure), title, caption, alt)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
@@ -100,6 +101,17 @@ def _address(section: Section, anchor: str = "", *, single: bool) -> str:
     return f"{section.anchor}.html" + (f"#{anchor}" if anchor else "")
 
 
+def marked(text: str) -> Markup:
+    """Return a text of a spec, safe in HTML, with what stands between backticks as code.
+
+    >>> print(marked("`a` < b"))
+    <code>a</code> &lt; b
+    """
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"`([^`\n]+)`", r"<code>\1</code>", str(escape(text))))  # nosec B704
+
+
 def _template(contents: Contents, *, single: bool = False) -> Template:
     """Return the template of all pages of a report, with what they have in common."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -116,6 +128,7 @@ def _template(contents: Contents, *, single: bool = False) -> Template:
     style = templates.joinpath("report.css").read_text(encoding="utf-8")
     script = templates.joinpath("report.js").read_text(encoding="utf-8")
     digest = hashlib.sha256(script.encode()).digest()
+    environment.filters["marked"] = marked
     environment.globals |= {
         "drawing": drawing,
         "single": single,

@@ -61,6 +61,12 @@ def test_each_row_has_a_panel_with_all_lines_of_the_names(plotted: Example):
     assert "MNIST, fixed, IWAER, drawn: 2 from 2.50 to 2.50" in alt
 
 
+def test_a_single_name_has_no_legend(plotted: Example):
+    root, _, _ = drawn(plotted, SERIES.model_copy(update={"lines": ["real"]}))
+    assert "MNIST, fixed, IWAE" in set(root.itertext())
+    assert "real" not in set(root.itertext())
+
+
 def test_points_are_coloured_by_class(plotted: Example):
     _, caption, alt = drawn(plotted, SCATTER)
     assert caption.endswith("A colour is a class.")
