@@ -55,7 +55,16 @@ class TargetLogLikelihood(PlottingEvaluator[ProcessModel]):
         seed: int,
         progress: Callable[[float], None] = lambda fraction: None,
     ) -> Evaluation:
-        """Return `target_log_likelihood`, in nats for all targets of a function together."""
+        """Return `target_log_likelihood`, in nats for all targets of a function together.
+
+        Raises:
+            ValueError: functions have fewer places than context and targets need.
+        """
+        if model.visible < self.context + self.extra:
+            raise ValueError(
+                f"TargetLogLikelihood: {self.context} context and {self.extra} target places are "
+                f"{self.context + self.extra}, and functions have {model.visible}"
+            )
         split = points_of(points, self.points, seed)
         device = split.values.device
         found = []

@@ -66,6 +66,13 @@ def test_the_likelihood_is_that_of_all_targets_together():
     assert abs(found - apart) > 0.5
 
 
+def test_functions_with_too_few_places_are_refused():
+    """In place of fewer targets than asked for."""
+    evaluator = TargetLogLikelihood(k=3, context=2, extra=5)
+    with pytest.raises(ValueError, match="2 context and 5 target places are 7, and functions have"):
+        evaluator(Shifted(), TestSplit(torch.zeros(1, 6)), seed=0)
+
+
 def test_sines_have_the_moments_of_amplitude_and_shift():
     """E y² at x = π/2 is E a² E cos² b + 0.01, with E a² = 1/4, within five standard errors."""
     y = Sines(places=5, functions=20_000).load(0).train.values[:, 3].double()

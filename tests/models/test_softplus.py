@@ -33,6 +33,23 @@ def test_log_p_and_its_gradient_are_those_computed_beforehand(slope, noise, log_
     torch.testing.assert_close(model.slope.grad, expected, rtol=0, atol=6e-5)
 
 
+@cells
+def test_the_gradient_is_that_of_central_differences(slope, noise, log_p, gradient):
+    """To 5e-9, by differences of fourth order of the same integral."""
+    model = SoftplusGaussian(1, slope, noise).double()
+    model.log_prob(ZERO).sum().backward()
+    step, b = 1e-3, torch.tensor(slope).double()
+    for i, unit in enumerate(torch.eye(2).double()):
+        values = []
+        for k in (1, -1, 2, -2):
+            with torch.no_grad():
+                model.slope.copy_(b + k * step * unit)
+                values.append(model.log_prob(ZERO).item())
+        near, far = values[0] - values[1], values[2] - values[3]
+        expected = (8 * near - far) / (12 * step)
+        assert model.slope.grad[i].item() == pytest.approx(expected, abs=5e-9)
+
+
 def log_p_by_scipy(b, noise, x):
     """The same integral by adaptive quadrature."""
     r = np.linalg.norm(b)
