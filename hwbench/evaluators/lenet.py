@@ -176,7 +176,8 @@ class LeNetFID(PicturingEvaluator[GenerativeModel]):
         pictures: number of images that are kept.
 
     Raises:
-        ValueError: the weights have another checksum.
+        ValueError: the weights have another checksum, or there are fewer samples or points than
+            features + 1.
     """
 
     better: Literal["higher", "lower"] = "lower"
@@ -193,13 +194,19 @@ class LeNetFID(PicturingEvaluator[GenerativeModel]):
     ) -> None:
         self.net = load(net, sha256)
         self.samples, self.points, self.pictures = samples, points, pictures
+        fewest = min(samples, points or samples)
+        if fewest < self.net.size + 1:
+            raise ValueError(
+                f"LeNetFID: {self.net.size} features of the LeNet {net} need "
+                f"{self.net.size + 1} samples and points or more (found {fewest})"
+            )
 
     @classmethod
     def tiny(cls) -> LeNetFID:
         """Return an evaluation by a random net of two features, for images of 2 x 2 pixels."""
         checksum = hashlib.sha256(weights_file("digits").read_bytes()).hexdigest()
-        out = cls("digits", checksum, samples=20, pictures=3)
-        out.net = tiny_net()
+        out = cls("digits", checksum, samples=30, pictures=3)
+        out.net, out.samples = tiny_net(), 20
         return out
 
     def __call__(

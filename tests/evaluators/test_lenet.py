@@ -137,6 +137,12 @@ def test_other_weights_are_refused():
         LeNetFID("digits", "0" * 64)
 
 
+@pytest.mark.parametrize("few", [{"samples": 24}, {"samples": 500, "points": 24}])
+def test_too_few_samples_or_points_are_refused_before_anything_is_trained(few):
+    with pytest.raises(ValueError, match=r"24 features of .* need 25 samples .* \(found 24\)"):
+        LeNetFID("digits", checksum("digits"), **few)
+
+
 def test_images_of_another_size_are_refused(digits):
     with pytest.raises(ValueError, match="sees images of 8 x 8 or 12 x 12; found 100 pixels"):
         digits.features(torch.zeros(2, 100))
@@ -167,8 +173,9 @@ def test_the_metric_is_the_distance_of_the_features_of_images(digits):
     again = LeNetFID("digits", checksum("digits"), samples=60, points=39)(model, points, seed=0)
     assert again.metrics["lenet_fid"].n == 39
     assert again.metrics["lenet_fid"].value != value
+    few = TestSplit(points.values[:20])
     with pytest.raises(ValueError, match="needs 25 points or more; found 20"):
-        LeNetFID("digits", checksum("digits"), samples=20)(model, points, seed=0)
+        evaluator(model, few, seed=0)
 
 
 @pytest.mark.slow
