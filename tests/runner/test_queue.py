@@ -16,7 +16,7 @@ from hwbench.runner.plan import Plan, Settings
 from hwbench.runner.queue import queue_plan, read_queue
 from hwbench.runner.travel import pack, unpack
 from hwbench.runner.work import work
-from hwbench.spec import SpecError, UserError, cases
+from hwbench.spec import SpecError, UserError, cases, find
 from hwbench.store import Store
 
 QUEUE = """
@@ -45,6 +45,13 @@ def test_a_queue_is_its_entries_in_order_each_case_once(folder, spec):
     found = [(case.row, case.profile, case.seed) for case in plan.cases]
     quick = [("IWAE", "quick", seed) for seed in range(2)]
     assert found == [("VAE", "smoke", 0), ("IWAE", "smoke", 0), *quick]
+
+
+def test_the_queue_of_this_suite_names_its_specs():
+    """A comma in an unquoted text of an entry would begin another key."""
+    benchmarks = Path(__file__).parents[2] / "benchmarks"
+    entries = read_queue(benchmarks / "queue.yaml")
+    assert {entry.spec for entry in entries} <= set(find(benchmarks))
 
 
 def test_a_queue_runs_and_is_reused(folder, capsys):
