@@ -22,8 +22,8 @@ from hwbench.sources import fingerprint
 from hwbench.spec import Case, Spec, label, overrides_text
 from hwbench.store import Store
 from hwbench.verdict.evidence import StoredResults
+from hwbench.verdict.sizes import size_text
 from hwbench.verdict.spread import detectable_difference
-from hwbench.verdict.wording import size_text
 
 TIMING = "timing a few steps and looking for finished stages"
 

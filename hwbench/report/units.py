@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from hwbench.numbers import shifted
 from hwbench.spec import Spec
 from hwbench.typography import NARROW_SPACE, clean
+from hwbench.verdict.sizes import in_print
 from hwbench.verdict.statistics import Interval
-from hwbench.verdict.wording import in_print
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from hwbench.verdict.facts import Flag, FlagKind, Method, Neighbours, Notice, re
 from hwbench.verdict.pairing import Pairing
 from hwbench.verdict.reasons import Reason, Untested
 from hwbench.verdict.reduction import Departure
+from hwbench.verdict.sizes import effect_text
 from hwbench.verdict.statistics import Interval
 from hwbench.verdict.wording import (
-    effect_text,
     flag_text,
     reasons_text,
     test_text,

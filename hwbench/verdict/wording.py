@@ -7,7 +7,6 @@ from functools import singledispatch
 
 from hwbench.numbers import (
     counted,
-    difference_text,
     interval_text,
     p_text,
     percent,
@@ -19,41 +18,7 @@ from hwbench.numbers import (
 from hwbench.verdict import reasons
 from hwbench.verdict.facts import Flag, Method, Neighbours, Notice
 from hwbench.verdict.reasons import Reason, Sides, Untested
-from hwbench.verdict.statistics import Interval
-
-# --- sizes ----------------------------------------------------------------------------------------
-
-SHARE = "share of "  # how the unit of a share begins
-
-
-def in_print(unit: str) -> tuple[int, str]:
-    """Return by how many places the decimal point moves, and the unit: shares are percentages."""
-    return (2, f"% of {unit.removeprefix(SHARE)}") if unit.startswith(SHARE) else (0, unit)
-
-
-def _scaled(interval: Interval, digits: int) -> Interval:
-    return Interval(interval.low * 10**digits, interval.high * 10**digits, interval.level)
-
-
-def size_text(size: float, unit: str) -> str:
-    """Return a size with two significant digits and its unit."""
-    digits, unit = in_print(unit)
-    size *= 10**digits
-    return f"{rounded(size, size)} {unit}".strip()
-
-
-def effect_text(value: float, interval: Interval | None, unit: str) -> str:
-    """Return a difference with its sign and unit, with digits by its interval."""
-    digits, unit = in_print(unit)
-    within = _scaled(interval, digits) if interval else None
-    return f"{difference_text(value * 10**digits, within)} {unit}".strip()
-
-
-def _near(size: float, digits: int, unit: str) -> str:
-    """Return a margin, a tolerance or a distance with its unit."""
-    places, unit = in_print(unit)
-    return f"{short(size * 10**places, digits)} {unit}".strip()
-
+from hwbench.verdict.sizes import effect_text, in_print, near, scaled, size_text
 
 # --- flags, tests, notices ------------------------------------------------------------------------
 
@@ -284,9 +249,9 @@ def _(reason: reasons.NoMargin) -> str:
 
 @reason_text.register
 def _(reason: reasons.Position) -> str:
-    interval = _scaled(reason.interval, in_print(reason.unit)[0])
+    interval = scaled(reason.interval, in_print(reason.unit)[0])
     where = f"{percent(interval.level)} interval {interval_text(interval)}"
-    margin = f"±{_near(reason.margin, 6, reason.unit)}"
+    margin = f"±{near(reason.margin, 6, reason.unit)}"
     if reason.where == "across":
         least = size_text(reason.detectable, reason.unit)
         return f"{where} overlaps the margin of {margin}; detectable difference {least}"
@@ -318,15 +283,15 @@ def _(reason: reasons.SettingFailed) -> str:
 
 @reason_text.register
 def _(reason: reasons.SettingFar) -> str:
-    tolerance = _near(reason.tolerance, 6, reason.unit)
+    tolerance = near(reason.tolerance, 6, reason.unit)
     within = f"{reason.by} within {tolerance} of the published value"
-    away = f"{_near(reason.distance, 3, reason.unit)} away"
+    away = f"{near(reason.distance, 3, reason.unit)} away"
     return f"no {reason.coordinate} brings {within} (nearest: {reason.nearest}, {away})"
 
 
 @reason_text.register
 def _(reason: reasons.SettingChosen) -> str:
-    away = f"{_near(reason.distance, 3, reason.unit)} away"
+    away = f"{near(reason.distance, 3, reason.unit)} away"
     chosen = f"{reason.coordinate} {reason.value} was chosen"
     return f"{chosen}: it brings {reason.by} closest to the published value ({away})"
 
