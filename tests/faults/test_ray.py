@@ -43,9 +43,10 @@ def _start(folder, *options):
     return subprocess.Popen(command, cwd=folder, env=own, stderr=subprocess.PIPE, text=True)
 
 
-def wait_for(what, seconds=300.0):
+def wait_for(what, process, seconds=300.0):
     deadline = time.monotonic() + seconds
     while not (found := what()):
+        assert process.poll() is None, process.communicate()[1]
         assert time.monotonic() < deadline, "it never came"
         time.sleep(0.1)
     return found
@@ -78,7 +79,7 @@ def numbers(folder):
 def test_a_stopped_driver_exits_with_3_and_resumes(long, start, number, tried):
     ray_options = ("--executor", "ray", "--jobs", "2")
     process = start(long, *ray_options)
-    wait_for(lambda: list((long / "cache/runs").rglob("*")) and workers(process))
+    wait_for(lambda: list((long / "cache/runs").rglob("*")) and workers(process), process)
     time.sleep(3)
     process.send_signal(number)
     _, told = process.communicate(timeout=120)
@@ -98,7 +99,7 @@ def test_a_stopped_driver_exits_with_3_and_resumes(long, start, number, tried):
 
 def test_a_killed_worker_takes_only_its_own_case(long, start, tried):
     process = start(long, "--executor", "ray", "--jobs", "2")
-    (first, *_) = wait_for(lambda: workers(process))
+    (first, *_) = wait_for(lambda: workers(process), process)
     time.sleep(1)
     os.kill(first, signal.SIGKILL)
     _, told = process.communicate(timeout=600)
