@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -14,8 +15,9 @@ from ..conftest import Example
 
 
 def test_pictures_are_drawn_anew_only_if_the_comparison_changes(
-    example: Example, monkeypatch: pytest.MonkeyPatch
+    example: Example, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
+    monkeypatch.setenv("HWBENCH_CACHE", str(tmp_path))  # another test may have drawn the example
     drawn = [Picture("name", "forest", "svg", b"\\x00<svg>", "title", "caption", "alt")]
     times = []
     monkeypatch.setattr(figures, "pictures", lambda comparison, store: times.append(1) or drawn)
