@@ -57,6 +57,31 @@ def test_codes_of_libraries_and_signals_do_not_leak(folder, monkeypatch, capsys,
     assert ("Traceback" in told) == isinstance(error, RecursionError)
 
 
+WHERE = {
+    "in the import": "sys.modules['typer'] = Typer('typer')",
+    "in a command": "from hwbench.cli import views; views.Views.get = interrupt",
+}
+
+
+@pytest.mark.parametrize("where", WHERE)
+def test_an_interrupt_that_passes_through_an_exec_exits_with_3(folder, where):
+    """Python ended by the signal after all: a dataclass of an import is made by an `exec`."""
+    script = f"""
+import sys, types
+from hwbench.__main__ import main
+def interrupt(*arguments):
+    exec("raise KeyboardInterrupt")
+class Typer(types.ModuleType):
+    __getattr__ = interrupt
+{WHERE[where]}
+sys.argv[1:] = ["compare", "tiny"]
+main()
+"""
+    own = os.environ | {"PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", script], cwd=folder, env=own, capture_output=True)
+    assert (done.returncode, done.stderr) == (3, b"Interrupted.\n")
+
+
 @pytest.mark.slow
 def test_a_reader_that_has_gone_is_no_failed_verdict(folder):
     """`hwbench compare | head` ended with 1."""
