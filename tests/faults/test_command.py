@@ -58,28 +58,19 @@ def test_codes_of_libraries_and_signals_do_not_leak(folder, monkeypatch, capsys,
 
 
 WHERE = {
-    "in the import": "sys.modules['typer'] = Typer('typer')",
-    "in a command": "from hwbench.cli import views; views.Views.get = interrupt",
+    "import": "class Typer(types.ModuleType):\n    __getattr__ = interrupt\n"
+    "sys.modules['typer'] = Typer('typer')",
+    "command": "from hwbench.cli import views\nviews.Views.get = interrupt",
 }
 
 
 @pytest.mark.parametrize("where", WHERE)
 def test_an_interrupt_that_passes_through_an_exec_exits_with_3(folder, where):
-    """Python ended by the signal after all: a dataclass of an import is made by an `exec`."""
-    script = f"""
-import sys, types
-from hwbench.__main__ import main
-def interrupt(*arguments):
-    exec("raise KeyboardInterrupt")
-class Typer(types.ModuleType):
-    __getattr__ = interrupt
-{WHERE[where]}
-sys.argv[1:] = ["compare", "tiny"]
-main()
-"""
-    own = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, "-c", script], cwd=folder, env=own, capture_output=True)
-    assert (done.returncode, done.stderr) == (3, b"Interrupted.\n")
+    """`python -m` ended by the signal after all; a dataclass of an import is made by an `exec`."""
+    text = "import sys, types\ndef interrupt(*a):\n    exec('raise KeyboardInterrupt')\n"
+    (folder / "sitecustomize.py").write_text(text + WHERE[where])
+    path = os.pathsep.join([str(folder), str(ROOT)])
+    assert command(folder, "compare", "tiny", PYTHONPATH=path) == (3, b"", b"Interrupted.\n")
 
 
 @pytest.mark.slow
