@@ -57,6 +57,22 @@ def test_codes_of_libraries_and_signals_do_not_leak(folder, monkeypatch, capsys,
     assert ("Traceback" in told) == isinstance(error, RecursionError)
 
 
+WHERE = {
+    "import": "class Typer(types.ModuleType):\n    __getattr__ = interrupt\n"
+    "sys.modules['typer'] = Typer('typer')",
+    "command": "from hwbench.cli import views\nviews.Views.get = interrupt",
+}
+
+
+@pytest.mark.parametrize("where", WHERE)
+def test_an_interrupt_that_passes_through_an_exec_exits_with_3(folder, where):
+    """`python -m` ended by the signal after all; a dataclass of an import is made by an `exec`."""
+    text = "import sys, types\ndef interrupt(*a):\n    exec('raise KeyboardInterrupt')\n"
+    (folder / "sitecustomize.py").write_text(text + WHERE[where])
+    path = os.pathsep.join([str(folder), str(ROOT)])
+    assert command(folder, "compare", "tiny", PYTHONPATH=path) == (3, b"", b"Interrupted.\n")
+
+
 @pytest.mark.slow
 def test_a_reader_that_has_gone_is_no_failed_verdict(folder):
     """`hwbench compare | head` ended with 1."""
