@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hwbench.cli import console
@@ -59,26 +59,20 @@ def list_(
         console.out.print(_legend(found), style="dim")
 
 
-def _words(tally: Sequence[Sequence[Any]]) -> Text:
+def _words(tally: Sequence[Mapping[str, Any]]) -> Text:
     """Return verdicts with their numbers, in words."""
     from rich.text import Text
 
-    return Text(", ".join(f"{number} {name} {at}".rstrip() for name, number, at in tally))
+    return Text(", ".join(f"{t['number']} {t['verdict']} {t['at']}".rstrip() for t in tally))
 
 
-def _symbols(tally: Sequence[Sequence[Any]]) -> Text:
+def _symbols(tally: Sequence[Mapping[str, Any]]) -> Text:
     """Return verdicts with their numbers as symbols, those below full in brackets."""
     from rich.text import Text
 
-    from hwbench.report.formats.terminal import STYLES
-    from hwbench.report.words import CLAIM_VERDICTS, ROW_VERDICTS
-
-    meanings = {**CLAIM_VERDICTS, **ROW_VERDICTS}
-
     def joined(below: bool) -> Text:
-        here = [(name, number) for name, number, at in tally if bool(at) == below]
-        parts = [Text(f"{meanings[v].symbol}{n}", style=STYLES.get(v, "")) for v, n in here]
-        return Text(" ").join(parts)
+        here = [t for t in tally if bool(t["at"]) == below]
+        return Text(" ").join(Text(f"{t['symbol']}{t['number']}", style=t["style"]) for t in here)
 
     full, below = joined(False), joined(True)
     if not below:
@@ -88,12 +82,10 @@ def _symbols(tally: Sequence[Sequence[Any]]) -> Text:
 
 def _legend(found: Sequence[Sequence[Any]]) -> str:
     """Return the names of the symbols that occur."""
-    from hwbench.report.words import CLAIM_VERDICTS, ROW_VERDICTS
-
     parts = []
-    for place, meanings in ((-2, ROW_VERDICTS), (-1, CLAIM_VERDICTS)):
-        used = {name for line in found for name, _, _ in line[place]}
-        parts.append(" ".join(f"{m.symbol} {name}" for name, m in meanings.items() if name in used))
+    for place in (-2, -1):
+        used = {(t["rank"], t["symbol"], t["verdict"]) for line in found for t in line[place]}
+        parts.append(" ".join(f"{symbol} {verdict}" for _, symbol, verdict in sorted(used)))
     rows, claims = parts
     return f"verdicts: {rows}; claims: {claims}, in brackets from shortened runs"
 
@@ -101,13 +93,27 @@ def _legend(found: Sequence[Sequence[Any]]) -> str:
 def _line(comparison: Comparison) -> list[Any]:
     """Return a spec's id, title, rows, results, and its tallies of verdicts and claims."""
     from hwbench.report.claims import claim_tally, row_tally
+    from hwbench.report.words import CLAIM_VERDICTS, ROW_VERDICTS, STYLES
     from hwbench.spec import PROFILES
 
     rows = comparison.rows
     used = [p for p in reversed(PROFILES) if any(r.profile == p for r in rows)]
     tallies = [
-        [[t.verdict, t.number, t.at] for t in tally]
-        for tally in (row_tally(comparison), claim_tally(comparison))
+        [
+            {
+                "verdict": t.verdict,
+                "number": t.number,
+                "at": t.at,
+                "symbol": meanings[t.verdict].symbol,
+                "style": STYLES.get(t.verdict, ""),
+                "rank": list(meanings).index(t.verdict),
+            }
+            for t in tally
+        ]
+        for tally, meanings in (
+            (row_tally(comparison), ROW_VERDICTS),
+            (claim_tally(comparison), CLAIM_VERDICTS),
+        )
     ]
     on_file = f"{sum(bool(r.results) for r in rows)} {', '.join(used)}".rstrip()
     return [comparison.spec.id, comparison.spec.title, str(len(rows)), on_file, *tallies]

@@ -16,6 +16,10 @@ class HalvedNORB(SmallNORB, HalvedDataset):
 
     Pictures are halved before foveation. No block of pixels lies in both halves, so each input
     sees only one of them.
+
+    Args:
+        pixels: grey.
+        validation, translations: as in `norb.SmallNORB`.
     """
 
     def half(self, half: Half) -> Bool[Tensor, "d"]:
@@ -30,7 +34,12 @@ class HalvedNORB(SmallNORB, HalvedDataset):
 
 
 class HalvedDigits(RealDigits, HalvedDataset):
-    """`digits.RealDigits`, and which of its pixels lie in a half; for smoke runs."""
+    """`digits.RealDigits`, and which of its pixels lie in a half; for smoke runs.
+
+    Args:
+        pixels: grey.
+        validation, translations: as in `digits.RealDigits`.
+    """
 
     def half(self, half: Half) -> Bool[Tensor, "d"]:
         """Return which pixels lie in this half."""

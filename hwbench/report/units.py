@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from hwbench.numbers import shifted
 from hwbench.spec import Spec
 from hwbench.typography import NARROW_SPACE, clean
-from hwbench.verdict.sizes import in_print
-from hwbench.verdict.statistics import Interval
+from hwbench.verdict.sizes import in_print, scaled
+
+if TYPE_CHECKING:
+    from hwbench.verdict.statistics import Interval
 
 
 @dataclass(frozen=True)
@@ -33,8 +36,7 @@ class Scale:
         """Return an interval in the unit that is shown."""
         if interval is None or not self.digits:
             return interval
-        factor = 10**self.digits
-        return Interval(interval.low * factor, interval.high * factor, interval.level)
+        return scaled(interval, self.digits)
 
     def signed(self, text: str) -> str:
         """Return the text of a number with its sign; text without a number stays as it is."""

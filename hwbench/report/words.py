@@ -5,10 +5,13 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from hwbench.spec import Quoted, Row, Spec, label
 from hwbench.typography import clean, minus
-from hwbench.verdict.outcome import ClaimOutcome, Comparison, RowOutcome
+
+if TYPE_CHECKING:
+    from hwbench.verdict.outcome import ClaimOutcome, Comparison, RowOutcome
 
 
 @dataclass(frozen=True)
@@ -18,6 +21,18 @@ class Meaning:
     symbol: str
     text: str
 
+
+# How a terminal shows verdicts; those left out are not emphasised.
+STYLES = {
+    "agrees": "green",
+    "holds": "green",
+    "better": "blue",
+    "worse": "bold white on red",
+    "fails": "bold white on red",
+    "failed": "bold red",
+    "undecided": "yellow",
+    "calibrated": "magenta",
+}
 
 # The order is the order of attention: what contradicts the document comes first.
 ROW_VERDICTS = {

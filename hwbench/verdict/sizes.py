@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
 from hwbench.numbers import difference_text, rounded, short
-from hwbench.verdict.statistics import Interval
+
+if TYPE_CHECKING:
+    from hwbench.verdict.statistics import Interval
 
 SHARE = "share of "  # how the unit of a share begins
 
@@ -15,7 +20,7 @@ def in_print(unit: str) -> tuple[int, str]:
 
 def scaled(interval: Interval, digits: int) -> Interval:
     """Return an interval with the decimal point moved."""
-    return Interval(interval.low * 10**digits, interval.high * 10**digits, interval.level)
+    return replace(interval, low=interval.low * 10**digits, high=interval.high * 10**digits)
 
 
 def size_text(size: float, unit: str) -> str:

@@ -8,7 +8,7 @@ from hwbench.numbers import count, short
 from hwbench.report.alignment import lined_up
 from hwbench.report.section import make_section
 from hwbench.report.views import ClaimView, RowView, Section
-from hwbench.report.words import CLAIM_VERDICTS, ROW_VERDICTS
+from hwbench.report.words import CLAIM_VERDICTS, ROW_VERDICTS, STYLES
 from hwbench.typography import NONE
 from hwbench.verdict.outcome import Comparison
 from hwbench.verdict.pairing import Pairing, Trait
@@ -16,17 +16,6 @@ from hwbench.verdict.pairing import Pairing, Trait
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.text import Text
-
-STYLES = {
-    "agrees": "green",
-    "holds": "green",
-    "better": "blue",
-    "worse": "bold white on red",
-    "fails": "bold white on red",
-    "failed": "bold red",
-    "undecided": "yellow",
-    "calibrated": "magenta",
-}
 
 
 def verdict_text(verdict: str, at: str = "") -> Text:
