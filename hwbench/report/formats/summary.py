@@ -114,6 +114,8 @@ def _print_rows(console: Console, rows: Sequence[RowView]) -> None:
     if console.width < WIDE:  # rather than cut a verdict
         heads[1] = "measured"
         cells = [[line[0].split(" ±")[0], *line[1:]] for line in cells]
+    if not any(line[2] for line in cells):
+        heads, cells = [*heads[:2], heads[3]], [[*line[:2], line[3]] for line in cells]
     widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     room = console.width - sum(widths) - 3 * len(widths)
@@ -123,5 +125,18 @@ def _print_rows(console: Console, rows: Sequence[RowView]) -> None:
     for name, width in zip(heads, widths, strict=True):
         table.add_column(name, no_wrap=True, min_width=width)
     for row, line in zip(rows, cells, strict=True):
-        table.add_row(Text(row.label), *map(Text, line[:-1]), verdict_text(row.verdict))
+        texts = map(Text, (_without_middle(row.label, label), *line[:-1]))
+        table.add_row(*texts, verdict_text(row.verdict))
     console.print(table)
+
+
+def _without_middle(text: str, width: int) -> str:
+    """Return a text cut to a width; both ends stay, since rows often differ in the last word.
+
+    >>> _without_middle("MNIST, fixed, IWAER_rec", 16)
+    'MNIST…IWAER_rec'
+    """
+    if len(text) <= width:
+        return text
+    head = (width - 1) // 3
+    return f"{text[:head].rstrip(' ,')}…{text[-(width - 1 - head) :].lstrip()}"

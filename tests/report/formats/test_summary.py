@@ -67,6 +67,19 @@ def test_numbers_and_verdicts_are_whole(example: Example, width):
         assert "…" not in line[30:]
 
 
+def test_names_that_are_cut_stay_different(example: Example):
+    """At 80 columns both ends of names stand there; no column is empty."""
+    lines = printed(example.comparison, 80)
+    start = next(i for i, line in enumerate(lines) if line.startswith("──"))
+    shown = [o for o in example.comparison.rows if o.results]
+    names = [line[:20] for line in lines[start + 1 : start + 1 + len(shown)]]
+    assert len(set(names)) == len(names)
+    reduced = [replace(o, published=None, difference=None, interval=None) for o in shown]
+    short = printed(replace(example.comparison, rows=tuple(reduced)), 80)
+    (head,) = [line for line in short if line.startswith("row ")]
+    assert "difference" not in head
+
+
 def test_a_rival_comes_first_and_is_told_what_it_lacks(example: Example):
     claim = example.comparison.claims[0]
     lacks = (Differs("batch size", "100", ("20",)),)
