@@ -2,11 +2,10 @@
 
 The wheel has a copy of `benchmarks`, where an installed package finds them. Relative links of
 README.md work in a checkout only: on the page of a package index they have the address of the
-repository, which is git's origin (in GitHub's CI, the repository that runs).
+repository, which is git's origin.
 """
 
 import email
-import os
 import re
 import subprocess
 from pathlib import Path
@@ -30,8 +29,6 @@ class BuildWithSpecs(build_py):
 
 def repository() -> str:
     """Return the address of the repository without a final slash; '' where it is unknown."""
-    if name := os.environ.get("GITHUB_REPOSITORY"):
-        return f"{os.environ.get('GITHUB_SERVER_URL', 'https://github.com')}/{name}"
     if (ROOT / "PKG-INFO").is_file():  # a source distribution, whose metadata have the address
         told = email.message_from_string((ROOT / "PKG-INFO").read_text(encoding="utf-8"))
         urls = dict(url.split(", ", 1) for url in told.get_all("Project-URL", []))
