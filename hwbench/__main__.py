@@ -8,13 +8,15 @@ def main() -> None:
     """Import the command line and run it; exit 3 if its import is interrupted."""
     try:
         from hwbench.cli.main import main as run
+
+        run()
     except KeyboardInterrupt:
         print("Interrupted.", file=sys.stderr)
-        exec("")  # nosec B102 # see `hwbench.cli.main.main`
         sys.exit(3)
-    try:
-        run()
     finally:
+        # Python notes an interrupt that passes through an `exec`, as of a dataclass, and would end
+        # by the signal after all; it forgets it with the next one.
+        exec("")  # nosec B102
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # the exit code stands
 
 

@@ -85,9 +85,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         code = _run(arguments)
     for console_ in (console.out, console.err):
         console_.write("")  # what is left goes out now, or nowhere
-    # Python notes an interrupt that passes through an `exec`, as of a dataclass, and would end by
-    # the signal after all; it forgets it with the next one.
-    exec("")  # nosec B102
     sys.exit(code)
 
 
