@@ -122,7 +122,7 @@ def test_a_report_is_written_before_anything_is_printed(folder, monkeypatch):
     def fail(*arguments):
         raise UnicodeEncodeError("ascii", "◑", 0, 1, "no such character")
 
-    monkeypatch.setattr("hwbench.report.formats.terminal.print_comparison", fail)
+    monkeypatch.setattr("hwbench.report.formats.summary.print_summary", fail)
     arguments = ("--profile", "full", "--seeds", 1, "--executor", "inline", "--format", "csv")
     assert run("reproduce", "tiny", *arguments) == 4
     assert list((folder / "reports").rglob("*.csv"))
