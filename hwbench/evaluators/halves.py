@@ -18,6 +18,9 @@ from pydantic import Field
 from torch import Tensor
 
 from hwbench.build import make
+from hwbench.evaluators.completion import (
+    _jackknife as jackknife,  # results rest on its name there
+)
 from hwbench.evaluators.points import Kind, evaluating, mean_metric, points_of
 from hwbench.evaluators.samples import pictures_of
 from hwbench.numerics import stream
@@ -129,7 +132,8 @@ class HalfEvaluator(PicturingEvaluator[M]):
         shown = seen[: images["original"].shape[1]].cpu().numpy()
         images["seen"] = np.where(shown, images["original"].astype(np.int16), -1)
         found = torch.cat(errors).cpu().numpy()
-        mc_se, excess = _jackknife(torch.cat(without, 1), found) if without else (math.nan,) * 2
+        kept_out = torch.cat(without, 1).t().cpu().numpy() if without else None
+        mc_se, excess = jackknife(kept_out, found)
         diagnostics = {"image_height": float(height), "image_width": float(width)}
         if without:
             diagnostics["excess_mse"] = excess
@@ -227,16 +231,3 @@ def _error(
 ) -> Float[Tensor, "*c b"]:
     """Return the mean squared error over unseen units."""
     return (filled - x)[..., ~seen].square().mean(-1)
-
-
-def _jackknife(without: Float[Tensor, "c n"], errors: np.ndarray) -> tuple[float, float]:
-    """Return the Monte Carlo error of the mean squared error, and its bias due to noise.
-
-    Args:
-        without: errors of each point when each chain is left out.
-        errors: [N], the errors with all chains.
-    """
-    each = without.mean(1).cpu().numpy()
-    chains = len(each)
-    variance = (chains - 1) / chains * float(np.square(each - each.mean()).sum())
-    return math.sqrt(variance), (chains - 1) * float(each.mean() - errors.mean())
