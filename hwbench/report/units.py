@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from hwbench.numbers import shifted
 from hwbench.spec import Spec
 from hwbench.typography import NARROW_SPACE, clean
-from hwbench.verdict.sizes import in_print, scaled
+from hwbench.verdict.sizes import scaled, shown_in
 
 if TYPE_CHECKING:
     from hwbench.verdict.statistics import Interval
@@ -56,5 +56,5 @@ def scale_of(spec: Spec, metric: str | None = None) -> Scale:
     unit = clean(spec.unit)
     if metric not in (None, spec.metric):
         return Scale()
-    digits, shown = in_print(unit)
+    digits, shown = shown_in(unit)
     return Scale(digits, f"{NARROW_SPACE}%", shown) if digits else Scale(unit=unit)

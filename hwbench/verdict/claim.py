@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from hwbench.spec import PROFILES, Claim, Profile, Row, Scalar, Spec, label
+from hwbench.spec import PROFILES, Case, Claim, Profile, Row, Scalar, Spec, label
 from hwbench.store import Result
 from hwbench.verdict.calibration import Setting, is_elsewhere
 from hwbench.verdict.contrast import Question, Sample, contrast, weakest_pair
@@ -180,16 +180,12 @@ def _unequal(profile: Profile, permitted: Judgeable, sides: Sides) -> UnequalTra
 
 
 def _judgeable(spec: Spec, sides: tuple[Side, Side], found: Common, *, alike: bool) -> Judgeable:
-    first, second = (
-        [
-            (case, published_case(spec, row, case))
-            for row in side.rows
-            if (results := found.results[row.name])
-            for case in [results[0].case]
-        ]
-        for side in sides
-    )
-    permitted = judgeable(first, second)
+    def cases(side: Side) -> list[tuple[Case, Case]]:
+        ran = [(row, found.results[row.name][0].case) for row in side.rows if row.name in measured]
+        return [(case, published_case(spec, row, case)) for row, case in ran]
+
+    measured = {name for name, results in found.results.items() if results}
+    permitted = judgeable(*map(cases, sides))
     return permitted if all(permitted) or not alike else Judgeable(holds=False, fails=False)
 
 

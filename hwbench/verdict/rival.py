@@ -41,6 +41,8 @@ from hwbench.verdict.statistics import prediction
 
 MOST = 6  # names in a reason
 
+AGAINST = "against/"  # begins the id of the claim that a row of the user's own spec is better
+
 
 def versus(
     stored: StoredResults, mine: StoredResults, profiles: Sequence[Profile]
@@ -63,7 +65,7 @@ def versus(
         }
         rivals = [r for r in spec.rows if r.matches(pinned)]
         text = f"{label(row.at)} ({mine.spec.id}) beats the rows of {spec.id}"
-        claim = Claim(id=f"against/{row.name}", text=text, gap=Gap(better=row.at, worse={}))
+        claim = Claim(id=AGAINST + row.name, text=text, gap=Gap(better=row.at, worse={}))
         if mine.spec.metric != spec.metric or mine.spec.better != spec.better:
             other = OtherMetric(mine.spec.id, mine.spec.metric, mine.spec.better, spec.metric)
             drafts = [missing_part({}, other)]

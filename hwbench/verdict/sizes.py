@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 SHARE = "share of "  # how the unit of a share begins
 
 
-def in_print(unit: str) -> tuple[int, str]:
+def shown_in(unit: str) -> tuple[int, str]:
     """Return by how many places the decimal point moves, and the unit: shares are percentages."""
     return (2, f"% of {unit.removeprefix(SHARE)}") if unit.startswith(SHARE) else (0, unit)
 
@@ -25,19 +25,19 @@ def scaled(interval: Interval, digits: int) -> Interval:
 
 def size_text(size: float, unit: str) -> str:
     """Return a size with two significant digits and its unit."""
-    digits, unit = in_print(unit)
+    digits, unit = shown_in(unit)
     size *= 10**digits
     return f"{rounded(size, size)} {unit}".strip()
 
 
 def effect_text(value: float, interval: Interval | None, unit: str) -> str:
     """Return a difference with its sign and unit, with digits by its interval."""
-    digits, unit = in_print(unit)
+    digits, unit = shown_in(unit)
     within = scaled(interval, digits) if interval else None
     return f"{difference_text(value * 10**digits, within)} {unit}".strip()
 
 
-def near(size: float, digits: int, unit: str) -> str:
+def short_size(size: float, digits: int, unit: str) -> str:
     """Return a margin, a tolerance or a distance with its unit."""
-    places, unit = in_print(unit)
+    places, unit = shown_in(unit)
     return f"{short(size * 10**places, digits)} {unit}".strip()

@@ -18,7 +18,7 @@ from hwbench.numbers import (
 from hwbench.verdict import reasons
 from hwbench.verdict.facts import Flag, Method, Neighbours, Notice
 from hwbench.verdict.reasons import Reason, Sides, Untested
-from hwbench.verdict.sizes import effect_text, in_print, near, scaled, size_text
+from hwbench.verdict.sizes import effect_text, scaled, short_size, shown_in, size_text
 
 # --- flags, tests, notices ------------------------------------------------------------------------
 
@@ -212,7 +212,7 @@ def _(reason: reasons.Distance) -> str:
     value = "the value in the source" if reason.source else "the published value"
     if reason.value == 0:
         return f"equal to {value}"
-    digits, unit = in_print(reason.unit)
+    digits, unit = shown_in(reason.unit)
     scale = None if reason.scale is None else reason.scale * 10**digits
     size = f"{rounded(abs(reason.value) * 10**digits, scale)} {unit}".strip()
     return f"{size} {'above' if reason.value > 0 else 'below'} {value}"
@@ -249,9 +249,9 @@ def _(reason: reasons.NoMargin) -> str:
 
 @reason_text.register
 def _(reason: reasons.Position) -> str:
-    interval = scaled(reason.interval, in_print(reason.unit)[0])
+    interval = scaled(reason.interval, shown_in(reason.unit)[0])
     where = f"{percent(interval.level)} interval {interval_text(interval)}"
-    margin = f"±{near(reason.margin, 6, reason.unit)}"
+    margin = f"±{short_size(reason.margin, 6, reason.unit)}"
     if reason.where == "across":
         least = size_text(reason.detectable, reason.unit)
         return f"{where} overlaps the margin of {margin}; detectable difference {least}"
@@ -283,15 +283,15 @@ def _(reason: reasons.SettingFailed) -> str:
 
 @reason_text.register
 def _(reason: reasons.SettingFar) -> str:
-    tolerance = near(reason.tolerance, 6, reason.unit)
+    tolerance = short_size(reason.tolerance, 6, reason.unit)
     within = f"{reason.by} within {tolerance} of the published value"
-    away = f"{near(reason.distance, 3, reason.unit)} away"
+    away = f"{short_size(reason.distance, 3, reason.unit)} away"
     return f"no {reason.coordinate} brings {within} (nearest: {reason.nearest}, {away})"
 
 
 @reason_text.register
 def _(reason: reasons.SettingChosen) -> str:
-    away = f"{near(reason.distance, 3, reason.unit)} away"
+    away = f"{short_size(reason.distance, 3, reason.unit)} away"
     chosen = f"{reason.coordinate} {reason.value} was chosen"
     return f"{chosen}: it brings {reason.by} closest to the published value ({away})"
 
@@ -337,7 +337,7 @@ def _(reason: reasons.OtherMetric) -> str:
 @reason_text.register
 def _(reason: reasons.Effect) -> str:
     effect = effect_text(reason.value, reason.interval, reason.unit)
-    told = shifted(reason.published or "", in_print(reason.unit)[0])
+    told = shifted(reason.published or "", shown_in(reason.unit)[0])
     published = f", published {told}" if told else ""
     return f"{sides_text(reason.sides)}: {effect}{published}"
 

@@ -12,6 +12,7 @@ from hwbench.report.views import ClaimView, RowView, Tally, Waiting
 from hwbench.report.words import ROW_VERDICTS, is_guest, row_label
 from hwbench.typography import NONE
 from hwbench.verdict.outcome import Comparison
+from hwbench.verdict.rival import AGAINST
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 ROWS, CLAIMS, WARNINGS = 16, 9, 3  # lines of each; with the rest, 40 lines at most
 WIDE = 100  # columns in which a row's numbers fit with their errors
-AGAINST = "against/"  # begins the id of the claim that a row of one's own spec is better
 JUDGED = ("failed", "worse", "better", "agrees", "undecided", "calibrated")  # shown first
 
 
