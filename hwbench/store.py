@@ -153,7 +153,8 @@ class Store:
                 self._set_aside(result)
                 written = write_atomically(path, data)
             if written and packed:
-                waiting.replace(arrays)
+                with contextlib.suppress(FileNotFoundError):  # a reader has just adopted it
+                    waiting.replace(arrays)
             elif written:
                 arrays.unlink(missing_ok=True)  # left by a run that was killed
             self.failed_path(result.case).unlink(missing_ok=True)

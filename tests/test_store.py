@@ -347,6 +347,22 @@ def test_two_processes_write_one_result(tmp_path):
     assert not [p for p in store.path(case).parent.iterdir() if p.name.startswith(".")]
 
 
+def test_a_reader_may_name_the_arrays_first(tmp_path, monkeypatch):
+    """It sees the result before the writer has named its arrays; the writer has written it."""
+    store, result = Store(tmp_path), make_result(make_case(), -1.0)
+    write = store_module.write_atomically
+
+    def then_read(path, data, **how):
+        written = write(path, data, **how)
+        if path == store.path(result.case):
+            assert store.per_point(result)["log_px"].tolist() == [-1.0]
+        return written
+
+    monkeypatch.setattr(store_module, "write_atomically", then_read)
+    assert store.write(result, {"log_px": np.full(1, -1.0)})
+    assert store.per_point(store.read(result.case))["log_px"].tolist() == [-1.0]
+
+
 def test_many_threads_write_over_a_damaged_file(tmp_path):
     """However they interleave: one result, its own arrays, and the damaged file kept."""
     for round_ in range(5):
