@@ -16,6 +16,7 @@ import time
 import uuid
 import zipfile
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -95,6 +96,24 @@ def write_atomically(path: Path, data: bytes, *, overwrite: bool = False) -> boo
             Path(name).unlink()
 
 
+@contextlib.contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Let one process or thread at a time in here, where the system can lock a folder."""
+    try:
+        import fcntl
+
+        handle = os.open(folder, os.O_RDONLY)
+    except (ImportError, OSError):
+        yield
+        return
+    try:
+        with contextlib.suppress(OSError):
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
+
+
 def _put(whole: Path, path: Path) -> bool:
     """Give a finished file its name unless it is taken; return whether the name was free."""
     try:
@@ -150,8 +169,10 @@ class Store:
                 write_atomically(waiting, packed, overwrite=True)
             written = write_atomically(path, data)
             if not written and self._whole(result.path, result.key) is None:
-                self._set_aside(result)
-                written = write_atomically(path, data)
+                with _alone(path.parent):  # another writer may have done so meanwhile
+                    if self._whole(result.path, result.key) is None:
+                        self._set_aside(result)
+                        written = write_atomically(path, data)
             if written and packed:
                 with contextlib.suppress(FileNotFoundError):  # a reader has just adopted it
                     waiting.replace(arrays)
