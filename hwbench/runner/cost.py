@@ -15,6 +15,7 @@ from hwbench import pipeline, products
 from hwbench.build import allow_plugins, make
 from hwbench.pipeline import wants_bfloat16
 from hwbench.protocols import Evaluator, HeldOut, Hooks, Interrupted, Model
+from hwbench.runner import onednn
 from hwbench.runner.job import Job, Report
 from hwbench.runner.machine import pick_device, quiet_lightning
 from hwbench.runner.stages import stage_files
@@ -62,6 +63,7 @@ def clock_of(device: torch.device) -> Callable[[], float]:
     return time.process_time if alone else time.monotonic
 
 
+@onednn.products()
 def probe(job: Job, report: Report, should_stop: Callable[[], bool]) -> Cost | None:
     """Time a few steps of a case, and the first second of a validation and of its evaluation.
 

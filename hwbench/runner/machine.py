@@ -65,12 +65,7 @@ def machine(device: torch.device) -> dict[str, Any]:
 
     `environment` holds those of the `DECISIVE` variables that are set, if any is.
     """
-    name = platform.processor() or platform.machine()
-    with contextlib.suppress(OSError):
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                name = line.split(":", 1)[1].strip()
-                break
+    name = processor("model name") or platform.processor() or platform.machine()
     found = {k: v for k, v in sorted(os.environ.items()) if k.startswith(DECISIVE)}
     dtype = str(torch.get_default_dtype()).removeprefix("torch.")
     return {
@@ -84,6 +79,15 @@ def machine(device: torch.device) -> dict[str, Any]:
         "system": f"{platform.system()} {platform.machine()}",
         **({"environment": found} if found else {}),
     }
+
+
+def processor(fact: str) -> str | None:
+    """Return a fact about the processor by its name in /proc/cpuinfo; None where it is not told."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith(fact):
+                return line.split(":", 1)[1].strip()
+    return None
 
 
 def keeps_subnormals() -> bool:

@@ -18,6 +18,7 @@ from hwbench.build import plugins
 from hwbench.datasets import files
 from hwbench.numerics import stream
 from hwbench.protocols import Diverged, Evaluation, GenerativeModel, Hooks
+from hwbench.runner import onednn
 from hwbench.runner.job import Job, Report, run_folder
 from hwbench.runner.machine import commit, machine, peak_memory, pick_device, reset_peak_memory
 from hwbench.runner.stages import reuse_stages, share_stage, sharing_report
@@ -109,6 +110,9 @@ def _record(
             vocabulary.IMAGE_WIDTH: float(shape[1]),
         }
     rounded = pipeline.wants_bfloat16(job.case) and not products.native(built.device)
+    how = {"bfloat16": "by way of float32"} if rounded else {}
+    if onednn.active():
+        how["products"] = "by oneDNN"
     steps, seconds = progress.steps_total, progress.seconds
     result = Result(
         case=job.case,
@@ -120,7 +124,7 @@ def _record(
         seconds={"train": seconds, "evaluate": evaluating},
         steps_per_second=steps / seconds if seconds > 0 else None,
         peak_memory_mb=round(_peak_memory(built.device), 1),
-        machine=machine(built.device) | ({"bfloat16": "by way of float32"} if rounded else {}),
+        machine=machine(built.device) | how,
         commit=commit(),
         started=started,
         warnings=found.warnings,

@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from hwbench.build import allow_plugins
 from hwbench.datasets import files
 from hwbench.protocols import DataMissing, Diverged, Interrupted
+from hwbench.runner import onednn
 from hwbench.runner.job import Job, Outcome, Report, clean
 from hwbench.runner.loggers import Log
 from hwbench.runner.machine import DeviceError, quiet_lightning
@@ -48,7 +49,7 @@ def work(job: Job, report: Report, should_stop: Callable[[], bool]) -> Outcome:
     clock = time.monotonic()
     try:
         allow_plugins(job.plugins)
-        with _locked(job, report, should_stop):
+        with _locked(job, report, should_stop), onednn.products():
             known = store.read(case)
             if known is not None and known.path.name != job.replaces:
                 return Outcome(case, "on file")

@@ -8,6 +8,7 @@ from hwbench.optimizers.decay import DecayingSGD
 from hwbench.products import native
 from hwbench.protocols import TrainSplit
 from hwbench.rules.boltzmann import MeanFieldPCD
+from hwbench.runner import onednn
 
 ITERATIONS, SWEEPS, CHAINS = 10, 5, 100
 
@@ -17,6 +18,7 @@ def batch():
     return torch.rand(100, 784, generator=torch.Generator().manual_seed(0)).round()
 
 
+@onednn.products()
 def products(x, w1, w2, h1, h2):
     """Only the matrix products of a step: mean field, chains, statistics."""
     v, m1, m2 = x, h1, h2
