@@ -62,7 +62,9 @@ def _install() -> None:
         return
     _library = torch.library.Library("aten", "IMPL")
     with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message=".*previously registered kernel|Warning only once")
+        warnings.filterwarnings(
+            "ignore", message=".*previously registered kernel|Warning only once"
+        )
         for name, kernel in (("mm", _mm), ("addmm", _addmm), ("addmm_", _addmm_)):
             own = torch.library.get_kernel(f"aten::{name}", "CPU").call_boxed
             _library.impl(name, functools.partial(kernel, own), "CPU", with_keyset=True)

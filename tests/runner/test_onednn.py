@@ -140,9 +140,9 @@ def test_wrong_sizes_are_torchs_own_error():
         with pytest.raises(RuntimeError, match="cannot be multiplied"):
             a @ torch.randn(I + 1, O)
         for c in (torch.randn(N, O + 1), torch.randn(N + 1, O), torch.randn(O + 1)):
-            with pytest.raises(RuntimeError, match="size|shape"):
+            with pytest.raises(RuntimeError, match=r"size|shape"):
                 torch.addmm(c, a, b)
-            with pytest.raises(RuntimeError, match="size|shape"):
+            with pytest.raises(RuntimeError, match=r"size|shape"):
                 c.addmm_(a, b)
 
 

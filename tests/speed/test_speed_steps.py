@@ -8,6 +8,7 @@ from hwbench.models.helmholtz import BinaryHelmholtzMachine
 from hwbench.models.rbm import RBM
 from hwbench.models.vae import VAE
 from hwbench.optimizers.decay import DecayingSGD
+from hwbench.products import native
 from hwbench.protocols import TrainSplit
 from hwbench.rules.boltzmann import MeanFieldPCD
 from hwbench.rules.bounds import ELBO, IWAE
@@ -40,18 +41,24 @@ def stepper(model, rule, x, optimizer=None):
 
 
 @pytest.mark.parametrize(
-    ("rule", "random", "ratio"),
+    ("rule", "random", "precision", "ratio"),
     [
-        pytest.param(IWAE(k=25), [], 0.85, id="IWAE"),
-        pytest.param(ELBO(k=25), [], 0.85, id="ELBO"),
-        pytest.param(IWAE(k=25), BOTH, 2.1, id="IWAER"),
-        pytest.param(IWAE(k=25), ["recognition"], 1.1, id="IWAER_rec"),
+        pytest.param(IWAE, [], "float32", 0.85, id="IWAE"),
+        pytest.param(ELBO, [], "float32", 0.85, id="ELBO"),
+        pytest.param(IWAE, BOTH, "float32", 2.1, id="IWAER"),
+        pytest.param(IWAE, ["recognition"], "float32", 1.1, id="IWAER_rec"),
+        pytest.param(IWAE, [], "bfloat16", 0.42, id="IWAE, bfloat16"),
+        pytest.param(IWAE, BOTH, "bfloat16", 1.1, id="IWAER, bfloat16"),
+        pytest.param(IWAE, ["recognition"], "bfloat16", 0.65, id="IWAER_rec, bfloat16"),
     ],
 )
-def test_vae(at_most, x, rule, random, ratio):
-    """784-400-20, k = 25, all beside the plain IWAE."""
-    plain = PlainIWAE()
-    at_most(ratio, stepper(VAE(784, random=random), rule, x), lambda: plain.step(x))
+def test_vae(at_most, x, rule, random, precision, ratio):
+    """784-400-20, k = 25, all beside the plain IWAE in float32."""
+    if precision == "bfloat16" and not native(x.device):
+        pytest.skip("this processor has no products in bfloat16")
+    own, plain = rule(k=25), PlainIWAE()
+    own.precision = precision
+    at_most(ratio, stepper(VAE(784, random=random), own, x), lambda: plain.step(x))
 
 
 def test_reweighted_wake_sleep(at_most, x):
