@@ -9,31 +9,36 @@ from hwbench.evaluators.importance import LogLikelihood
 from hwbench.models.vae import VAE
 from hwbench.protocols import TestSplit
 from hwbench.rules.bounds import IWAE
+from hwbench.runner import onednn
 
-BASE = {"samples k": 10, "hidden units": 200, "batch": 50, "evaluation samples": 200}
+BASE = {"samples k": 10, "hidden units": 200, "batch": 50, "evaluation samples": 200, "seeds": 1}
 SIZES = {
     "samples k": [5, 10, 20, 40],
     "hidden units": [100, 200, 400, 800],
     "batch": [25, 50, 100, 200],
     "evaluation samples": [100, 200, 400, 800],
+    "seeds": [1, 2, 4, 8],
 }
 
 
 def form(sizes):
-    """Return a function that takes a step or, if evaluation samples are given, evaluates."""
+    """Return two functions: a step of every seed's model, and an evaluation of the first."""
     torch.manual_seed(0)
-    model = VAE(784, latent=20, hidden=[sizes["hidden units"]])
+    models = [VAE(784, latent=20, hidden=[sizes["hidden units"]]) for _ in range(sizes["seeds"])]
     x = (torch.rand(sizes["batch"], 784) < 0.13).float()
-    optimizer = torch.optim.Adam(model.parameters(), fused=True)
+    optimizers = [torch.optim.Adam(model.parameters(), fused=True) for model in models]
     rule = IWAE(k=sizes["samples k"])
 
+    @onednn.products()
     def step():
-        optimizer.zero_grad(set_to_none=True)
-        rule.backward(model, x)
-        optimizer.step()
+        for model, optimizer in zip(models, optimizers, strict=True):
+            optimizer.zero_grad(set_to_none=True)
+            rule.backward(model, x)
+            optimizer.step()
 
+    @onednn.products()
     def evaluate():
-        LogLikelihood(k=sizes["evaluation samples"])(model, TestSplit(x[:20]), seed=0)
+        LogLikelihood(k=sizes["evaluation samples"])(models[0], TestSplit(x[:20]), seed=0)
 
     return step, evaluate
 
