@@ -6,9 +6,10 @@ import time
 
 import pytest
 
-from hwbench.build import BuildError, allow_plugins, find_class
+from hwbench.build import BuildError, allow_plugins, find_class, shelf
 from hwbench.check import check
 from hwbench.cli import console
+from hwbench.sources import SHELVES
 from hwbench.spec import Published, SpecError, cases, load, read_yaml
 from hwbench.spec import document as yaml_document
 from hwbench.spec.files import load_files
@@ -187,6 +188,8 @@ def mutated(rng):
 )
 def test_mutated_specs_are_refused_or_fine(tmp_path, count, tried):
     rng, path = random.Random(21), tmp_path / "benchmarks/tiny/table.yaml"
+    for kind in SHELVES:
+        shelf(kind)  # the first unknown class imports them all
     refused = sum(checked(path, mutated(rng)) is not None for _ in range(count))
     assert count / 3 < refused <= count
     tried(f"{count} fuzzed specs: {refused} refused with a message, no crash")
