@@ -28,7 +28,7 @@ class Couplings(NamedTuple):
 
 @runtime_checkable
 class ScaledPair(Protocol):
-    """An RBM of pretraining: its hidden units have log odds s (x W + c), or s (x W + M c) for words.
+    """An RBM of pretraining: hidden units have log odds s (x W + c), or s (x W + M c) for words.
 
     Attributes:
         scale_up: s, which is 2 for units that lack their other neighbour.

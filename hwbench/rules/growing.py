@@ -79,8 +79,8 @@ class GrowingCD(GreedyCD):
         super().check(model)
         if self.sparsity is not None and not isinstance(model.pair(self.layer), ScaledPair):
             raise ValueError(
-                f"{type(model).__name__}: layer {self.layer} has no single matrix of weights, which "
-                "the sparsity term needs; leave out sparsity"
+                f"{type(model).__name__}: layer {self.layer} has no single matrix of weights, "
+                "which the sparsity term needs; leave out sparsity"
             )
 
     def begin(self, model: Stack, train: TrainSplit) -> None:
@@ -91,9 +91,10 @@ class GrowingCD(GreedyCD):
 
     def advance(self, fraction: float) -> None:
         """Set the number of sweeps of the next block."""
+        self.divergence.k = self.k
         past = int(self.steps) - self.grow_after
-        grown = self.grow_every is not None and past > 0
-        self.divergence.k = self.k + (1 + past // self.grow_every if grown else 0)
+        if self.grow_every is not None and past > 0:
+            self.divergence.k += 1 + past // self.grow_every
 
     def forward(self, model: Stack, x: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
         """Return mean F(h) − mean F(h⁻) of the pair, plus the sparsity term."""
