@@ -16,6 +16,7 @@ from hwbench.protocols.boltzmann import DeepBoltzmannMachine as DeepBoltzmannMac
 from hwbench.protocols.boltzmann import EnergyModel as EnergyModel
 from hwbench.protocols.boltzmann import RealEnergyModel as RealEnergyModel
 from hwbench.protocols.boltzmann import RealStack as RealStack
+from hwbench.protocols.boltzmann import ScaledPair as ScaledPair
 from hwbench.protocols.boltzmann import Stack as Stack
 from hwbench.protocols.classifiers import Classifier as Classifier
 from hwbench.protocols.classifiers import KernelClassifier as KernelClassifier

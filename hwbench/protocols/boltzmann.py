@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -24,6 +24,20 @@ class Couplings(NamedTuple):
     weight: Tensor
     visible_bias: Tensor
     hidden_bias: Tensor
+
+
+@runtime_checkable
+class ScaledPair(Protocol):
+    """An RBM of pretraining: hidden units have log odds s (x W + c), or s (x W + M c) for words.
+
+    Attributes:
+        scale_up: s, which is 2 for units that lack their other neighbour.
+    """
+
+    scale_up: float
+
+    def couplings(self) -> Couplings:
+        """Return W, b and c, before any doubling."""
 
 
 class EnergyModel(GenerativeModel):

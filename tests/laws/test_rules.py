@@ -115,7 +115,7 @@ def needs_pathwise(model):
 def tiny_for(rule_class: type[Rule], model) -> Rule:
     """Return a tiny rule, with as many sparsity targets as a machine has layers."""
     rule = rule_class.tiny()
-    if getattr(rule, "sparsity", None) and isinstance(model, BoltzmannStack):
+    if isinstance(getattr(rule, "sparsity", None), list):
         layers = len(model.machine().layers)
         rule.sparsity = (rule.sparsity * layers)[:layers]
     return rule
