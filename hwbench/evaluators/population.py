@@ -57,6 +57,18 @@ class Population(PlottingEvaluator[DelayModel]):
         """Return an evaluation with few series."""
         return cls(series=20, windows=20, samples=20)
 
+    def refuse(self, model: DelayModel, shape: tuple[int, ...]) -> None:
+        """Reject series without a step that could be a peak.
+
+        Raises:
+            ValueError: there are fewer than three steps.
+        """
+        if model.visible < 3:
+            raise ValueError(
+                "a peak has a step before it and one after it, so a series needs 3 steps or more; "
+                f"found {model.visible}"
+            )
+
     def __call__(
         self,
         model: DelayModel,

@@ -58,6 +58,12 @@ def test_mmd_has_mean_zero_where_both_sides_are_alike():
     assert apart > 5 * found.std()
 
 
+def test_series_without_inner_steps_are_refused():
+    with pytest.raises(ValueError, match="a series needs 3 steps or more; found 2"):
+        Population().refuse(BlowflyDynamics(visible=2), (2,))
+    Population().refuse(BlowflyDynamics(visible=3), (3,))
+
+
 def test_a_model_with_one_delay_has_no_entropy_and_simulates_itself():
     model = BlowflyDynamics(visible=30, delays=4, births=0.3, deaths=0.3)
     with torch.no_grad():
