@@ -119,6 +119,7 @@ def _check_row(row: Row, number: int, blocks: Located) -> _Checked:
     parts, mistakes = _build(sound)
     out.mistakes += mistakes
     out.mistakes += _check_together(parts)
+    out.mistakes += _check_refusals(parts, blocks.get("stand_ins") or {})
     if len(parts) == sum(kind != "optimizer" for kind, _, _ in named):
         out.metrics, out.curves = _names(parts)
         for kept in KEPT:
@@ -212,6 +213,32 @@ def _check_user(part: _Part, model: _Part, stages: Sequence[str]) -> Iterator[tu
             yield part.path, construction_error(part.block["use"], error)
     elif isinstance(model.built, Classifier) and model.built.pretrained:
         yield from _check_fine_tuning(part, model, stages)
+
+
+def _check_refusals(
+    parts: Sequence[_Part], stand_ins: Mapping[str, Sequence[str]]
+) -> Iterator[tuple[Path_, str]]:
+    """Yield why evaluators refuse a model, or points of a data set that the row may use."""
+    measuring = [part for part in parts if part.kind in ("validate", "evaluate")]
+    by_kind = {part.kind: part for part in parts}
+    if "model" not in by_kind:
+        return
+    data, model = by_kind["data"], by_kind["model"]
+    for use in stand_ins.get(data.block["use"], [data.block["use"]]):
+        pair = [data, model]
+        if use != data.block["use"]:
+            other = ("data", data.path, {**data.block, "use": use})
+            pair, _ = _build([other, (model.kind, model.path, model.block)])
+        if len(pair) < 2:
+            continue  # another check tells why this one cannot be built
+        points, measured = (part.built for part in pair)
+        for part in measuring:
+            if not isinstance(measured, part.built.trains()):
+                continue
+            try:
+                part.built.refuse(measured, tuple(points.shape))
+            except Exception as error:
+                yield part.path, construction_error(part.block["use"], error)
 
 
 def _check_fine_tuning(

@@ -34,6 +34,7 @@ _INTERFACES = (
     "hwbench.store",
 )
 _PROTOCOLS = "hwbench.protocols"
+_REFUSAL = "refuse"  # a method that only `hwbench check` calls
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,9 @@ def _own_text() -> str:
 
 def _parse(text: str, package: str) -> _Source:
     tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            node.body = [part for part in node.body if not _is_refusal(part)]
     nodes: dict[str, ast.stmt] = {}
     for node in tree.body:
         if isinstance(node, ast.ClassDef | ast.FunctionDef):
@@ -97,6 +101,10 @@ def _parse(text: str, package: str) -> _Source:
         named = {n.id for n in ast.walk(node) if isinstance(n, ast.Name)}
         definitions[name] = (_digest(texts[node]), frozenset(named))
     return _Source(_digest(_text(tree, texts)), tuple(_imports(tree, package)), definitions)
+
+
+def _is_refusal(node: ast.stmt) -> bool:
+    return isinstance(node, ast.FunctionDef) and node.name == _REFUSAL
 
 
 def _imports(tree: ast.Module, package: str) -> Iterator[tuple[str, str]]:
@@ -263,6 +271,7 @@ def sources(case: Case) -> list[Path]:
 def fingerprint(case: Case) -> str:
     """Return a hash of the code that decides a case's numbers, without comments and docstrings.
 
+    Methods `refuse` are left out, too: only `hwbench check` calls them, before anything is run.
     It covers the files of `sources`. Of the protocols, it covers the definitions that these files
     import by name, and those that they use in turn; so it does not change when a protocol is added
     or moves to another file of the package.

@@ -1,5 +1,7 @@
 """A spec is checked against the shelves: its names, its arguments, and its rows as wholes."""
 
+from pathlib import Path
+
 import pytest
 import torch
 import yaml
@@ -63,6 +65,32 @@ def test_a_rule_may_refuse_a_model_of_the_right_protocol(folder, monkeypatch):
     assert problem.message == "bounds.ELBO: VAE is not to its taste"
     assert problem.field == "row VAE, train.rule"
     assert "VAE" in (folder / problem.file).read_text().splitlines()[problem.line - 1]
+
+
+def test_an_evaluator_may_refuse_a_model_or_points(folder, monkeypatch):
+    """`Evaluator.refuse` is asked of those that validate and those that test, in each row."""
+    from hwbench.evaluators.importance import Bound
+    from hwbench.spec import load
+
+    def refuse(self, model, shape):
+        raise ValueError(f"{type(model).__name__} of {shape} is not to its taste")
+
+    monkeypatch.setattr(Bound, "refuse", refuse)
+    (problem,) = check(load(folder / "benchmarks" / "tiny" / "table.yaml"))
+    assert problem.message == "importance.Bound: VAE of (4, 4) is not to its taste"
+    assert problem.field == "row IWAE, train.validate"
+
+
+def test_images_of_a_size_that_a_lenet_does_not_know_are_told_before_a_run():
+    """Of the data set that a profile uses: at smoke, 8 x 8 digits stand in for 32 x 32 ones."""
+    from hwbench.spec import find, load
+
+    images = find(Path(__file__).parents[1] / "benchmarks")["alws/images"]
+    spec = load(images)
+    spec.document["profiles"]["smoke"]["evaluate"] = {}  # the net for 32 x 32 pixels
+    found = {problem.message for problem in check(spec)}
+    sizes = "this LeNet sees images of 28 x 28 or 32 x 32"
+    assert found == {f"lenet.LeNetFID: {sizes}; found 64 pixels"}
 
 
 MACHINE = """

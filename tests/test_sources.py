@@ -1,5 +1,6 @@
 """The fingerprint of a case follows the code that decides its numbers, and nothing else."""
 
+import re
 import shutil
 
 import pytest
@@ -79,6 +80,25 @@ def test_a_fingerprint_is_the_same_beside_other_protocols(spec, package):
     )  # of an RBM
     package("protocols/data.py", "Points to learn from.", "Another docstring.")
     assert fingerprint(case) == before
+
+
+def test_a_fingerprint_does_not_follow_what_only_check_asks(spec, package):
+    """Methods `refuse` of evaluators and of their protocol; nothing but `check` calls them."""
+    case = cases(spec, "full")[0]
+    before = fingerprint(case)
+    refuse = "def refuse(self, model, shape):\n        import hwbench.models.rbm\n\n    "
+    place = "def __init__(\n        self,\n        k: Count = 1000"
+    package("protocols/evaluators.py", "def refuse(self, model: M,", "def refuse(self, other: M,")
+    package("evaluators/importance.py", place, refuse + place)
+    assert fingerprint(case) == before
+    package("evaluators/importance.py", place, place.replace("1000", "999"))
+    assert fingerprint(case) != before
+    callers = {
+        str(path.relative_to(PACKAGE))
+        for path in PACKAGE.rglob("*.py")
+        if re.search(r"(?<!def )\brefuse\(", path.read_text())
+    }
+    assert callers == {"check.py"}
 
 
 @pytest.mark.parametrize("file", ["pipeline.py", "learner.py", "numerics.py"])

@@ -152,6 +152,19 @@ class Filters(PicturingEvaluator[AngularModel]):
         """Return an evaluation of few angles."""
         return cls(angles=9, pictures=4)
 
+    def refuse(self, model: AngularModel, shape: tuple[int, ...]) -> None:
+        """Reject images that are not square.
+
+        Raises:
+            ValueError: the message has their sides.
+        """
+        height, width = model.image
+        if height != width:
+            raise ValueError(
+                f"Gabor patches are square, and the images of this {type(model).__name__} are "
+                f"{height} x {width}"
+            )
+
     def __call__(
         self,
         model: AngularModel,

@@ -89,6 +89,20 @@ class GradientError(Evaluator[ExactDreamer]):
         """Return a small measurement of amortised learning."""
         return cls({"use": "kernel.AmortisedLearning", "samples": 50}, repeats=3)
 
+    def refuse(self, model: ExactDreamer, shape: tuple[int, ...]) -> None:
+        """Reject a model that the estimator cannot train.
+
+        Raises:
+            ValueError: it has another protocol than the estimator needs, or lacks something.
+        """
+        rule = make("rule", self.estimator, visible=model.visible)
+        if not isinstance(model, rule.trains()):
+            raise ValueError(
+                f"{self.estimator['use']} needs a {rule.trains().__name__}; "
+                f"{type(model).__name__} is not one"
+            )
+        rule.check(model)
+
     def __call__(
         self,
         model: ExactDreamer,

@@ -209,6 +209,14 @@ class LeNetFID(PicturingEvaluator[GenerativeModel]):
         out.net, out.samples = tiny_net(), 20
         return out
 
+    def refuse(self, model: GenerativeModel, shape: tuple[int, ...]) -> None:
+        """Reject images of a size that the net does not accept.
+
+        Raises:
+            ValueError: the message has the sizes.
+        """
+        self.net.side_of(math.prod(shape))
+
     def __call__(
         self,
         model: GenerativeModel,

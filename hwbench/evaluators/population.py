@@ -1,6 +1,6 @@
 """How similar simulated populations are to a real one, and how uncertain the delay is.
 
-Dims: N series, T steps, W windows, M delays.
+Dims: N series, T steps, W windows, M delays, S moments of training.
 """
 
 from __future__ import annotations
@@ -36,7 +36,8 @@ class Population(PlottingEvaluator[DelayModel]):
 
     The statistics s are the mean log, the logs of the 5, 25, 50, 75 and 95 % quantiles, and the
     number of peaks (a peak is above the step before it and not below the step after it). Five
-    simulated series and the probabilities of the delays are kept.
+    simulated series and the probabilities of the delays are kept; `delays_in_training` [M, S + 1]
+    are these after each part of training, or [M, 1] only at its end if they were not recorded.
 
     Args:
         series: number of simulated series for the statistics.
@@ -45,7 +46,7 @@ class Population(PlottingEvaluator[DelayModel]):
     """
 
     metrics = ("statistics_distance", "mmd", "delay_entropy", "delay", "prior_ess")
-    lines = ("data", "simulated", "delays")
+    lines = ("data", "simulated", "delays", "delays_in_training")
     better = "lower"
 
     def __init__(self, series: Count = 500, windows: Count = 1000, samples: Count = 3000) -> None:
@@ -55,6 +56,18 @@ class Population(PlottingEvaluator[DelayModel]):
     def tiny(cls) -> Population:
         """Return an evaluation with few series."""
         return cls(series=20, windows=20, samples=20)
+
+    def refuse(self, model: DelayModel, shape: tuple[int, ...]) -> None:
+        """Reject series without a step that could be a peak.
+
+        Raises:
+            ValueError: there are fewer than three steps.
+        """
+        if model.visible < 3:
+            raise ValueError(
+                "a peak has a step before it and one after it, so a series needs 3 steps or more; "
+                f"found {model.visible}"
+            )
 
     def __call__(
         self,
@@ -78,6 +91,7 @@ class Population(PlottingEvaluator[DelayModel]):
             log_w = model.log_likelihood(x, [h_l[:, None] for h_l in h])
             ess = effective_sample_size(log_w.double())
             probabilities = model.delays().double()
+            recorded = model.path if model.path.any() else model.path[:0]
         progress(1.0)
         entropy = -torch.special.xlogy(probabilities, probabilities).sum()
         values = {
@@ -90,7 +104,12 @@ class Population(PlottingEvaluator[DelayModel]):
         out = Evaluation(
             {name: Metric(v, n=len(points), kind="score") for name, v in values.items()}
         )
-        lines = {"data": x[:SHOWN], "simulated": simulated[:SHOWN], "delays": probabilities[None]}
+        lines = {
+            "data": x[:SHOWN],
+            "simulated": simulated[:SHOWN],
+            "delays": probabilities[None],
+            "delays_in_training": torch.cat([recorded, probabilities[None]]).T,
+        }
         out.per_point = {k: v.float().cpu().numpy() for k, v in lines.items()}
         return out
 

@@ -47,6 +47,18 @@ class TargetLogLikelihood(PlottingEvaluator[ProcessModel]):
         """Return an evaluation with few samples."""
         return cls(k=10, context=2, extra=2)
 
+    def refuse(self, model: ProcessModel, shape: tuple[int, ...]) -> None:
+        """Reject functions with fewer places than context and targets need.
+
+        Raises:
+            ValueError: the message has both numbers.
+        """
+        if model.visible < self.context + self.extra:
+            raise ValueError(
+                f"{self.context} context and {self.extra} target places are "
+                f"{self.context + self.extra}, and functions have {model.visible}"
+            )
+
     def __call__(
         self,
         model: ProcessModel,

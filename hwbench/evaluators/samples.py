@@ -109,6 +109,20 @@ class GibbsSamples(PicturingEvaluator[BoltzmannStack]):
         out.net, out.metrics = tiny_net(), ("distinct", "lenet_fid")
         return out
 
+    def refuse(self, model: BoltzmannStack, shape: tuple[int, ...]) -> None:
+        """Reject points of another size than the images that are searched or the net accepts.
+
+        Raises:
+            ValueError: the message has both sizes.
+        """
+        if math.prod(shape) != math.prod(self.dataset.shape):
+            raise ValueError(
+                f"points for this {type(model).__name__} have {math.prod(shape)} units, those of "
+                f"{type(self.dataset).__name__} have {math.prod(self.dataset.shape)}"
+            )
+        if self.net is not None:
+            self.net.side_of(math.prod(shape))
+
     def __call__(
         self,
         model: BoltzmannStack,

@@ -1,6 +1,7 @@
 """Time series of populations.
 
-Dims: *S leading dims (samples, points), K samples, B points, N dreams, T steps, M delays.
+Dims: *S leading dims (samples, points), K samples, B points, N dreams, T steps, M delays,
+S moments of training.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from hwbench.protocols import DelayModel, Latents
 Positive = Annotated[float, Field(gt=0)]
 LOG_2PI = math.log(2 * math.pi)
 LEAST = 1e-12  # smaller populations are replaced by this
+MOMENTS = 99  # S: the path of the delays has a row for each per cent of training but the last
 
 
 class BlowflyDynamics(DelayModel):
@@ -50,6 +52,7 @@ class BlowflyDynamics(DelayModel):
         super().__init__()
         self.visible = visible
         self.logits = nn.Parameter(torch.zeros(delays))
+        self.register_buffer("path", torch.zeros(MOMENTS, delays))
         self.start = nn.Parameter(torch.zeros(delays))  # logits of the states before the first step
         self.log_rate = nn.Parameter(torch.zeros(1))  # P
         self.log_capacity = nn.Parameter(torch.zeros(1))  # N₀

@@ -1,6 +1,6 @@
 """Models of time series.
 
-Dims: N series, T steps, M delays.
+Dims: N series, T steps, M delays, S moments of training.
 """
 
 from __future__ import annotations
@@ -14,7 +14,14 @@ from hwbench.protocols.dreamers import ConditionalDreamer
 
 
 class DelayModel(ConditionalDreamer):
-    """A model of a time series of positive numbers whose latents include an unknown delay."""
+    """A model of a time series of positive numbers whose latents include an unknown delay.
+
+    Attributes:
+        path: [S, M], a buffer: the probabilities of the delays after a share (s + 1) / (S + 1) of
+            training, recorded by `rules.delays.RecordedDelays`; zeros where they were not recorded.
+    """
+
+    path: Tensor
 
     @abstractmethod
     def delays(self) -> Float[Tensor, "m"]:

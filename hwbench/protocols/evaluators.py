@@ -81,6 +81,21 @@ class Evaluator(ABC, ForModels[M]):
     curves: tuple[str, ...] = ()
     better: Literal["higher", "lower"] = "higher"
 
+    def refuse(self, model: M, shape: tuple[int, ...]) -> None:
+        """Reject a model of the right protocol, or points, that it cannot measure; by default none.
+
+        Called by `hwbench check`, with a model on the meta device and without data. It decides no
+        number: a run does not call it, and a fingerprint leaves it out. What a run must not accept
+        is refused by `__call__`, too.
+
+        Args:
+            model: the model of a row.
+            shape: shape of a point of its data set.
+
+        Raises:
+            ValueError: the model or the points lack something that the evaluator needs.
+        """
+
     @abstractmethod
     def __call__(
         self,

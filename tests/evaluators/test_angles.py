@@ -80,6 +80,8 @@ def test_half_a_turn_back_and_forth_does_not_wind():
 def test_images_that_are_not_square_have_no_gabor_patches():
     with pytest.raises(ValueError, match="images of this Circle are 1 x 2"):
         Filters()(Circle.tiny(), TestSplit(torch.rand(5, 2)), seed=0)
+    with pytest.raises(ValueError, match="images of this Circle are 1 x 2"):
+        Filters().refuse(Circle.tiny(), (1, 2))
 
 
 def test_log_likelihood_is_that_of_the_model_and_too_few_nodes_are_reported():

@@ -5,6 +5,7 @@ import torch
 
 from hwbench.datasets.softplus import SoftplusDraws
 from hwbench.evaluators.gradient_error import GradientError, _summary, jacobian
+from hwbench.models.plane import GaussianMixture
 from hwbench.models.softplus import SoftplusGaussian
 
 
@@ -63,3 +64,21 @@ def test_it_says_what_is_wrong():
         GradientError({"use": "kernel.AmortisedLearning"}, repeats=2)
     with pytest.raises(ValueError, match=r"likelihood.MaximumLikelihood gives no estimate"):
         GradientError({"use": "likelihood.MaximumLikelihood"})
+
+
+@pytest.mark.parametrize(
+    ("block", "message"),
+    [
+        (
+            {"use": "kernel.AmortisedLearning", "form": "exponential"},
+            "form: exponential needs an ExponentialDreamer; GaussianMixture is none",
+        ),
+        (
+            {"use": "posterior.GaussianPosterior"},
+            "posterior.GaussianPosterior needs a GaussianDreamer; GaussianMixture is not one",
+        ),
+    ],
+)
+def test_an_estimator_that_the_model_does_not_suit_is_refused(block, message):
+    with pytest.raises(ValueError, match=message):
+        GradientError(block).refuse(GaussianMixture.tiny(), (2,))

@@ -151,6 +151,9 @@ def test_images_of_another_size_are_refused(digits):
     points = TestSplit(torch.zeros(30, 16, dtype=torch.uint8))
     with pytest.raises(ValueError, match="images of this BinaryImages: this LeNet sees images of"):
         evaluator(model, points, seed=0)
+    with pytest.raises(ValueError, match="sees images of 8 x 8 or 12 x 12; found 16 pixels"):
+        evaluator.refuse(model, (4, 4))
+    evaluator.refuse(BinaryImages(visible=64, shape=(8, 8), latent=2, channels=[2]), (8, 8))
 
 
 # --- the metric -----------------------------------------------------------------------------------

@@ -58,6 +58,12 @@ def test_mmd_has_mean_zero_where_both_sides_are_alike():
     assert apart > 5 * found.std()
 
 
+def test_series_without_inner_steps_are_refused():
+    with pytest.raises(ValueError, match="a series needs 3 steps or more; found 2"):
+        Population().refuse(BlowflyDynamics(visible=2), (2,))
+    Population().refuse(BlowflyDynamics(visible=3), (3,))
+
+
 def test_a_model_with_one_delay_has_no_entropy_and_simulates_itself():
     model = BlowflyDynamics(visible=30, delays=4, births=0.3, deaths=0.3)
     with torch.no_grad():
@@ -71,5 +77,21 @@ def test_a_model_with_one_delay_has_no_entropy_and_simulates_itself():
     assert values["statistics_distance"] < 3
     assert 1 <= values["prior_ess"] <= 100
     assert {k: v.shape for k, v in found.per_point.items()} == {
-        "data": (1, 30), "simulated": (5, 30), "delays": (1, 4)
+        "data": (1, 30), "simulated": (5, 30), "delays": (1, 4), "delays_in_training": (4, 1)
     }  # fmt: skip
+
+
+def test_the_delays_in_training_are_a_line_for_each_up_to_the_end():
+    """Where they were recorded: a row of `path` for each moment, and then the probabilities now."""
+    model = BlowflyDynamics(visible=30, delays=3)
+    with torch.no_grad():
+        model.logits[2] = 50.0
+    model.path[:, 0] = torch.linspace(1, 0, 99)
+    model.path[:, 1] = torch.linspace(0, 1, 99)
+    points = TestSplit(model.dream(1)[0])
+    found = Population(series=20, windows=20, samples=20)(model, points, seed=0).per_point
+    lines = found["delays_in_training"]
+    assert lines.shape == (3, 100)
+    np.testing.assert_array_equal(lines[:, :99].T, model.path)
+    np.testing.assert_allclose(lines[:, 99], found["delays"][0])
+    np.testing.assert_allclose(lines[:, 99], [0, 0, 1], atol=1e-6)

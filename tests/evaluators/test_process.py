@@ -71,6 +71,8 @@ def test_functions_with_too_few_places_are_refused():
     evaluator = TargetLogLikelihood(k=3, context=2, extra=5)
     with pytest.raises(ValueError, match="2 context and 5 target places are 7, and functions have"):
         evaluator(Shifted(), TestSplit(torch.zeros(1, 6)), seed=0)
+    with pytest.raises(ValueError, match="2 context and 5 target places are 7, and functions have"):
+        evaluator.refuse(Shifted(), (6,))
 
 
 def test_sines_have_the_moments_of_amplitude_and_shift():

@@ -1,3 +1,4 @@
+import hashlib
 import math
 
 import numpy as np
@@ -5,7 +6,7 @@ import pytest
 import torch
 
 from hwbench.evaluators import samples
-from hwbench.evaluators.lenet import frechet_distance
+from hwbench.evaluators.lenet import frechet_distance, weights_file
 from hwbench.evaluators.points import evaluating
 from hwbench.evaluators.samples import GibbsSamples, means_along, nearest
 from hwbench.models.dbm import DBM
@@ -143,3 +144,8 @@ def test_training_images_of_another_size_are_refused(copier):
     points = TestSplit(torch.zeros(3, 9, dtype=torch.uint8))
     with pytest.raises(ValueError, match="this DBM have 9 units, those of Bars have 4"):
         GibbsSamples(BARS, chains=4, sweeps=2, states=1)(copier, points, seed=0)
+    with pytest.raises(ValueError, match="this DBM have 9 units, those of Bars have 4"):
+        GibbsSamples(BARS).refuse(copier, (9,))
+    sha256 = hashlib.sha256(weights_file("mnist").read_bytes()).hexdigest()
+    with pytest.raises(ValueError, match="sees images of 28 x 28 or 32 x 32; found 4 pixels"):
+        GibbsSamples(BARS, net="mnist", sha256=sha256).refuse(copier, (4,))

@@ -167,6 +167,10 @@ def test_images_are_bytes_of_some_points(trial):
         assert -1 <= array.min() <= array.max() <= 255
 
 
+def test_what_can_be_measured_is_not_refused(trial):
+    trial.evaluator.refuse(trial.model, (trial.points.visible,))
+
+
 def test_lines_and_clouds_are_numbers(trial):
     """Lines [n, T]; points [n, 3], the last column of which counts classes."""
     if not isinstance(trial.evaluator, PlottingEvaluator):
