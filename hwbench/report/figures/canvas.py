@@ -223,7 +223,8 @@ def restyled(svg: bytes, name: str, family: str, colours: Mapping[str, str] | No
     text = re.sub(
         r"\s*<defs>\s*<style type=\"text/css\">.*?</style>\s*</defs>", "", text, flags=re.S
     )
-    text = text.replace("<svg ", '<svg stroke-linejoin="round" stroke-linecap="butt" ', 1)
+    inherited = f'stroke-linejoin="round" stroke-linecap="butt" style="font-family: {family}"'
+    text = text.replace("<svg ", f"<svg {inherited} ", 1)
     text = re.sub(r' transform="rotate\(-0 [^"]*"', "", text)
     used = set(re.findall(r'(?:href="|url\()#([^")]+)', text))
     text = re.sub(r' id="([^"]+)"', lambda m: f' id="{name}.{m[1]}"' if m[1] in used else "", text)
@@ -232,7 +233,7 @@ def restyled(svg: bytes, name: str, family: str, colours: Mapping[str, str] | No
         text = re.sub(r"<g/>|<g></g>", "", text)
         text = re.sub(r"<g>(<(?:text|path)[^>]*(?:/>|>[^<]*</text>))</g>", r"\1", text)
     text = re.sub(r'((?:xlink:)?href="|url\()#', rf"\1#{name}.", text)
-    text = re.sub(r"font-family: '[^;\"]*", f"font-family: {family}", text)
+    text = re.sub(r" ?font-family: '[^;\"]*;?", "", text)
     for old, new in (colours or {}).items():
         text = text.replace(f": {old}", f": {new}")
     return text

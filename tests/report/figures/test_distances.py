@@ -11,6 +11,7 @@ from hwbench.report.figures.distances import (
     distances,
     distances_figure,
     distances_picture,
+    strips_of,
     tables_of,
 )
 from hwbench.report.words import JUDGED
@@ -58,3 +59,17 @@ def test_every_judged_row_is_within_the_axis_and_named(example: Example):
 def test_without_judged_rows_there_is_no_picture(example: Example):
     rows = tuple(o for o in example.comparison.rows if o.verdict not in JUDGED)
     assert distances_picture(tables_of([replace(example.comparison, rows=rows)])) is None
+    assert strips_of(tables_of([replace(example.comparison, rows=rows)])) is None
+
+
+def test_strips_have_the_same_rows_within_the_axis(example: Example):
+    strips = strips_of(tables_of([example.comparison]))
+    assert strips is not None
+    ((title, rows),) = strips.tables.items()
+    assert title == f"{example.spec.id}: {example.spec.title}"
+    found = distances(example.comparison)
+    assert [(r.label, r.verdict) for r in rows] == [(d.label, d.verdict) for d in found]
+    for strip, distance in zip(rows, found, strict=True):
+        assert 0 <= strip.low <= strip.at <= strip.low + strip.width + 0.1 <= 100.1
+        assert (strip.at > 50) == (distance.value > 0)
+        assert (abs(strip.at - 50) < strips.band / 2) == (abs(distance.value) < 1)
