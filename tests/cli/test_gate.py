@@ -27,4 +27,3 @@ def test_gate_without_anything_to_compare_is_an_error(folder, capsys):
     (folder / "base").mkdir()
     assert run("gate", "--baseline", "base") == 2
     assert "nothing to compare" in capsys.readouterr().err
-

@@ -12,7 +12,7 @@ DPI = 100.0  # of every figure until it is saved
 
 @cache
 def _ruler() -> RendererAgg:
-    return RendererAgg(1, 1, DPI)
+    return RendererAgg(1, 1, DPI)  # type: ignore[no-untyped-call]
 
 
 class Ruler(FigureCanvasBase):
