@@ -87,7 +87,9 @@ def _legend(found: Sequence[Sequence[Any]]) -> str:
         used = {(t["rank"], t["symbol"], t["verdict"]) for line in found for t in line[place]}
         parts.append(" ".join(f"{symbol} {verdict}" for _, symbol, verdict in sorted(used)))
     rows, claims = parts
-    return f"verdicts: {rows}; claims: {claims}, in brackets from shortened runs"
+    below = any(t["at"] for line in found for t in line[-1])
+    told = f"; claims: {claims}" if claims else ""
+    return f"verdicts: {rows}{told}{', in brackets from shortened runs' if below else ''}"
 
 
 def _line(comparison: Comparison) -> list[Any]:

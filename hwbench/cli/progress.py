@@ -122,7 +122,10 @@ class Display:
         mark, style = marks.get(outcome.status, ("✗", "red"))
         style = "yellow" if outcome.warnings else style
         values = ", ".join(f"{k} {quick_number(v)}" for k, v in list(outcome.metrics.items())[:1])
-        detail = values or outcome.message or outcome.status
+        message = outcome.message
+        if outcome.status == "missing":  # told in full when all cases have ended
+            message = message.partition(". ")[0]
+        detail = values or message or outcome.status
         if outcome.warnings:
             detail = f"{detail}, {counted(len(outcome.warnings), 'warning')}"
         line = f"{mark} {outcome.case.label}: {detail}"

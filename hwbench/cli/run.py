@@ -39,7 +39,7 @@ from hwbench.cli.options import (
 if TYPE_CHECKING:
     from hwbench.runner.campaign import Ended
     from hwbench.runner.plan import Plan, Settings
-    from hwbench.spec import Spec
+    from hwbench.spec import Case, Spec
 
 
 def run(
@@ -171,10 +171,13 @@ def end_of_run(ended: Ended) -> int:
         for text in outcome.warnings:
             err.print(f"warning: {outcome.case.label}: {text}", style="yellow", markup=False)
     bad = [o for o in ended.outcomes if o.status in ("failed", "missing")]
+    alike: dict[tuple[str, str], list[Case]] = {}
     for outcome in bad:
-        err.print(
-            f"{outcome.status}: {outcome.case.label}: {outcome.message}", style="red", markup=False
-        )
+        alike.setdefault((outcome.status, outcome.message), []).append(outcome.case)
+    for (status, message), cases in alike.items():
+        specs = ", ".join(dict.fromkeys(case.spec for case in cases))
+        which = cases[0].label if len(cases) == 1 else f"{len(cases)} cases of {specs}"
+        err.print(f"{status}: {which}: {message}", style="red", markup=False)
     if ended.stopped:
         err.print("Stopped. Run the same command to resume.", style="yellow")
         return INTERRUPTED

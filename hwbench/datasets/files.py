@@ -44,6 +44,7 @@ from hwbench.spec import Strict, UserError, did_you_mean
 CHECKSUMS = Path(__file__).with_name("checksums.yaml")
 SUMS = "SHA256SUMS"  # the user's own checksums, in a folder of data files
 PATIENCE = 4.0  # seconds until a silent host counts as unreachable
+ALL_PATIENCE = 5.0  # seconds without an answer from any host until there is no network
 _ROUNDS = 2  # attempts at each address
 
 
@@ -386,12 +387,14 @@ def either(*alternatives: tuple[str, ...]) -> tuple[str, ...]:
 # --- downloads ------------------------------------------------------------------------------------
 
 _silent: set[str] = set()  # hosts that did not answer in this process
+_waits: list[float] = []  # seconds of waiting in which no host answered; none after an answer
 
 
 def forget() -> None:
     """Forget checked files and silent hosts, as in a new process."""
     _verdicts.clear()
     _silent.clear()
+    _waits.clear()
 
 
 def _answers(address: str) -> bool:
@@ -406,7 +409,10 @@ def _answers(address: str) -> bool:
 
 
 def _reachable(addresses: Sequence[str]) -> list[str]:
-    """Return the addresses whose hosts answer; all are asked at once, as name lookups can hang."""
+    """Return the addresses whose hosts answer; all are asked at once, as name lookups can hang.
+
+    When none has answered for `ALL_PATIENCE` in all, there is no network, and no host is asked.
+    """
     hosts = {urlsplit(address).netloc: address for address in addresses}
     answered: set[str] = set()
 
@@ -419,11 +425,17 @@ def _reachable(addresses: Sequence[str]) -> list[str]:
         for host in hosts
         if host not in _silent
     ]
-    for thread in asked:
-        thread.start()
-    deadline = time.monotonic() + PATIENCE
-    for thread in asked:
-        thread.join(max(0.0, deadline - time.monotonic()))
+    started = time.monotonic()
+    deadline = started + min(PATIENCE, max(0.0, ALL_PATIENCE - sum(_waits)))
+    if deadline > started:
+        for thread in asked:
+            thread.start()
+        for thread in asked:
+            thread.join(max(0.0, deadline - time.monotonic()))
+    if answered:
+        _waits.clear()
+    elif asked:
+        _waits.append(time.monotonic() - started)
     _silent.update(set(hosts) - answered)
     return [address for address in addresses if urlsplit(address).netloc in answered]
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from hwbench.report.figures.kept import kept_distances, kept_pictures
+from hwbench.report.figures.kept import Pictures, kept_pictures
 from hwbench.report.overview import make_overview
 from hwbench.report.section import make_section
 
@@ -48,11 +48,16 @@ class Contents:
         return make_overview(self.comparisons, self.sections, self.papers)
 
     @cached_property
+    def drawn(self) -> Pictures:
+        """Return all pictures."""
+        return kept_pictures(self.comparisons, self.store)
+
+    @property
     def distances(self) -> Picture | None:
         """Return the picture of all judged rows; None where there are none."""
-        return kept_distances(self.comparisons)
+        return self.drawn.distances
 
-    @cached_property
+    @property
     def pictures(self) -> list[list[Picture]]:
         """Return the pictures of each section."""
-        return [kept_pictures(comparison, self.store) for comparison in self.comparisons]
+        return self.drawn.sections

@@ -9,6 +9,7 @@ TEXTS = {
     "some_smoke": (
         "SMOKE RUN. Some numbers only show that the machinery works: tiny data, tiny training."
     ),
+    "margins": "margins (better to the right)",
     "tables": "Tables by document",
     "supporting": "Supporting: searches for settings that the document leaves open",
     "no_result_yet": "No result yet: ",

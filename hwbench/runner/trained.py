@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,7 +46,7 @@ class Trained:
     case: Case
     model: Model
     dataset: Dataset
-    data: Splits
+    data: Splits = field(repr=False)
 
     def evaluate(self, *blocks: Block) -> Evaluation:
         """Evaluate the model on the test points, by default with the evaluators of the spec.

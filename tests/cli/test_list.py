@@ -9,6 +9,7 @@ import pytest
 
 from hwbench import cache
 from hwbench.cli import console
+from hwbench.cli.list import _legend
 from hwbench.report.words import ROW_VERDICTS
 from hwbench.spec import Case, cases, load
 from hwbench.store import Failure, Store
@@ -189,3 +190,12 @@ def test_a_cache_that_cannot_be_written_is_none(stored, shown, monkeypatch):
     monkeypatch.setattr(cache.Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     assert shown("list") == first
+
+
+def test_the_legend_tells_only_what_occurs():
+    row = {"rank": 0, "symbol": "·", "verdict": "unpublished", "at": "", "number": 1}
+    claim = {"rank": 0, "symbol": "✓", "verdict": "holds", "at": "at quick", "number": 1}
+    assert _legend([["a", [row], []]]) == "verdicts: · unpublished"
+    told = "verdicts: · unpublished; claims: ✓ holds"
+    assert _legend([["a", [row], [claim | {"at": ""}]]]) == told
+    assert _legend([["a", [row], [claim]]]) == f"{told}, in brackets from shortened runs"

@@ -357,6 +357,42 @@ def test_a_hanging_network_fails_fast_and_once(alone, declare, monkeypatch):
     assert len(asked) == 2  # once per host
 
 
+def test_without_a_network_the_hosts_of_all_files_cost_little(alone, declare, monkeypatch):
+    release, asked = threading.Event(), []
+
+    def hang(address: str) -> bool:
+        asked.append(address)
+        release.wait(20)
+        return True
+
+    monkeypatch.setattr(files, "_answers", hang)
+    monkeypatch.setattr(files, "PATIENCE", 0.2)
+    monkeypatch.setattr(files, "ALL_PATIENCE", 0.3)
+    start = time.monotonic()
+    try:
+        for i in range(20):
+            declare(f"{NAME}{i}", RIGHT, addresses=(f"http://host{i}.invalid/x",))
+            assert not files.available([f"{NAME}{i}"])
+    finally:
+        release.set()
+    assert time.monotonic() - start < 2  # 20 hosts of 0.2 s would take 4
+    assert 2 <= len(asked) <= 3
+
+
+def test_one_answer_shows_that_there_is_a_network(alone, declare, monkeypatch):
+    def answer(address: str) -> bool:
+        if "silent" in address:
+            time.sleep(0.06)
+        return "silent" not in address
+
+    monkeypatch.setattr(files, "_answers", answer)
+    monkeypatch.setattr(files, "PATIENCE", 0.05)
+    monkeypatch.setattr(files, "ALL_PATIENCE", 0.12)
+    for host in ("silent1", "good1", "silent2", "silent3", "good2"):
+        reachable = files._reachable([f"http://{host}.invalid/x"])
+        assert bool(reachable) == host.startswith("good")
+
+
 def test_what_a_failing_download_says(alone, declare, monkeypatch):
     import pooch
 

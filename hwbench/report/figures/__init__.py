@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from hwbench import vocabulary
 from hwbench.report.appendix import shown_by_default
-from hwbench.report.figures.canvas import Picture, style
+from hwbench.report.figures.canvas import Picture, collected_once, style
 from hwbench.report.figures.captions import captions_picture
 from hwbench.report.figures.curves import curve_picture, over_epochs
 from hwbench.report.figures.forest import forest_picture
@@ -25,7 +25,7 @@ from hwbench.verdict.outcome import Comparison
 def pictures(comparison: Comparison, store: Store) -> list[Picture]:
     """Return every picture of a spec in the order of the report."""
     stem = anchor(comparison.spec.id)
-    with style():
+    with style(), collected_once():
         forest = [forest_picture(comparison, f"{stem}-forest")]
         asked = [
             _asked_picture(comparison, f"{stem}-figure{i + 1}", wanted, store)

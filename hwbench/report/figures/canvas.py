@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import math
 import re
@@ -44,6 +45,7 @@ MEASURED: dict[str, Any] = {"marker": "o", "ms": 3.8}
 ONE_SEED: dict[str, Any] = {"marker": "|", "ms": 4, "mew": 0.6, "alpha": 0.6}
 COORDINATES, FINER = re.compile(rb' (?:d|x|y)="[^"]*"'), re.compile(rb"(?<=\.\d\d)\d+")
 SPACED = re.compile(rb" ?\n|(?<=[A-Za-z]) (?=[-\d])")  # in the commands of a path
+HASHED = re.compile(rb'(?<=[#"])(?:[mp]|C[0-9a-f]+_[0-9a-f]+_)[0-9a-f]{10}(?=[")])')
 Kind = Literal["svg", "png"]
 
 
@@ -84,17 +86,38 @@ def style(**settings: Any) -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def collected_once() -> Iterator[None]:
+    """Draw with one collection of garbage at the end, of young objects only, instead of hundreds.
+
+    Figures are circular and large, and each collection would look at all results in memory.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+            gc.collect(0)
+
+
 def new_figure(height: float) -> Figure:
     """Return an empty figure of the report's width; `height` is in inches."""
     from matplotlib.figure import Figure
 
-    return Figure(figsize=(WIDTH, height))
+    from hwbench.report.figures.ruler import DPI, Ruler
+
+    figure = Figure(figsize=(WIDTH, height), dpi=DPI)
+    Ruler(figure)  # becomes the figure's canvas
+    return figure
 
 
 def svg_of(figure: Figure) -> bytes:
     """Return a figure as SVG, the same bytes for the same figure.
 
-    Coordinates have two decimals, a hundredth of a point; Matplotlib writes six.
+    Coordinates have two decimals, a hundredth of a point; Matplotlib writes six. Its ids, which are
+    hashes of all digits, of which the layout's last ones vary, become numbers.
     """
     import matplotlib
 
@@ -107,7 +130,9 @@ def svg_of(figure: Figure) -> bytes:
     figure.savefig(
         buffer, format="svg", metadata={"Date": None, "Creator": None, "Type": None, "Format": None}
     )
-    return COORDINATES.sub(lambda m: SPACED.sub(b"", FINER.sub(b"", m[0])), buffer.getvalue())
+    svg = COORDINATES.sub(lambda m: SPACED.sub(b"", FINER.sub(b"", m[0])), buffer.getvalue())
+    ids: dict[bytes, bytes] = {}
+    return HASHED.sub(lambda m: ids.setdefault(m[0], b"i%d" % len(ids)), svg)
 
 
 def exported(draw: Callable[[], Figure | None]) -> dict[str, bytes]:
@@ -198,7 +223,8 @@ def restyled(svg: bytes, name: str, family: str, colours: Mapping[str, str] | No
     text = re.sub(
         r"\s*<defs>\s*<style type=\"text/css\">.*?</style>\s*</defs>", "", text, flags=re.S
     )
-    text = text.replace("<svg ", '<svg stroke-linejoin="round" stroke-linecap="butt" ', 1)
+    inherited = f'stroke-linejoin="round" stroke-linecap="butt" style="font-family: {family}"'
+    text = text.replace("<svg ", f"<svg {inherited} ", 1)
     text = re.sub(r' transform="rotate\(-0 [^"]*"', "", text)
     used = set(re.findall(r'(?:href="|url\()#([^")]+)', text))
     text = re.sub(r' id="([^"]+)"', lambda m: f' id="{name}.{m[1]}"' if m[1] in used else "", text)
@@ -207,7 +233,7 @@ def restyled(svg: bytes, name: str, family: str, colours: Mapping[str, str] | No
         text = re.sub(r"<g/>|<g></g>", "", text)
         text = re.sub(r"<g>(<(?:text|path)[^>]*(?:/>|>[^<]*</text>))</g>", r"\1", text)
     text = re.sub(r'((?:xlink:)?href="|url\()#', rf"\1#{name}.", text)
-    text = re.sub(r"font-family: '[^;\"]*", f"font-family: {family}", text)
+    text = re.sub(r" ?font-family: '[^;\"]*;?", "", text)
     for old, new in (colours or {}).items():
         text = text.replace(f": {old}", f": {new}")
     return text

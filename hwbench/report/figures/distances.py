@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MARKERS = {"agrees": "o", "better": "^", "worse": "v", "undecided": "s"}
+LINEAR = 0.7  # decades that the linear part of the axis takes at each side
 TITLE = "Every judged row: how far from the published value, in margins"
 CAPTION = (
     "Differences and intervals are divided by the margin of the row; shaded: within ± one margin, "
@@ -51,6 +52,16 @@ class Distance:
     high: float
 
 
+@dataclass(frozen=True)
+class Table:
+    """The judged rows of a table, and the levels of the intervals of all its rows."""
+
+    id: str
+    title: str
+    rows: list[Distance]
+    levels: list[float]
+
+
 def distances(comparison: Comparison) -> list[Distance]:
     """Return the judged rows of a spec that have a margin, in its order."""
     spec, found = comparison.spec, []
@@ -67,29 +78,67 @@ def distances(comparison: Comparison) -> list[Distance]:
     return found
 
 
-def levels(comparisons: Sequence[Comparison]) -> list[float]:
-    """Return the levels of the intervals of all rows."""
-    return sorted({o.interval.level for c in comparisons for o in c.rows if o.interval})
+@dataclass(frozen=True)
+class Strip:
+    """A row of the picture for a narrow screen: where its value and its interval are, in percent.
+
+    Attributes:
+        value: in words.
+        at, low, width: the value's place, the interval's beginning and width; the whole is 100.
+    """
+
+    label: str
+    verdict: str
+    value: str
+    at: float
+    low: float
+    width: float
 
 
-def distances_figure(comparisons: Sequence[Comparison]) -> Figure | None:
+@dataclass(frozen=True)
+class Strips:
+    """The picture for a narrow screen, as data: the page draws it, a text above each line.
+
+    Attributes:
+        band: the width of the band of ± one margin, which is in the middle, in percent.
+        end: the last margin of the axis, in words.
+        tables: the rows by the title of their table.
+    """
+
+    band: float
+    end: str
+    tables: dict[str, list[Strip]]
+
+
+def tables_of(comparisons: Sequence[Comparison]) -> list[Table]:
+    """Return what the picture shows of each spec."""
+    return [
+        Table(
+            c.spec.id,
+            c.spec.title,
+            distances(c),
+            sorted({o.interval.level for o in c.rows if o.interval}),
+        )
+        for c in comparisons
+    ]
+
+
+def distances_figure(every: Sequence[Table]) -> Figure | None:
     """Return the picture, a line for each row and a heading for each table; None without rows."""
-    tables = [(c, found) for c in comparisons if (found := distances(c))]
+    tables = [table for table in every if table.rows]
     if not tables:
         return None
-    number = sum(len(found) for _, found in tables)
+    number = sum(len(table.rows) for table in tables)
     figure = new_figure(0.15 * number + 0.22 * len(tables) + 0.75)
     axes = figure.subplots()
-    limit = 1.25 * max(2.0, *(abs(d.value) for _, found in tables for d in found))
+    limit = _limit(tables)
     axes.axvspan(-1, 1, color=GRID, alpha=0.75, lw=0, zorder=0)
     axes.axvline(0, color=MUTED, lw=0.8, zorder=0.1, solid_capstyle="butt")
     y, names = 0.0, list[tuple[float, str, bool]]()
     places: list[tuple[float, Distance]] = []
-    for comparison, found in tables:
-        names.append(
-            (y, clean(f"{comparison.spec.id}: {shorten(comparison.spec.title, 80)}"), True)
-        )
-        for distance in found:
+    for table in tables:
+        names.append((y, clean(f"{table.id}: {shorten(table.title, 80)}"), True))
+        for distance in table.rows:
             y += 1
             names.append((y, shorten(distance.label, 52), False))
             places.append((y, distance))
@@ -99,6 +148,32 @@ def distances_figure(comparisons: Sequence[Comparison]) -> Figure | None:
     _set_axes(axes, names, limit)
     _add_legend(figure, tables)
     return figure
+
+
+def strips_of(tables: Sequence[Table]) -> Strips | None:
+    """Return the same picture for a narrow screen; None without rows."""
+    found = {f"{clean(t.id)}: {clean(t.title)}": t.rows for t in tables if t.rows}
+    limit = _limit(tables)
+
+    def place(value: float) -> float:
+        """Return a place of the axis, which is linear within ± one margin, in percent."""
+        size = min(abs(value), limit)
+        far = LINEAR * size if size < 1 else LINEAR + math.log10(size)
+        return round(50 + math.copysign(50 * far / (LINEAR + math.log10(limit)), value), 1)
+
+    def strip(row: Distance) -> Strip:
+        low, high = place(row.low), place(row.high)
+        value = significant(row.value, 2, sign=True)
+        return Strip(row.label, row.verdict, value, place(row.value), low, round(high - low, 1))
+
+    rows = {name: [strip(row) for row in own] for name, own in found.items()}
+    band = round(place(1.0) - place(-1.0), 1)
+    return Strips(band, significant(limit, 2), rows) if rows else None
+
+
+def _limit(tables: Sequence[Table]) -> float:
+    """Return where the axis ends, in margins."""
+    return 1.25 * max(2.0, *(abs(d.value) for table in tables for d in table.rows), 0.0)
 
 
 def _draw(axes: Axes, places: Sequence[tuple[float, Distance]], limit: float) -> None:
@@ -122,7 +197,7 @@ def _set_axes(axes: Axes, names: Sequence[tuple[float, str, bool]], limit: float
     """Set a scale that is linear within ± one margin and logarithmic beyond, and name the rows."""
     from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
-    axes.set_xscale("symlog", linthresh=1, linscale=0.7)
+    axes.set_xscale("symlog", linthresh=1, linscale=LINEAR)
     axes.set_xlim(-limit, limit)
     decades = range(math.ceil(math.log10(limit)) + 1)
     steps = [m * 10.0**k for k in decades for m in (1, 3) if m * 10.0**k <= limit]
@@ -158,36 +233,36 @@ def _set_names(axes: Axes, headings: Sequence[bool]) -> None:
         text.set_fontweight("bold" if heading else "normal")
 
 
-def _add_legend(figure: Figure, tables: Sequence[tuple[Comparison, list[Distance]]]) -> None:
+def _add_legend(figure: Figure, tables: Sequence[Table]) -> None:
     """Name the verdicts that occur, with their numbers, and the interval."""
     from matplotlib.lines import Line2D
 
-    verdicts = [d.verdict for _, found in tables for d in found]
+    verdicts = [d.verdict for table in tables for d in table.rows]
     handles, labels = [], []
     for name in JUDGED:
         if name in verdicts:
             colour = VERDICT_COLOURS[name]
             handles.append(Line2D([], [], ls="", marker=MARKERS[name], ms=4.2, color=colour))
             labels.append(f"{verdicts.count(name)} {name}")
-    found = levels([c for c, _ in tables])
+    found = sorted({level for table in tables for level in table.levels})
     if found:
         handles.append(Line2D([], [], lw=1.3, color=MUTED))
         labels.append(" and ".join(map(percent, found)) + " interval")
     figure.legend(handles, labels, loc="outside upper right", ncols=len(handles), columnspacing=1.6)
 
 
-def distances_picture(comparisons: Sequence[Comparison]) -> Picture | None:
+def distances_picture(tables: Sequence[Table]) -> Picture | None:
     """Return the picture of all judged rows; None where there are none."""
     with style():
-        figure = distances_figure(comparisons)
+        figure = distances_figure(tables)
         if figure is None:
             return None
         data = svg_of(figure)
     rows = [
-        f"{clean(c.spec.id)} {d.label}: {d.verdict}, {significant(d.value, 2, sign=True)}"
+        f"{clean(table.id)} {d.label}: {d.verdict}, {significant(d.value, 2, sign=True)}"
         f" [{significant(d.low, 2, sign=True)}, {significant(d.high, 2, sign=True)}]"
-        for c in comparisons
-        for d in distances(c)
+        for table in tables
+        for d in table.rows
     ]
     alt = minus(f"{TITLE}. {'; '.join(rows)}.")
     return Picture("distances", "overview", "svg", data, TITLE, CAPTION, alt)

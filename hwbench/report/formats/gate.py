@@ -7,7 +7,9 @@ from pathlib import Path
 from xml.etree import ElementTree as ET  # nosec B405
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
 from hwbench.gate import Cause, Finding
 from hwbench.numbers import short, table_number
@@ -27,6 +29,7 @@ REASONS = {
     "no row": "the spec no longer has this row",
 }
 ANEW = "if the code was meant to change the draws, retake the baseline: make baselines"
+WIDE = 120  # columns in which a table of findings fits
 HEAD = ("spec", "row", "metric", "baseline", "measured", "tolerance", "")
 
 
@@ -42,24 +45,44 @@ def reason(cause: Cause) -> str:
 
 
 def print_findings(console: Console, findings: Sequence[Finding]) -> None:
-    """Print failures and remarks as a table, then for each spec how many rows passed.
+    """Print failures and remarks, then for each spec how many rows passed.
 
-    Rows without a result are only counted: there may be hundreds.
+    They are a table if it fits, or else a list. Rows without a result are only counted: there may
+    be hundreds.
     """
-    table = Table(*HEAD, box=None, header_style="bold")
-    for f in findings:
-        if f.cause.kind not in ("within", "no result"):
-            numbers = map(table_number, (f.baseline, f.measured, f.tolerance))
-            style = "yellow" if f.passed else "red"
-            table.add_row(f.spec, f.row, f.metric, *numbers, reason(f.cause), style=style)
-    if table.row_count:
+    told = [f for f in findings if f.cause.kind not in ("within", "no result")]
+    if told and console.width >= WIDE:
+        table = Table(*HEAD, box=None, header_style="bold")
+        for f in told:
+            table.add_row(f.spec, f.row, f.metric, *_numbers(f), reason(f.cause), style=_style(f))
         console.print(table)
+    else:
+        for f in told:
+            _print_entry(console, f)
     for spec in dict.fromkeys(f.spec for f in findings):
         mine = [f for f in findings if f.spec == spec]
         passed = f"{spec}: {sum(f.passed for f in mine)} of {len(mine)} rows within tolerance"
         without = sum(f.cause.kind == "no result" for f in mine)
         lacking = f", {without} without a stored result: run the spec first" if without else ""
         console.print(passed + lacking, style="red" if without else None)
+
+
+def _numbers(finding: Finding) -> list[str]:
+    return [table_number(n) for n in (finding.baseline, finding.measured, finding.tolerance)]
+
+
+def _style(finding: Finding) -> str:
+    return "yellow" if finding.passed else "red"
+
+
+def _print_entry(console: Console, finding: Finding) -> None:
+    """Print a finding in three lines: the row, its numbers, and the reason."""
+    baseline, measured, tolerance = _numbers(finding)
+    style = _style(finding)
+    console.print(f"{finding.spec}, {finding.row}: {finding.metric}", style=f"bold {style}")
+    numbers = f"baseline {baseline}, measured {measured}, tolerance {tolerance}"
+    for line in (numbers, reason(finding.cause)):
+        console.print(Padding(Text(line, style=style), (0, 0, 0, 4), expand=False))
 
 
 def write_junit(findings: Sequence[Finding], path: Path) -> None:

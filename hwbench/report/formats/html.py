@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from hwbench.report.alignment import lined_up
 from hwbench.report.contents import Contents
 from hwbench.report.figures.canvas import GRID, INK, MUTED, PAPER, SERIES, Picture, restyled
+from hwbench.report.figures.distances import strips_of, tables_of
 from hwbench.report.formats import put
 from hwbench.report.texts import PLACES, TEXTS
 from hwbench.report.views import Section
@@ -49,8 +50,7 @@ def write(contents: Contents, folder: Path) -> list[Path]:
 
 def index(contents: Contents, template: Template | None = None) -> str:
     """Return the first page: what all tables say together, and where each is."""
-    shown = {"overview": contents.overview, "distances": contents.distances}
-    return _render(template or _template(contents), **shown)
+    return _render(template or _template(contents), **_overview(contents))
 
 
 def page(contents: Contents, number: int, template: Template | None = None) -> str:
@@ -75,9 +75,17 @@ def single(contents: Contents) -> str:
     return _render(
         _template(contents, single=True),
         shown=list(zip(map(lined_up, contents.sections), contents.pictures, strict=True)),
-        overview=contents.overview,
-        distances=contents.distances,
+        **_overview(contents),
     )
+
+
+def _overview(contents: Contents) -> dict[str, Any]:
+    """Return what the first page shows, with its picture for a wide and for a narrow screen."""
+    return {
+        "overview": contents.overview,
+        "distances": contents.distances,
+        "strips": strips_of(tables_of(contents.comparisons)),
+    }
 
 
 def drawing(picture: Picture) -> Markup:
@@ -148,5 +156,5 @@ def _template(contents: Contents, *, single: bool = False) -> Template:
 
 def _render(template: Template, **shown: Any) -> str:
     """Return a page; `shown` has what is on it."""
-    absent = dict.fromkeys(("overview", "distances", "before", "after"))
+    absent = dict.fromkeys(("overview", "distances", "strips", "before", "after"))
     return template.render({**absent, "shown": [], **shown})

@@ -16,6 +16,7 @@ from hwbench.report.figures.canvas import Picture, restyled
 from hwbench.report.formats import put
 from hwbench.report.texts import PLACES, TEXTS
 from hwbench.report.words import CLAIM_VERDICTS, ROW_VERDICTS, version
+from hwbench.report.workers import apart
 
 FAMILY = "'Libertinus Serif', 'DejaVu Sans Mono'"
 EPOCH = datetime.datetime(2000, 1, 1, tzinfo=datetime.UTC)  # a PDF needs a date; ours never changes
@@ -84,11 +85,15 @@ def write_source(folder: Path, contents: Contents) -> Path:
 
 def document(contents: Contents) -> bytes:
     """Return the PDF; the same contents give the same bytes."""
+    with tempfile.TemporaryDirectory(prefix="hwbench-report-") as name:
+        source = write_source(Path(name), contents)
+        return apart(f"{__name__}:typeset", source, typeset, tables=len(contents.sections))
+
+
+def typeset(source: Path, *_: object) -> bytes:
+    """Return a layout as PDF; `Executor.map` passes more arguments, which are not used."""
     import typst
 
-    with tempfile.TemporaryDirectory(prefix="hwbench-report-") as name:
-        folder = Path(name)
-        source = write_source(folder, contents)
-        out = typst.compile(source, root=folder, ignore_system_fonts=True, timestamp=EPOCH)
+    out = typst.compile(source, root=source.parent, ignore_system_fonts=True, timestamp=EPOCH)
     assert isinstance(out, bytes)  # one file: a PDF is not split by page
     return out

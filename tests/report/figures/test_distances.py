@@ -7,7 +7,13 @@ from dataclasses import replace
 import pytest
 
 from hwbench.report.figures.canvas import style
-from hwbench.report.figures.distances import distances, distances_figure, distances_picture
+from hwbench.report.figures.distances import (
+    distances,
+    distances_figure,
+    distances_picture,
+    strips_of,
+    tables_of,
+)
 from hwbench.report.words import JUDGED
 
 from ..conftest import Example
@@ -37,7 +43,7 @@ def test_better_is_to_the_right_whatever_the_metric(example: Example):
 
 def test_every_judged_row_is_within_the_axis_and_named(example: Example):
     with style():
-        figure = distances_figure([example.comparison, example.comparison])
+        figure = distances_figure(tables_of([example.comparison, example.comparison]))
     assert figure is not None
     (axes,) = figure.axes
     low, high = axes.get_xlim()
@@ -45,11 +51,25 @@ def test_every_judged_row_is_within_the_axis_and_named(example: Example):
     for distance in distances(example.comparison):
         assert low < distance.value < high
         assert labels.count(distance.label) == 2
-    picture = distances_picture([example.comparison])
+    picture = distances_picture(tables_of([example.comparison]))
     assert picture is not None
     assert all(d.label in picture.alt for d in distances(example.comparison))
 
 
 def test_without_judged_rows_there_is_no_picture(example: Example):
     rows = tuple(o for o in example.comparison.rows if o.verdict not in JUDGED)
-    assert distances_picture([replace(example.comparison, rows=rows)]) is None
+    assert distances_picture(tables_of([replace(example.comparison, rows=rows)])) is None
+    assert strips_of(tables_of([replace(example.comparison, rows=rows)])) is None
+
+
+def test_strips_have_the_same_rows_within_the_axis(example: Example):
+    strips = strips_of(tables_of([example.comparison]))
+    assert strips is not None
+    ((title, rows),) = strips.tables.items()
+    assert title == f"{example.spec.id}: {example.spec.title}"
+    found = distances(example.comparison)
+    assert [(r.label, r.verdict) for r in rows] == [(d.label, d.verdict) for d in found]
+    for strip, distance in zip(rows, found, strict=True):
+        assert 0 <= strip.low <= strip.at <= strip.low + strip.width + 0.1 <= 100.1
+        assert (strip.at > 50) == (distance.value > 0)
+        assert (abs(strip.at - 50) < strips.band / 2) == (abs(distance.value) < 1)

@@ -56,6 +56,7 @@ addEventListener("load", async () => {
       opened(narrow.contentDocument);
       answer.width = narrow.contentDocument.documentElement.scrollWidth;
       answer.wide = widest(narrow.contentDocument);
+      answer.overview = shown(narrow.contentDocument, ".distances .scroll, .strips").map((e) => [e.className, e.scrollWidth > 0, e.scrollWidth > e.clientWidth]);
       narrow.remove();
       const frame = await open(name, 1280);
       answer.fetched = frame.contentWindow.performance.getEntriesByType("resource").map((entry) => entry.name);

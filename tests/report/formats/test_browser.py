@@ -61,6 +61,11 @@ def test_nothing_is_wider_than_a_telephone(browser: Browser):
         assert answer["wide"] == []
 
 
+def test_the_overview_does_not_scroll_sideways_on_a_telephone(browser: Browser):
+    found = browser.found["index.html"]["overview"]
+    assert found == [["scroll wide", False, False], ["strips", True, False]]
+
+
 def test_rows_are_filtered_and_shown_again(browser: Browser):
     for answer in browser.found.values():
         filtered = answer["filtered"]
