@@ -22,8 +22,9 @@ from hwbench.report.rows import row_views
 from hwbench.report.units import scale_of
 from hwbench.report.views import ClaimView, Section, Waiting
 from hwbench.report.words import anchor, below_full, has_published, row_label, sentence
+from hwbench.spec import PROFILES, runs_at
 from hwbench.typography import clean, words
-from hwbench.verdict.outcome import Comparison
+from hwbench.verdict.outcome import Comparison, RowOutcome
 
 OWN_WORK = "this work"  # `source` of a spec that is no table of a document
 
@@ -47,13 +48,21 @@ def banner_text(comparison: Comparison) -> tuple[str, bool]:
     return "", False
 
 
+def _command(comparison: Comparison, outcome: RowOutcome) -> str:
+    """Return the command that runs a row at the comparison's profile, or the next that has it."""
+    least = PROFILES.index(comparison.profile or "full")
+    spec, row = comparison.spec, outcome.row
+    profile = next((p for p in PROFILES[least:] if runs_at(spec, row, p)), "full")
+    again = " --rerun failed" if outcome.verdict == "failed" else ""
+    return f"hwbench run {spec.id} --profile {profile}{again}"
+
+
 def _waiting(comparison: Comparison) -> list[Waiting]:
     """Return the rows without a result by what they lack."""
-    run = f"hwbench run {comparison.spec.id} --profile {comparison.profile or 'full'}"
     rows: dict[tuple[str, str], list[str]] = {}
     for outcome in comparison.rows:
         if not outcome.results:
-            command = f"{run} --rerun failed" if outcome.verdict == "failed" else run
+            command = _command(comparison, outcome)
             rows.setdefault((sentence(outcome.reason), command), []).append(row_label(outcome))
     return [Waiting(reason, labels, command) for (reason, command), labels in rows.items()]
 

@@ -7,6 +7,10 @@ from pathlib import Path
 
 from hwbench.report.section import make_section
 from hwbench.report.words import CLAIM_VERDICTS, ROW_VERDICTS, below_full
+from hwbench.spec import load
+from hwbench.store import Store
+from hwbench.verdict.table import compare
+from tests.conftest import TINY
 
 from .conftest import RUNS, Example, make_example
 
@@ -36,3 +40,13 @@ def test_smoke_results_raise_a_banner_of_their_own(tmp_path: Path):
     section = make_section(make_example(tmp_path, below="smoke").comparison)
     assert section.smoke
     assert section.banner.startswith("SMOKE RUN. 1 of the rows below")
+
+
+def test_a_row_that_a_profile_leaves_out_is_run_at_the_next_that_has_it(folder: Path):
+    path = folder / "benchmarks/tiny/table.yaml"
+    row = "- at: {method: long}\n    profiles: {smoke: null, quick: null}"
+    path.write_text(TINY.replace("rows:\n", f"rows:\n  {row}\n"))
+    comparison = compare(load(path), Store(folder / "results"), profile="smoke")
+    found = {label: w.command for w in make_section(comparison).waiting for label in w.rows}
+    run = "hwbench run tiny/table --profile"
+    assert found == {"long": f"{run} full", "IWAE": f"{run} smoke", "VAE": f"{run} smoke"}
