@@ -23,6 +23,7 @@ from hwbench.spec import (
     PROFILES,
     Block,
     Case,
+    Problem,
     Profile,
     Spec,
     SpecError,
@@ -206,9 +207,15 @@ def with_overrides(
     changed = [vary(spec, overrides) for spec in specs]
     asked = [s.model_copy(update={"rows": s.select(rows)}) for s in changed if s.select(rows)]
     problems = [problem for spec in asked for problem in check(spec)]
-    if problems:
-        raise SpecError(problems)
+    if problems:  # told once each, not by line: an override meets many rows and profiles
+        told = dict.fromkeys(_told_of_overrides(problem, overrides) for problem in problems)
+        raise SpecError("\n".join(told))
     return changed
+
+
+def _told_of_overrides(problem: Problem, overrides: Mapping[str, Any]) -> str:
+    named = (path for path in map(str, overrides) if problem.field.endswith(path))
+    return f"{next(named, problem.field)}: {problem.message}"
 
 
 def _refuse_unchanged(specs: Sequence[Spec], planned: Sequence[Case]) -> None:

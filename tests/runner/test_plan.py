@@ -138,3 +138,16 @@ def test_wrong_overrides_are_refused(spec, overrides, message):
     with pytest.raises(SpecError) as refused:
         make_plan(with_overrides([spec], overrides, settings.rows), settings)
     assert message in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("train.stesp", "train.stesp: unknown key; did you mean steps?"),
+        ("model.hiden", "model.hiden: VAE has no argument 'hiden'; did you mean hidden?"),
+    ],
+)
+def test_a_wrong_override_of_many_rows_is_told_once(spec, path, message):
+    with pytest.raises(SpecError) as refused:
+        with_overrides([spec], {path: 7}, None)
+    assert str(refused.value) == message
