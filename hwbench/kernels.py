@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from typing import Annotated, ClassVar, Literal, NamedTuple
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from pydantic import ConfigDict, Field
 from torch import Tensor
 
 MOST = 5000  # samples of an exact Gram matrix, 200 MB in float64
 JITTER = (0.0, 1e-8, 1e-7, 1e-6, 1e-5, 1e-4)  # times the mean of the diagonal
+MIRRORED = 512  # rows of a matrix that are mirrored at once
 PAIRED = 1000  # samples whose distances determine the median
 
 Count = Annotated[int, Field(ge=1)]
@@ -225,7 +226,7 @@ class ExactRidge(Ridge):
     @torch.no_grad()
     def weights(self, psi: Float[Tensor, "m d"]) -> Float[Tensor, "n m"]:
         """Return (K + λI)⁻¹ k(X, x)."""
-        return torch.cholesky_solve(self.profile.value(self._scaled(psi.double())), self.factor)
+        return solve(self.factor, self.profile.value(self._scaled(psi.double())))
 
     def surrogate(
         self,
@@ -235,7 +236,7 @@ class ExactRidge(Ridge):
     ) -> Float[Tensor, ""]:
         """Return a number with the gradient of ⟨G, α⟩; see `Ridge`."""
         with torch.no_grad():
-            b = torch.cholesky_solve(gradient.double(), self.factor)
+            b = solve(self.factor, gradient.double())
             trace = (b * weights).sum()
         across = self._pairs(b, psi.double())
         return across - self._pairs(b @ weights.T, self.phi) - self.ridge * trace
@@ -265,7 +266,7 @@ class FeatureRidge(Ridge):
     @torch.no_grad()
     def weights(self, psi: Float[Tensor, "m f"]) -> Float[Tensor, "n m"]:
         """Return Φ (ΦᵀΦ + λI)⁻¹ ψ(x)."""
-        return self.phi @ torch.cholesky_solve(psi.double().T, self.factor)
+        return self.phi @ solve(self.factor, psi.double().T)
 
     def surrogate(
         self,
@@ -276,10 +277,33 @@ class FeatureRidge(Ridge):
         """Return a number with the gradient of ⟨G, α⟩; see `Ridge`."""
         with torch.no_grad():
             g = gradient.double()
-            b = (g - self.phi @ torch.cholesky_solve(self.phi.T @ g, self.factor)) / self.ridge
+            b = (g - self.phi @ solve(self.factor, self.phi.T @ g)) / self.ridge
             trace = (b * weights).sum()
         residual = psi.double() - weights.T @ self.phi
         return ((b.T @ self.phi) * residual).sum() - self.ridge * trace
+
+
+def factor_in_place(
+    matrix: Float[Tensor, "n n"],
+) -> tuple[Float[Tensor, "n n"], Int[Tensor, ""]]:
+    """Return the Cholesky factor of a matrix in its own memory, and 0 where there is one.
+
+    Of the matrix only the lower triangle counts. LAPACK takes memory column by column, so the
+    transpose is factored, after the lower triangle has been mirrored: the numbers are those of
+    `torch.linalg.cholesky_ex(matrix)`, which would need a second matrix, bit for bit.
+
+    >>> factor_in_place(torch.tensor([[4.0, 9.0], [2.0, 5.0]]))[0].tolist()
+    [[2.0, 0.0], [1.0, 2.0]]
+    """
+    n = len(matrix)
+    for start in range(0, n, MIRRORED):
+        here, rest = slice(start, start + MIRRORED), slice(start + MIRRORED, n)
+        matrix[here, rest] = matrix[rest, here].mT
+        matrix[here, here] = matrix[here, here].tril().mT
+    factor = matrix.mT
+    info = torch.empty((), dtype=torch.int32, device=matrix.device)
+    torch.linalg.cholesky_ex(factor, out=(factor, info))
+    return factor, info
 
 
 def cholesky(
@@ -290,7 +314,8 @@ def cholesky(
     """Return the Cholesky factor of K + λI, with as little jitter as it takes.
 
     Args:
-        build: returns K, once for each attempt, so that two copies are never kept.
+        build: returns K, once for each attempt, as its factor is written over it: there are never
+            two copies.
         ridge: λ.
         width: σ, for the message.
 
@@ -298,11 +323,10 @@ def cholesky(
         ValueError: K + λI is not positive definite even with a jitter of 1e-4 of its mean diagonal.
     """
     for jitter in JITTER:
-        matrix = build()
+        matrix = build()  # The factor takes its memory.
         diagonal = matrix.diagonal()
         diagonal.add_(ridge + jitter * diagonal.mean())
-        factor: Tensor
-        factor, info = torch.linalg.cholesky_ex(matrix)
+        factor, info = factor_in_place(matrix)
         if int(info) == 0 and bool(factor.diagonal().isfinite().all()):
             return factor
     of_width = "" if width is None else f", σ = {float(width):.3g}"
@@ -310,3 +334,9 @@ def cholesky(
         f"the matrix of {len(matrix)} samples is not positive definite at λ = {float(ridge):.3g}"
         f"{of_width}, even with a jitter of {JITTER[-1]:g} of its mean diagonal; raise the ridge λ"
     )
+
+
+def solve(factor: Float[Tensor, "n n"], b: Float[Tensor, "n m"]) -> Float[Tensor, "n m"]:
+    """Return (L Lᵀ)⁻¹ B, the numbers of `torch.cholesky_solve`, which would copy the factor L."""
+    half = torch.linalg.solve_triangular(factor, b, upper=False)
+    return torch.linalg.solve_triangular(factor.mT, half, upper=True)

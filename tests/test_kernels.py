@@ -129,6 +129,21 @@ def test_an_ill_conditioned_matrix_gets_jitter_and_a_hopeless_one_a_message():
         kernels.cholesky((-ones).clone, number(1e-3), number(2.0))
 
 
+@pytest.mark.parametrize("n", [1, 7, 512, 1300])
+def test_the_factor_takes_the_memory_of_the_matrix_and_is_that_of_torch(n):
+    """Bit for bit; what is above the diagonal does not count."""
+    x = torch.randn(n, 20, generator=torch.Generator().manual_seed(0)).double()
+    matrix = x @ x.T + torch.eye(n).double()
+    expected, _ = torch.linalg.cholesky_ex(matrix)
+    matrix += torch.full((n, n), 7.0).double().triu(1)
+    factor, info = kernels.factor_in_place(matrix)
+    assert int(info) == 0
+    assert factor.data_ptr() == matrix.data_ptr()
+    assert torch.equal(factor, expected)
+    b = torch.randn(n, 5).double()
+    assert torch.equal(kernels.solve(factor, b), torch.cholesky_solve(b, expected))
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
