@@ -15,28 +15,30 @@ from hwbench.protocols import CountEnergyModel, EnergyModel, ScaledPair, Stack, 
 from hwbench.rules.pretraining import GreedyCD
 
 EDGE = 1e-3  # smallest distance of a mean from 0 and 1 in the sparsity term
+ROUNDING = 1e-9  # of fractions of a stage
 
 
 class GrowingCD(GreedyCD):
     """CD for one pair of layers, with a number of sweeps that grows and a target for hidden means.
 
     This is the pretraining of Srivastava & Salakhutdinov (2012) in their released code (deepnet).
-    Step t, counted from 0, has k sweeps up to t = `grow_after`, and later
-    k + 1 + ⌊(t − grow_after) / grow_every⌋; the number is set at the start of a block of steps.
+    After a fraction f of the stage's steps there are k sweeps up to f = `grow_after`, and later
+    k + 1 + ⌊(f − grow_after) / grow_every⌋; the number is set at the start of a block of steps.
 
     With q a running mean of the hidden means, the sparsity term moves the total input of each
     hidden unit by −e,
 
         e = sparsity_cost (q − sparsity) / (q (1 − q)),
 
-    which is the derivative of the divergence KL(sparsity ‖ q) by q. Departing from the code, q in
-    the denominator stays `EDGE` away from 0 and 1, since e is infinite for a unit that is never on.
+    which is sparsity_cost times the derivative of KL(sparsity ‖ q) with respect to q. Departing
+    from the code, q in the denominator stays `EDGE` away from 0 and 1, since e is infinite for a
+    unit that is never on.
 
     Args:
         layer: number of the layer that is learned; 1 is next to the data.
         k: sweeps per step at the start.
-        grow_after: last step with k sweeps.
-        grow_every: steps from one increase to the next; None leaves k as it is.
+        grow_after: fraction of the stage with k sweeps.
+        grow_every: fraction of the stage from one increase to the next; None leaves k as it is.
         weight_decay: coefficient of ½‖W‖².
         sparsity: target mean of the hidden units; None leaves out the term.
         sparsity_cost: strength of the sparsity term.
@@ -44,15 +46,14 @@ class GrowingCD(GreedyCD):
         precision: of the Gibbs sweeps, as in `pretraining.GreedyCD`.
     """
 
-    steps: Tensor
     activity: Tensor
 
     def __init__(
         self,
         layer: Annotated[int, Field(ge=1)] = 1,
         k: Annotated[int, Field(ge=1)] = 1,
-        grow_after: Annotated[int, Field(ge=0)] = 0,
-        grow_every: Annotated[int, Field(ge=1)] | None = None,
+        grow_after: Annotated[float, Field(ge=0, le=1)] = 0.0,
+        grow_every: Annotated[float, Field(gt=0, le=1)] | None = None,
         weight_decay: Annotated[float, Field(ge=0)] = 0.0,
         sparsity: Annotated[float, Field(gt=0, lt=1)] | None = None,
         sparsity_cost: Annotated[float, Field(ge=0)] = 0.01,
@@ -62,13 +63,12 @@ class GrowingCD(GreedyCD):
         super().__init__(layer, k, None, weight_decay, precision)
         self.k, self.grow_after, self.grow_every = k, grow_after, grow_every
         self.sparsity, self.cost, self.damping = sparsity, sparsity_cost, sparsity_damping
-        self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
         self.register_buffer("activity", torch.zeros(0))
 
     @classmethod
     def tiny(cls) -> GrowingCD:
-        """Return CD-1 that grows at every step, with weight decay and a sparsity target."""
-        return cls(grow_every=1, weight_decay=0.01, sparsity=0.2, sparsity_cost=0.1)
+        """Return CD-1 that grows ten times, with weight decay and a sparsity target."""
+        return cls(grow_every=0.1, weight_decay=0.01, sparsity=0.2, sparsity_cost=0.1)
 
     def check(self, model: Stack) -> None:
         """Reject what `GreedyCD` rejects, and hidden units whose input is not x W + c.
@@ -84,37 +84,35 @@ class GrowingCD(GreedyCD):
             )
 
     def begin(self, model: Stack, train: TrainSplit) -> None:
-        """Start the running means of all layers at the target."""
+        """Start the running means at the target."""
         if self.sparsity is not None:
-            units, device = sum(model.layers), train.values.device
+            units, device = model.layers[self.layer - 1], train.values.device
             self.activity = torch.full((units,), self.sparsity, device=device)
 
     def advance(self, fraction: float) -> None:
         """Set the number of sweeps of the next block."""
         self.divergence.k = self.k
-        past = int(self.steps) - self.grow_after
-        if self.grow_every is not None and past > 0:
-            self.divergence.k += 1 + past // self.grow_every
+        past = fraction - self.grow_after
+        if self.grow_every is not None and past > ROUNDING:
+            self.divergence.k += 1 + int(past / self.grow_every + ROUNDING)
 
     def forward(self, model: Stack, x: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
         """Return mean F(h) − mean F(h⁻) of the pair, plus the sparsity term."""
         below, pair = self._below(model, x), model.pair(self.layer)
-        self.steps += 1
         loss: Tensor = self.divergence(pair, below)
-        return loss if self.sparsity is None else loss + self._term(model, pair, below)
+        return loss if self.sparsity is None else loss + self._term(pair, below)
 
     def backward(self, model: Stack, x: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
         """Add the same gradient by the pair's `contrast`."""
         below, pair = self._below(model, x), model.pair(self.layer)
-        self.steps += 1
         loss = self.divergence.backward(pair, below)
         if self.sparsity is None:
             return loss
-        term = self._term(model, pair, below)
+        term = self._term(pair, below)
         term.backward()  # type: ignore[no-untyped-call]
         return loss + term.detach()
 
-    def _term(self, model: Stack, pair: EnergyModel, below: Tensor) -> Float[Tensor, ""]:
+    def _term(self, pair: EnergyModel, below: Tensor) -> Float[Tensor, ""]:
         """Return e · (mean input of the hidden units), with e held fixed."""
         assert isinstance(pair, ScaledPair)
         weight, _, bias = pair.couplings()
@@ -122,13 +120,12 @@ class GrowingCD(GreedyCD):
         words = x.sum(1) if isinstance(pair, CountEnergyModel) else x.new_ones(len(x))
         with torch.no_grad():
             inputs = torch.addmm(torch.outer(words, bias), x, weight)
-            excess = self._excess(model, (pair.scale_up * inputs).sigmoid_().mean(0))
+            excess = self._excess((pair.scale_up * inputs).sigmoid_().mean(0))
         return excess @ (x.mean(0) @ weight + words.mean() * bias)
 
-    def _excess(self, model: Stack, means: Float[Tensor, "h"]) -> Float[Tensor, "h"]:
-        """Update the running means of the layer; return e."""
+    def _excess(self, means: Float[Tensor, "h"]) -> Float[Tensor, "h"]:
+        """Update the running means; return e."""
         assert self.sparsity is not None
-        q = self.activity.split(model.layers)[self.layer - 1]
-        q.lerp_(means.to(q), 1 - self.damping)
+        q = self.activity.lerp_(means.to(self.activity), 1 - self.damping)
         bounded = q.clamp(EDGE, 1 - EDGE)
         return (self.cost * (q - self.sparsity) / (bounded * (1 - bounded))).to(means)

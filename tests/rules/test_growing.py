@@ -41,30 +41,46 @@ def step(rule, model, x, by="backward"):
     return {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
 
 
-def in_blocks(rule, model, x, block):
-    """The sweeps of 12 steps, taken in blocks."""
+def sweeps(rule, steps, block=1):
+    """The sweeps of each step, taken in blocks."""
     seen = []
-    for t in range(12):
+    for t in range(steps):
         if t % block == 0:
-            rule.advance(t / 12)
+            rule.advance(t / steps)
         seen.append(rule.divergence.k)
-        rule.backward(model, x)
     return seen
 
 
-def test_the_sweeps_of_each_step(model, split):
-    """As the code computes them: k up to step 4, then k + 1 + ⌊(t − 4) / 3⌋."""
-    x = split.batch(torch.arange(4))
-    one = in_blocks(GrowingCD(2, k=2, grow_after=4, grow_every=3), model, x, 1)
+def test_the_sweeps_of_each_step():
+    """As the code computes them: k up to step 4 of 12, then k + 1 + ⌊(t − 4) / 3⌋."""
+    rule = GrowingCD(2, k=2, grow_after=4 / 12, grow_every=3 / 12)
+    one = sweeps(rule, 12)
     assert one == [2, 2, 2, 2, 2, 3, 3, 4, 4, 4, 5, 5]
-    two = in_blocks(GrowingCD(2, k=2, grow_after=4, grow_every=3), model, x, 2)
-    assert two == [k for k in one[::2] for _ in range(2)]
-    assert in_blocks(GrowingCD(2, k=2, grow_after=4), model, x, 1) == [2] * 12
+    assert sweeps(rule, 12, block=2) == [k for k in one[::2] for _ in range(2)]
+    assert sweeps(GrowingCD(2, k=2, grow_after=4 / 12), 12) == [2] * 12
+
+
+def test_the_sweeps_of_the_second_image_layer():
+    """200 000 steps; one more sweep every 5000 from step 15 000 on, by integers."""
+    rule = GrowingCD(2, grow_after=0.075, grow_every=0.025)
+    ts = range(0, 200_000, 50)
+    expected = [1 if t <= 15_000 else 2 + (t - 15_000) // 5000 for t in ts]
+    assert sweeps(rule, len(ts)) == expected
+
+
+def test_the_dry_run_meets_the_mean_number_of_sweeps():
+    """It times a step in the middle of each quarter of a stage."""
+    rule, found = GrowingCD(2, grow_after=0.075, grow_every=0.025), []
+    for quarter in range(4):
+        rule.advance((quarter + 0.5) / 4)
+        found.append(rule.divergence.k)
+    mean = sum(sweeps(rule, 4000)) / 4000
+    assert abs(sum(found) / 4 - mean) < 0.05 * mean
 
 
 def test_a_resumed_run_goes_on(model, split):
     x = split.batch(torch.arange(4))
-    rules = [GrowingCD(3, grow_every=2, sparsity=0.2) for _ in range(2)]
+    rules = [GrowingCD(3, grow_every=0.2, sparsity=0.2) for _ in range(2)]
     for rule in rules:
         rule.begin(model, split)
     for _ in range(5):
@@ -72,7 +88,7 @@ def test_a_resumed_run_goes_on(model, split):
     rules[1].load_state_dict(rules[0].state_dict())
     for rule in rules:
         rule.advance(0.5)
-    assert [rule.divergence.k for rule in rules] == [4, 4]  # k + 1 + ⌊5 / 2⌋
+    assert [rule.divergence.k for rule in rules] == [4, 4]  # k + 1 + ⌊0.5 / 0.2⌋
     first, second = (step(rule, model, x) for rule in rules)
     assert all(torch.equal(first[name], second[name]) for name in first)
 
