@@ -286,7 +286,7 @@ class FeatureRidge(Ridge):
 def factor_in_place(
     matrix: Float[Tensor, "n n"],
 ) -> tuple[Float[Tensor, "n n"], Int[Tensor, ""]]:
-    """Return the Cholesky factor of a matrix in its own memory, and 0 where there is one.
+    """Return the Cholesky factor of a matrix in its own memory, and LAPACK's info, 0 on success.
 
     Of the matrix only the lower triangle counts. LAPACK takes memory column by column, so the
     transpose is factored, after the lower triangle has been mirrored: the numbers are those of
@@ -314,8 +314,7 @@ def cholesky(
     """Return the Cholesky factor of K + λI, with as little jitter as it takes.
 
     Args:
-        build: returns K, once for each attempt, as its factor is written over it: there are never
-            two copies.
+        build: returns K, once for each attempt; its factor takes its memory.
         ridge: λ.
         width: σ, for the message.
 
@@ -337,6 +336,6 @@ def cholesky(
 
 
 def solve(factor: Float[Tensor, "n n"], b: Float[Tensor, "n m"]) -> Float[Tensor, "n m"]:
-    """Return (L Lᵀ)⁻¹ B, the numbers of `torch.cholesky_solve`, which would copy the factor L."""
+    """Return (L Lᵀ)⁻¹ B as `torch.cholesky_solve` does, which would copy the factor L."""
     half = torch.linalg.solve_triangular(factor, b, upper=False)
     return torch.linalg.solve_triangular(factor.mT, half, upper=True)

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from hwbench.runner.plan import Plan, Settings
     from hwbench.spec import Case, Spec
 
+NAMED = 5  # failed cases with one reason that are named
+
 
 def run(
     names: Names = None,
@@ -176,7 +178,8 @@ def end_of_run(ended: Ended) -> int:
         alike.setdefault((outcome.status, outcome.message), []).append(outcome.case)
     for (status, message), cases in alike.items():
         specs = ", ".join(dict.fromkeys(case.spec for case in cases))
-        which = cases[0].label if len(cases) == 1 else f"{len(cases)} cases of {specs}"
+        named = len(cases) <= (NAMED if status == "failed" else 1)
+        which = "; ".join(c.label for c in cases) if named else f"{len(cases)} cases of {specs}"
         err.print(f"{status}: {which}: {message}", style="red", markup=False)
     if ended.stopped:
         err.print("Stopped. Run the same command to resume.", style="yellow")

@@ -432,11 +432,11 @@ def _reachable(addresses: Sequence[str]) -> list[str]:
             thread.start()
         for thread in asked:
             thread.join(max(0.0, deadline - time.monotonic()))
+        _silent.update(set(hosts) - answered)
     if answered:
         _waits.clear()
     elif asked:
         _waits.append(time.monotonic() - started)
-    _silent.update(set(hosts) - answered)
     return [address for address in addresses if urlsplit(address).netloc in answered]
 
 
@@ -470,6 +470,11 @@ def _try(file: File, address: str) -> Path | str:
     return path
 
 
+def _silence(address: str) -> str:
+    asked = urlsplit(address).netloc in _silent
+    return "no answer" if asked else "not asked, as no other host answered"
+
+
 def _checked(file: File) -> list[str]:
     """Return the addresses of forms with a checksum, from which alone anything is fetched."""
     return [address for address in file.addresses if file.form(address).checksum]
@@ -480,7 +485,7 @@ def _download(file: File) -> Path:
     reasons = dict.fromkeys(file.addresses, "without a checksum")
     try:
         usable = _reachable(checked)
-        reasons |= {address: "no answer" for address in checked if address not in usable}
+        reasons |= {address: _silence(address) for address in checked if address not in usable}
         for address in list(usable) * _ROUNDS:
             outcome = _try(file, address)
             if isinstance(outcome, Path):

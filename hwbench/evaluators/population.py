@@ -1,6 +1,6 @@
 """How similar simulated populations are to a real one, and how uncertain the delay is.
 
-Dims: N series, T steps, W windows, M delays, S moments of training.
+Dims: N series, T steps, W windows, M delays, S points in training.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Time series of populations.
 
 Dims: *S leading dims (samples, points), K samples, B points, N dreams, T steps, M delays,
-S moments of training.
+S points in training.
 """
 
 from __future__ import annotations

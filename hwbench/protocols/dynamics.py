@@ -1,6 +1,6 @@
 """Models of time series.
 
-Dims: N series, T steps, M delays, S moments of training.
+Dims: N series, T steps, M delays, S points in training.
 """
 
 from __future__ import annotations

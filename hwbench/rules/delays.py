@@ -15,8 +15,8 @@ class RecordedDelays(Rule[DelayModel]):
     """Train by another rule, and record the probabilities of the delays on the way.
 
     Row s of `DelayModel.path` [S, M] becomes what the probabilities are after a share
-    (s + 1) / (S + 1) of the steps, or one step before that. Numbers, random numbers among them, are
-    those of the other rule.
+    (s + 1) / (S + 1) of the steps, to within one block of steps. Numbers, random numbers among
+    them, are those of the other rule.
 
     Args:
         rule: the `use` block of that rule.

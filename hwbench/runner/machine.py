@@ -82,7 +82,7 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 
 def processor(fact: str) -> str | None:
-    """Return a fact about the processor by its name in /proc/cpuinfo; None where it is not told."""
+    """Return a fact about the processor by its name in /proc/cpuinfo; None if it is not listed."""
     with contextlib.suppress(OSError):
         for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
             if line.startswith(fact):

@@ -20,6 +20,7 @@ from hwbench.runner.machine import processor
 
 LARGE = 2**17  # multiplications of a product from which on calling oneDNN pays
 _here = threading.local()
+_once = threading.Lock()
 _library: torch.library.Library | None = None
 
 
@@ -29,6 +30,7 @@ def pays() -> bool:
     return (
         torch.backends.mkl.is_available()
         and torch.backends.mkldnn.is_available()
+        and bool(torch.backends.mkldnn.enabled)
         and torch.backends.cpu.get_cpu_capability() == "AVX512"
         and processor("vendor_id") not in (None, "GenuineIntel")
     )
@@ -58,23 +60,25 @@ def active() -> bool:
 def _install() -> None:
     """Put our kernels before torch's own, once; outside `products` they call those."""
     global _library
-    if _library is not None:
-        return
-    _library = torch.library.Library("aten", "IMPL")
-    with warnings.catch_warnings():
+    with _once, warnings.catch_warnings():
+        if _library is not None:
+            return
         warnings.filterwarnings(
             "ignore", message=".*previously registered kernel|Warning only once"
         )
+        library = torch.library.Library("aten", "IMPL")
         for name, kernel in (("mm", _mm), ("addmm", _addmm), ("addmm_", _addmm_)):
             own = torch.library.get_kernel(f"aten::{name}", "CPU").call_boxed
-            _library.impl(name, functools.partial(kernel, own), "CPU", with_keyset=True)
+            library.impl(name, functools.partial(kernel, own), "CPU", with_keyset=True)
+        _library = library
 
 
 def _suits(a: Tensor, b: Tensor, *others: Tensor) -> bool:
     """Return whether to compute a b; what torch refuses is left to torch."""
     if not active() or any(t.dtype is not torch.float32 for t in (a, b, *others)):
         return False
-    return a.shape[1] == b.shape[0] and a.numel() * b.shape[1] >= LARGE
+    matching = a.ndim == b.ndim == 2 and a.shape[1] == b.shape[0]
+    return matching and a.numel() * b.shape[1] >= LARGE
 
 
 def _product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -92,8 +96,8 @@ def _addmm(
     a: Tensor,
     b: Tensor,
     *,
-    beta: float = 1,
-    alpha: float = 1,
+    beta: int | float = 1,
+    alpha: int | float = 1,
 ) -> Tensor:
     """Return β c + α a b."""
     if not _suits(a, b, c):
@@ -113,8 +117,8 @@ def _addmm_(
     a: Tensor,
     b: Tensor,
     *,
-    beta: float = 1,
-    alpha: float = 1,
+    beta: int | float = 1,
+    alpha: int | float = 1,
 ) -> Tensor:
     """Set c to β c + α a b."""
     if not _suits(a, b, c) or c.shape != (a.shape[0], b.shape[1]):

@@ -111,7 +111,7 @@ def _record(
         }
     rounded = pipeline.wants_bfloat16(job.case) and not products.native(built.device)
     how = {"bfloat16": "by way of float32"} if rounded else {}
-    if onednn.active():
+    if onednn.active() and built.device.type == "cpu":
         how["products"] = "by oneDNN"
     steps, seconds = progress.steps_total, progress.seconds
     result = Result(

@@ -118,11 +118,16 @@ def _budgets(mine: Sequence[Result], theirs: Sequence[Result]) -> Iterator[Trait
         a, b = _mean(mine, value), _mean(theirs, value)
         yield Trait(name, a, b, _unequal(a, b, UNEQUAL))
     a, b = (_mean(results, lambda r: r.seconds.get("train")) for results in (mine, theirs))
-    devices = {r.machine.get("device") for r in (*mine, *theirs)}
+    devices = {_device(r) for r in (*mine, *theirs)}
     yield Trait("seconds of training", a, b, len(devices) == 1 and _unequal(a, b, SLOWER))
     if theirs and len(devices) > 1:
-        own, other = (str(results[0].machine.get("device")) for results in (mine, theirs))
-        yield Trait("device", own, other)
+        yield Trait("device", _device(mine[0]), _device(theirs[0]))
+
+
+def _device(result: Result) -> str:
+    """Return what decides the speed of a run: the processor, and whose products it computes."""
+    products = result.machine.get("products")
+    return f"{result.machine.get('device')}" + (f", products {products}" if products else "")
 
 
 def _presented(result: Result) -> float | None:

@@ -82,7 +82,7 @@ def test_gradients_are_those_of_plain_torch(calls):
     torch.testing.assert_close(own, plain, rtol=1e-4, atol=1e-3)
 
 
-def test_200_steps_of_an_iwae_part_by_rounding_only():
+def test_200_steps_of_an_iwae_part_by_rounding_only(calls):
     x = (torch.rand(50, 100) < 0.3).float()
 
     def losses():
@@ -100,7 +100,7 @@ def test_200_steps_of_an_iwae_part_by_rounding_only():
     with onednn.products():
         own = losses()
     assert plain[-1] < 0.9 * plain[0]
-    assert (own != plain).any()
+    assert calls
     torch.testing.assert_close(own, plain, rtol=1e-4, atol=0)
 
 
@@ -139,6 +139,9 @@ def test_wrong_sizes_are_torchs_own_error():
     with onednn.products():
         with pytest.raises(RuntimeError, match="cannot be multiplied"):
             a @ torch.randn(I + 1, O)
+        for vector, matrix in ((a[0], b), (a, b[:, 0])):
+            with pytest.raises(RuntimeError, match="must be a matrix"):
+                torch.mm(vector, matrix)
         for c in (torch.randn(N, O + 1), torch.randn(N + 1, O), torch.randn(O + 1)):
             with pytest.raises(RuntimeError, match=r"size|shape"):
                 torch.addmm(c, a, b)
