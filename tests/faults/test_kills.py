@@ -14,7 +14,7 @@ import pytest
 from hwbench.runner.job import Job
 from hwbench.runner.plan import is_here
 from hwbench.runner.work import work
-from hwbench.spec import Case, load, variants
+from hwbench.spec import Case, load, runs_at, variants
 from hwbench.spec.files import find
 from hwbench.store import Store
 from hwbench.verdict.table import compare
@@ -29,7 +29,7 @@ def families():
     found = {}
     for path in find(ROOT / "benchmarks").values():
         spec = load(path)
-        for row in spec.rows:
+        for row in (r for r in spec.rows if runs_at(spec, r, "smoke")):
             case = next((c for c in variants(spec, row, "smoke", 0) if is_here(c.data)), None)
             blocks = [stage.get("rule") or stage["fit"] for stage in case.train] if case else []
             for block in blocks:
