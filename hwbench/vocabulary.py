@@ -29,6 +29,9 @@ IMAGE_WIDTH = "image_width"
 K_CURVE = "k_curve"  # estimate of the log-likelihood against the number of samples K
 TRAIN = "train/"  # what is noted while training, by epoch
 TRAIN_OBJECTIVE = "train/objective"  # the rule's loss
+OBJECTIVES = {  # of rules whose objective may be taken for something else
+    "kernel.AmortisedLearning": "an estimated log joint, which is no likelihood",
+}
 VALIDATION = "validation/"  # a metric on validation points, by epoch
 CHOSEN = "chosen/"  # what a fit chose; its other curves are over candidates, not epochs
 STAGE_ENDS = "stage_ends"  # epochs at which stages end; not kept

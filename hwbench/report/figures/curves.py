@@ -104,6 +104,20 @@ def _band(lines: Sequence[Line]) -> str:
     return "One seed; a band is ± the standard error of the estimate."
 
 
+def _what_objectives_are(comparison: Comparison) -> str:
+    """Return sentences on the rules behind the results, one within another among them."""
+    rules = set()
+    for result in (result for outcome in comparison.rows for result in outcome.results):
+        for block in (stage.get("rule") for stage in result.case.train):
+            while block:
+                rules.add(block["use"])
+                block = block.get("rule")
+    known = (
+        (name.split(".")[-1], what) for name, what in vocabulary.OBJECTIVES.items() if name in rules
+    )
+    return "".join(f" That of {name} is {what}." for name, what in known)
+
+
 def curve_picture(
     comparison: Comparison, name: str, curve: str, wanted: Wanted | None, place: str
 ) -> Picture:
@@ -123,6 +137,8 @@ def curve_picture(
     data, cut = line_plot(lines, frame, focus=not counts)
     caption = _band(lines) + (" The first epochs are off the scale." if cut else "")
     caption += remarks(lines, frame)
+    if curve == vocabulary.TRAIN_OBJECTIVE:
+        caption += _what_objectives_are(comparison)
     if any(line.published for line in lines):
         caption += " Open markers are published values, each at the end of its curve"
         bounds = any(x == 1 for line in lines for x, _, _ in line.published)

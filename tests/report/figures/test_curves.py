@@ -124,3 +124,19 @@ def test_a_choice_over_candidates_is_no_learning_curve(tmp_path: Path):
     wanted = Figure(title="Choice", kind="curve", curve="train/objective")
     asked = curve_lines(example.comparison, "train/objective", wanted)
     assert len(asked) == len(before)
+
+
+def test_an_objective_that_may_be_taken_for_a_likelihood_says_what_it_is(example: Example):
+    told = "That of AmortisedLearning is an estimated log joint, which is no likelihood."
+    plain = curve_picture(example.comparison, "name", "train/objective", None, "curves")
+    assert told not in plain.caption
+    rows = list(example.comparison.rows)
+    rule = {"use": "posterior_mode.PosteriorMode", "rule": {"use": "kernel.AmortisedLearning"}}
+    results = []
+    for result in rows[0].results:
+        case = result.case.model_copy(update={"train": [{"rule": rule, "steps": 1}]})
+        results.append(result.model_copy(update={"case": case}))
+    rows[0] = replace(rows[0], results=tuple(results))
+    comparison = replace(example.comparison, rows=tuple(rows))
+    picture = curve_picture(comparison, "name", "train/objective", None, "curves")
+    assert picture.caption == f"{plain.caption} {told}"
