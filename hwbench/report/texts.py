@@ -5,7 +5,8 @@ from __future__ import annotations
 TEXTS = {
     "index": "Published and measured",
     "warnings": "Warnings",
-    "more_warnings": "more in the full edition and on the page of the table.",
+    "more": "more in the full edition and on the page of the table.",
+    "more_rows": "rows without a published value: see the full edition or the page of the table.",
     "some_smoke": (
         "SMOKE RUN. Some numbers only show that the machinery works: tiny data, tiny training."
     ),

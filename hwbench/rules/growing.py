@@ -84,9 +84,9 @@ class GrowingCD(GreedyCD):
             )
 
     def begin(self, model: Stack, train: TrainSplit) -> None:
-        """Start the running means at the target."""
+        """Start the running means of all layers at the target."""
         if self.sparsity is not None:
-            units, device = model.layers[self.layer - 1], train.values.device
+            units, device = sum(model.layers), train.values.device
             self.activity = torch.full((units,), self.sparsity, device=device)
 
     def advance(self, fraction: float) -> None:
@@ -100,7 +100,7 @@ class GrowingCD(GreedyCD):
         """Return mean F(h) − mean F(h⁻) of the pair, plus the sparsity term."""
         below, pair = self._below(model, x), model.pair(self.layer)
         loss: Tensor = self.divergence(pair, below)
-        return loss if self.sparsity is None else loss + self._term(pair, below)
+        return loss if self.sparsity is None else loss + self._term(model, pair, below)
 
     def backward(self, model: Stack, x: Float[Tensor, "b d"]) -> Float[Tensor, ""]:
         """Add the same gradient by the pair's `contrast`."""
@@ -108,11 +108,11 @@ class GrowingCD(GreedyCD):
         loss = self.divergence.backward(pair, below)
         if self.sparsity is None:
             return loss
-        term = self._term(pair, below)
+        term = self._term(model, pair, below)
         term.backward()  # type: ignore[no-untyped-call]
         return loss + term.detach()
 
-    def _term(self, pair: EnergyModel, below: Tensor) -> Float[Tensor, ""]:
+    def _term(self, model: Stack, pair: EnergyModel, below: Tensor) -> Float[Tensor, ""]:
         """Return e · (mean input of the hidden units), with e held fixed."""
         assert isinstance(pair, ScaledPair)
         weight, _, bias = pair.couplings()
@@ -120,12 +120,13 @@ class GrowingCD(GreedyCD):
         words = x.sum(1) if isinstance(pair, CountEnergyModel) else x.new_ones(len(x))
         with torch.no_grad():
             inputs = torch.addmm(torch.outer(words, bias), x, weight)
-            excess = self._excess((pair.scale_up * inputs).sigmoid_().mean(0))
+            excess = self._excess(model, (pair.scale_up * inputs).sigmoid_().mean(0))
         return excess @ (x.mean(0) @ weight + words.mean() * bias)
 
-    def _excess(self, means: Float[Tensor, "h"]) -> Float[Tensor, "h"]:
-        """Update the running means; return e."""
+    def _excess(self, model: Stack, means: Float[Tensor, "h"]) -> Float[Tensor, "h"]:
+        """Update the running means of the layer; return e."""
         assert self.sparsity is not None
-        q = self.activity.lerp_(means.to(self.activity), 1 - self.damping)
+        q = self.activity.split(model.layers)[self.layer - 1]
+        q.lerp_(means.to(q), 1 - self.damping)
         bounded = q.clamp(EDGE, 1 - EDGE)
         return (self.cost * (q - self.sparsity) / (bounded * (1 - bounded))).to(means)
