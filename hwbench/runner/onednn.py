@@ -19,6 +19,7 @@ from torch import Tensor
 from hwbench.runner.machine import processor
 
 LARGE = 2**17  # multiplications of a product from which on calling oneDNN pays
+NARROW = 20  # least side: NADE's narrow blocks vary in size, and oneDNN prepares for each size
 _here = threading.local()
 _once = threading.Lock()
 _library: torch.library.Library | None = None
@@ -78,7 +79,8 @@ def _suits(a: Tensor, b: Tensor, *others: Tensor) -> bool:
     if not active() or any(t.dtype is not torch.float32 for t in (a, b, *others)):
         return False
     matching = a.ndim == b.ndim == 2 and a.shape[1] == b.shape[0]
-    return matching and a.numel() * b.shape[1] >= LARGE
+    narrow = min(*a.shape, *b.shape) < NARROW
+    return matching and not narrow and a.numel() * b.shape[1] >= LARGE
 
 
 def _product(a: Tensor, b: Tensor, bias: Tensor | None = None) -> Tensor:
