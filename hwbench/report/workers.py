@@ -15,29 +15,29 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 
-def mapped(name: str, items: Sequence[T], function: Callable[[T], R]) -> list[R]:
-    """Return a function's values: in worker processes if there are many items, or else here.
+def mapped(function: Callable[[T], R], items: Sequence[T]) -> list[R]:
+    """Return a function's values: from worker processes if there are many items, or else from here.
 
     Args:
-        name: of the function, as 'module:name'.
+        function: defined at the top of its module.
         items: its arguments, which can be pickled.
-        function: the function of that name.
     """
-    return _values(name, items, function, JOBS if len(items) >= MANY else 0)
+    return _values(function, items, JOBS if len(items) >= MANY else 0)
 
 
-def apart(name: str, item: T, function: Callable[[T], R], tables: int) -> R:
+def apart(function: Callable[[T], R], item: T, tables: int) -> R:
     """Return a function's value: in a worker process if the item is of many tables, or else here.
 
     Arguments are those of `mapped`.
     """
-    return _values(name, [item], function, 1 if tables >= MANY else 0)[0]
+    return _values(function, [item], 1 if tables >= MANY else 0)[0]
 
 
-def _values(name: str, items: Sequence[T], function: Callable[[T], R], jobs: int) -> list[R]:
+def _values(function: Callable[[T], R], items: Sequence[T], jobs: int) -> list[R]:
     """Return values; one that fails in a worker is tried here, and its error told as any other."""
     done: dict[int, R] = {}
     if jobs and not mp.current_process().daemon:  # a daemon may not start others
+        name = f"{function.__module__}:{function.__name__}"
         outcomes = LocalExecutor(jobs).map(name, items)
         done = {o.index: o.outcome for o in outcomes if o.error is None}
     return [done[i] if i in done else function(item) for i, item in enumerate(items)]

@@ -168,7 +168,7 @@ def test_images_are_bytes_of_some_points(trial):
 
 
 def test_what_can_be_measured_is_not_refused(trial):
-    trial.evaluator.refuse(trial.model, (trial.points.visible,))
+    assert trial.evaluator.refuse(trial.model, (trial.points.visible,)) is None
 
 
 def test_lines_and_clouds_are_numbers(trial):

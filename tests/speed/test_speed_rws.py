@@ -71,4 +71,5 @@ def test_nade_sample(benchmark):
     model = NADE(784, 500)
     with torch.no_grad():
         model.generative.output_bias.fill_(-2.0)
-    benchmark.pedantic(model.sample, (100,), rounds=5, warmup_rounds=1)
+    x = benchmark.pedantic(model.sample, (100,), rounds=5, warmup_rounds=1)
+    assert x.shape == (100, 784)

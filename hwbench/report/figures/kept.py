@@ -46,7 +46,7 @@ def kept_pictures(comparisons: Sequence[Comparison], store: Store) -> Pictures:
     drawings += [_drawing(comparison, store) for comparison in comparisons]
     found = [_recalled(drawing) for drawing in drawings]
     missing = [i for i, pictures in enumerate(found) if pictures is None]
-    drawn = mapped(f"{__name__}:draw", [drawings[i].what for i in missing], draw)
+    drawn = mapped(draw, [drawings[i].what for i in missing])
     for i, pictures in zip(missing, drawn, strict=True):
         found[i] = pictures
         _remember(drawings[i], pictures)

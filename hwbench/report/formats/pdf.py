@@ -87,7 +87,7 @@ def document(contents: Contents) -> bytes:
     """Return the PDF; the same contents give the same bytes."""
     with tempfile.TemporaryDirectory(prefix="hwbench-report-") as name:
         source = write_source(Path(name), contents)
-        return apart(f"{__name__}:typeset", source, typeset, tables=len(contents.sections))
+        return apart(typeset, source, tables=len(contents.sections))
 
 
 def typeset(source: Path, *_: object) -> bytes:
