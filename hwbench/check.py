@@ -354,6 +354,7 @@ def _check_names(spec: Spec, rows: Sequence[_Checked]) -> Iterator[tuple[Path_, 
         concerned = [r for r in rows if r.row.matches(figure.where)]
         yield from ask(("figures", i, "metric"), figure.metric, "metric", concerned)
         yield from ask(("figures", i, "curve"), figure.curve, "curve", concerned)
+        yield from ask(("figures", i, "minus"), figure.minus, "curve", concerned)
         for kept in KEPT:
             for j, name in enumerate(getattr(figure, kept) or []):
                 yield from ask(("figures", i, kept, j), name, kept.removesuffix("s"), concerned)

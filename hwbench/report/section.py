@@ -85,7 +85,7 @@ def make_section(comparison: Comparison, papers: Mapping[str, Any] | None = None
     protocol, protocol_rows = protocol_listing(comparison)
     results = [r for o in comparison.rows for r in o.results]
     days = sorted(r.started[:10] for r in results if r.started)
-    asked = {f.curve for f in spec.figures if f.curve}
+    asked = {f.curve for f in spec.figures if f.curve and not f.minus}
     curves = {name for r in results for name in r.curves}
     return Section(
         id=spec.id,

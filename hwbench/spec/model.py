@@ -240,6 +240,7 @@ class Figure(Strict):
 
     `captions` are images, too, in lines that have a text each.
     `negate` draws minus the curve, for a table of NLL whose curve is a log-likelihood.
+    `minus` names a curve that is subtracted, at the points that both have.
     """
 
     title: str
@@ -249,6 +250,7 @@ class Figure(Strict):
     clouds: Annotated[list[str], Field(min_length=1)] | None = None
     lists: Annotated[list[str], Field(min_length=1)] | None = None
     curve: str | None = None
+    minus: str | None = None
     negate: bool = False
     x: str | None = None
     series: str | None = None
@@ -265,8 +267,9 @@ class Figure(Strict):
         if not getattr(self, needed):
             what = "the coordinate `x`" if needed == "x" else f"`{needed}`"
             raise ValueError(f"a figure of kind `{self.kind}` needs {what}")
-        if self.kind == "rows" and self.negate:
-            raise ValueError("`negate` is for curves; a figure of kind `rows` has none")
+        for name in ("negate", "minus"):
+            if self.kind == "rows" and getattr(self, name):
+                raise ValueError(f"`{name}` is for curves; a figure of kind `rows` has none")
         foreign = {"images", "lines", "clouds", "lists"} - {needed}
         if needed in ("images", "lines", "clouds", "lists"):
             axes = {"x_label", "y_label", "log_y"} if needed == "lines" else set()

@@ -101,6 +101,12 @@ def test_every_mistake_of_a_file_is_reported_at_once(tmp_path):
         ("  quick: {train", "  quik: {train", "profiles.quik", "'smoke', 'quick' or 'full'"),
         ("seeds: 3", "seed: 3", "profiles.quick.seed", "did you mean seeds?"),
         (NEXT, f"\n{FIGURE}{NEXT}", "figures[0]", "a figure of kind `rows` has none"),
+        (
+            NEXT,
+            f"\n{FIGURE.replace('negate: true', 'minus: a')}{NEXT}",
+            "figures[0]",
+            "`minus` is for curves",
+        ),
         (NEXT, f"\n{IMAGES % ''}{NEXT}", "figures[0]", "`images` needs `images`"),
         (NEXT, f"\n{IMAGES % ', images: []'}{NEXT}", "figures[0].images", "at least 1 item"),
         (NEXT, f"\n{IMAGES % ', images: [a], x: data'}{NEXT}", "figures[0]", "has no `x`"),

@@ -58,7 +58,7 @@ def _asked_picture(comparison: Comparison, name: str, wanted: Wanted, store: Sto
 
 def _learning_curves(comparison: Comparison, stem: str) -> list[Picture]:
     """Return the curves on file that no figure of the spec shows."""
-    asked = {f.curve for f in comparison.spec.figures if f.kind == "curve"}
+    asked = {f.curve for f in comparison.spec.figures if f.kind == "curve" and not f.minus}
     results = [r for o in comparison.rows for r in o.results if over_epochs(r)]
     found = sorted({name for r in results for name in r.curves} - asked)
     return [

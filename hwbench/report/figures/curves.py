@@ -38,16 +38,25 @@ def average_curve(
     return x, y, np.array([own.get(v, np.nan) for v in shared]) if own else None
 
 
+def less(curve: StoredCurve, other: StoredCurve) -> StoredCurve:
+    """Return the difference of two curves, at the points that both have; it has no error."""
+    theirs = dict(zip(other.x, other.y, strict=False))
+    shared = {x: y - theirs[x] for x, y in zip(curve.x, curve.y, strict=False) if x in theirs}
+    return StoredCurve(x=list(shared), y=list(shared.values()))
+
+
 def _published_points(
     comparison: Comparison, outcome: RowOutcome, wanted: Wanted, last: float
 ) -> list[tuple[float, float, float | None]]:
     """Return the published values of a row as points of its K-curve: x, y and the published ±.
 
     The number of the table is at the last x, the variational bound (`also: {elbo: …}`) at K = 1.
-    There are no points if other data were used, or if the table gives no log-likelihoods.
+    There are no points if other data were used, for a difference of curves, or if the table gives
+    no log-likelihoods.
     """
     metric, row = comparison.spec.metric, outcome.row
-    if metric not in (vocabulary.LOG_LIKELIHOOD, vocabulary.NLL) or on_other_data(outcome):
+    judged = metric in (vocabulary.LOG_LIKELIHOOD, vocabulary.NLL)
+    if not judged or wanted.minus or on_other_data(outcome):
         return []
     published = published_value(outcome)
     up = -1 if wanted.negate else 1  # the curve is one of log-likelihoods
@@ -77,7 +86,11 @@ def curve_lines(comparison: Comparison, curve: str, wanted: Wanted | None) -> li
     lines = []
     for o in comparison.rows:
         results = [r for r in o.results if wanted or over_epochs(r)]
-        curves = [r.curves[curve] for r in results if curve in r.curves and r.curves[curve].x]
+        curves = [r.curves[curve] for r in results if curve in r.curves]
+        if wanted and (minus := wanted.minus):
+            both = [r.curves for r in results if curve in r.curves and minus in r.curves]
+            curves = [less(found[curve], found[minus]) for found in both]
+        curves = [found for found in curves if found.x]
         if not curves or not o.row.matches(where):
             continue
         x, y, se = average_curve(curves)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from hwbench.report.figures.canvas import style
-from hwbench.report.figures.curves import average_curve, curve_lines, curve_picture
+from hwbench.report.figures.curves import average_curve, curve_lines, curve_picture, less
 from hwbench.spec import Figure, Published
 from hwbench.store import StoredCurve
 
@@ -47,6 +47,20 @@ def test_a_negated_curve_is_turned_round_with_the_same_error(example: Example):
         assert a.y.tolist() == (-b.y).tolist()
         assert a.se.tolist() == b.se.tolist()
     assert turned[0].y[0] > turned[0].y[-1] > 0  # an NLL that falls with K
+
+
+def test_the_difference_of_two_curves_is_taken_where_both_have_a_value():
+    found = less(StoredCurve(x=[1, 2, 3], y=[5.0, 7.0, 9.0]), StoredCurve(x=[1, 3], y=[1.0, 2.0]))
+    assert (found.x, found.y, found.se) == ([1, 3], [4.0, 7.0], [])
+
+
+def test_a_figure_of_a_difference_averages_it_over_seeds(example: Example):
+    wanted = Figure(title="Gap", kind="curve", curve="k_curve", minus="k_curve")
+    lines = curve_lines(example.comparison, "k_curve", wanted)
+    assert len(lines) == len(curve_lines(example.comparison, "k_curve", None)) > 0
+    assert all((line.y == 0).all() and not line.published for line in lines)
+    missing = wanted.model_copy(update={"minus": "bias"})
+    assert not curve_lines(example.comparison, "k_curve", missing)
 
 
 @pytest.mark.parametrize("negate", [True, False])
