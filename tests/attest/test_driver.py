@@ -6,6 +6,7 @@ import pytest
 from hwbench import pipeline
 from hwbench.attest import driver
 from hwbench.attest.cases import shortened
+from hwbench.attest.side import content
 from hwbench.runner.result import run_case
 from hwbench.spec import Case, variants
 
@@ -105,6 +106,14 @@ def test_code_without_production_paths_has_one_path():
     with driver.production_paths():
         entered = True
     assert entered
+
+
+def test_fields_that_older_code_lacks_are_sent_only_if_they_say_something(smoke):
+    sent = content(smoke)
+    assert "overrides" not in sent
+    variant = smoke.model_copy(update={"overrides": {"seed": 1}})
+    assert content(variant)["overrides"] == {"seed": 1}
+    assert Case.model_validate(sent) == smoke
 
 
 def test_a_case_that_the_code_does_not_take_has_no_identity(smoke):
