@@ -61,7 +61,7 @@ class Comparison:
     """Two commits and what their comparison found.
 
     Attributes:
-        on_file: stored results that rest on the old code of an affected case.
+        on_file: stored results that rest on the old code of an affected case, not yet on the new.
         machine: what the new code says of the machine; empty where nothing ran.
         path: the attestation, None where nothing is recorded.
     """
@@ -87,12 +87,13 @@ class Resting:
         for result in results:
             self.results.setdefault(attested.content_of(result.case), []).append(result)
 
-    def number(self, content: str, code: str) -> int:
-        """Return how many results of a case rest on the code of a fingerprint."""
-        own = self.results.get(content, [])
-        return sum(
-            r.fingerprint == code or self.equivalences.share(r, code) is not None for r in own
-        )
+    def number(self, a: Affected) -> int:
+        """Return how many results of a case rest on its old code and not yet on its new code."""
+        own = self.results.get(attested.content_of(a.case), [])
+        return sum(self._rests(r, a.old) and not self._rests(r, a.new) for r in own)
+
+    def _rests(self, result: Result, code: str) -> bool:
+        return result.fingerprint == code or self.equivalences.share(result, code) is not None
 
 
 def attest(
@@ -117,7 +118,8 @@ def attest(
         store: results; attestations go beside them.
         old: the commit that results rest on.
         new: the commit to compare it with; None for the one checked out, without changes.
-        only_on_file: leave out cases of which no result rests on the old code.
+        only_on_file: leave out cases of which no result waits for this comparison: rests on the
+            old code, and not yet on the new.
         repository: a folder in the git repository that holds both.
         device: where both run.
         plugins: packages whose classes specs may name, the same for both commits.
@@ -158,11 +160,10 @@ def attest(
 
 
 def _affected(spec: Spec, pair: Pair, resting: Resting, only_on_file: bool) -> tuple[Table, int]:
-    """Return the cases of a spec whose code differs, and how many results rest on the old code."""
-    wanted = resting.number if only_on_file else lambda content, code: 1
-    table = table_of(spec, pair, wanted)
-    codes = {(attested.content_of(a.case), a.old) for a in table.affected}
-    return table, sum(resting.number(*code) for code in codes)
+    """Return the cases of a spec whose code differs, and how many results wait for this."""
+    table = table_of(spec, pair, resting.number) if only_on_file else table_of(spec, pair)
+    each = {(attested.content_of(a.case), a.old, a.new): a for a in table.affected}
+    return table, sum(resting.number(a) for a in each.values())
 
 
 def _compare(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
-from hwbench import attested
 from hwbench.attest import cases
 from hwbench.attest.cases import Affected
 from hwbench.attest.memory import Question
@@ -109,20 +108,20 @@ def stopping(smoke: Case, case: Case) -> Case | None:
 
 
 def table_of(
-    spec: Spec, pair: Pair, wanted: Callable[[str, str], int] = lambda content, code: 1
+    spec: Spec, pair: Pair, wanted: Callable[[Affected], int] = lambda affected: 1
 ) -> Table:
     """Return what has to be run of a spec.
 
     Args:
         spec: the table.
         pair: both codes.
-        wanted: whether a case is compared (not 0), by its content and its old fingerprint.
+        wanted: whether a case is compared (not 0).
     """
     rows = list(cases.all_cases(spec))
     everything = [case for _, case in rows]
     old, new = (side.identities(everything) for side in (pair.old, pair.new))
     found, barred = cases.affected(rows, old, new)
-    found = [a for a in found if wanted(attested.content_of(a.case), a.old)]
+    found = [a for a in found if wanted(a)]
     table = Table(spec, found, barred)
     if not found:
         return table

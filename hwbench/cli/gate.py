@@ -60,7 +60,9 @@ NewCodeOption = Annotated[
 OnFileOption = Annotated[
     bool,
     typer.Option(
-        "--on-file", help="With --attest: only cases that have a stored result of the old code."
+        "--on-file",
+        help="With --attest: only cases that have a stored result of the old code,"
+        " not attested for the new code yet.",
     ),
 ]
 AttestDevice = Annotated[

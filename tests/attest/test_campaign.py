@@ -21,7 +21,7 @@ from hwbench.attest.table import STEP_SEEDS, STOP_EPOCHS, table_of
 from hwbench.cli.main import main
 from hwbench.sources import PACKAGE
 from hwbench.spec import Case, load
-from hwbench.store import Store
+from hwbench.store import Result, Store
 
 SPEC = """
 id: tiny/rules
@@ -285,12 +285,29 @@ def test_the_larger_of_smoke_and_steps_counts(spec):
     assert sides.synthetic == [0, 0]
 
 
-def test_cases_without_results_can_be_left_out(spec):
+def test_cases_of_which_no_result_waits_can_be_left_out(spec, tmp_path):
     (case,) = (c for _, c in all_cases(spec) if (c.row, c.profile) == ("VAE", "full"))
-    wanted = {(attested.content_of(case), "a" * 16)}
-    found = campaign._compare(table_of(spec, Sides(), lambda *code: code in wanted), Sides())
-    where = [(o.case.row, o.case.profile, o.status) for o in found]
-    assert where == [("VAE", profile, "attested") for profile in ("quick", "full")]  # one content
+
+    def compared(store):
+        resting = campaign.Resting([result], store)
+        found = campaign._compare(table_of(spec, Sides(), resting.number), Sides())
+        return [(o.case.row, o.case.profile, o.status) for o in found]
+
+    machine = Sides().machine
+    result = Result(case=case, key=case.key, fingerprint="a" * 16, metrics={}, machine=machine)
+    once = compared(Store(tmp_path))
+    assert once == [("VAE", profile, "attested") for profile in ("quick", "full")]  # one content
+    row = {"spec": "a/b", "row": "VAE", "profile": "full", "share": 0.1}
+    covered = attested.Covered(content=attested.content_of(case), **row)
+    equivalent = attested.Equivalent(old="a" * 16, new="b" * 16, rows=[covered])
+    facts = {"date": "2026-11-29", "torch": "2", "threads": 1, "kernels": {}}
+    attested.write(
+        tmp_path,
+        attested.Attestation(
+            old="a", new="b", machine=machine["device"], equivalent=[equivalent], **facts
+        ),
+    )
+    assert compared(Store(tmp_path)) == []
 
 
 @pytest.mark.parametrize(("several", "status"), [(0.0, "attested"), (0.1, "moved")])
