@@ -12,10 +12,10 @@ TEXTS = {
     ),
     "margins": "margins (better to the right)",
     "tables": "Tables by document",
-    "supporting": "Supporting: searches for settings that the document leaves open",
+    "supporting": "Supporting: searches and checks that stand in no document",
     "no_result_yet": "No result yet: ",
     "supporting_elsewhere": (
-        "Searches for settings that the document leaves open, in the full edition: "
+        "Searches and checks that stand in no document, in the full edition: "
     ),
     "every_row": "Every row with a result",
     "both": "The table: published and measured",

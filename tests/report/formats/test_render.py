@@ -48,7 +48,7 @@ def test_an_index_groups_tables_by_document_and_folds_supporting_ones(several: C
     links = [a["href"] for a in page.all("a") if (a["href"] or "").endswith(".html")]
     tables = ["iwaer-table1.html", "iwaer-rates.html", "other-table2.html"]
     assert links == 2 * tables  # in the contents and in the list
-    assert "Supporting: searches for settings that the document leaves open (1)" in page.text
+    assert "Supporting: searches and checks that stand in no document (1)" in page.text
 
 
 def test_a_table_leads_to_its_neighbours_and_to_the_index(several: Contents):
