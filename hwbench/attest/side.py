@@ -32,7 +32,7 @@ class SideError(UserError):
     """A side could not answer; the message is the reason in one line."""
 
 
-def content(case: Case) -> dict[str, Any]:
+def as_sent(case: Case) -> dict[str, Any]:
     """Return a case as it is sent, without defaults: older code may not know their fields."""
     return case.model_dump(exclude_defaults=True)
 
@@ -78,7 +78,7 @@ class Side:
 
     def identities(self, cases: list[Case]) -> list[tuple[str, str] | str]:
         """Return key and fingerprint of each case, or why there is none."""
-        said = self._ask({"ask": "identities", "cases": [content(c) for c in cases]})
+        said = self._ask({"ask": "identities", "cases": [as_sent(c) for c in cases]})
         return [i if isinstance(i, str) else (i[0], i[1]) for i in said["identities"]]
 
     def here(self, cases: list[Case]) -> list[bool]:
@@ -97,7 +97,7 @@ class Side:
         """
         cache = self.scratch / "cache"
         cache.mkdir(exist_ok=True)
-        return self._numbers({"ask": "run", "case": content(case), "cache": str(cache)})
+        return self._numbers({"ask": "run", "case": as_sent(case), "cache": str(cache)})
 
     def steps(self, case: Case, points: int) -> tuple[Numbers, dict[str, Any]]:
         """Train a shortened case; returns its numbers by name, and how far it came.
@@ -109,7 +109,7 @@ class Side:
         Raises:
             SideError: it failed, or took too long.
         """
-        return self._numbers({"ask": "steps", "case": content(case), "points": points})
+        return self._numbers({"ask": "steps", "case": as_sent(case), "points": points})
 
     def _numbers(self, question: dict[str, Any]) -> tuple[Numbers, dict[str, Any]]:
         to = self.scratch / "numbers.npz"

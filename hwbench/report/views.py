@@ -150,8 +150,8 @@ class Section:
         waiting: the rows without a result; `rows` has them, too.
         quoted: the published values of models without a run.
         has_published: whether the document has a value for any row.
-        supporting: whether the spec only settles what other specs leave open: it is no table of a
-            document but of this work.
+        supporting: whether the spec is no table of a document but of this work: it settles or
+            explains what other specs leave open.
     """
 
     id: str

@@ -6,7 +6,7 @@ import pytest
 from hwbench import pipeline
 from hwbench.attest import driver
 from hwbench.attest.cases import shortened
-from hwbench.attest.side import content
+from hwbench.attest.side import as_sent
 from hwbench.runner.result import run_case
 from hwbench.spec import Case, variants
 
@@ -109,10 +109,10 @@ def test_code_without_production_paths_has_one_path():
 
 
 def test_fields_that_older_code_lacks_are_sent_only_if_they_say_something(smoke):
-    sent = content(smoke)
+    sent = as_sent(smoke)
     assert "overrides" not in sent
     variant = smoke.model_copy(update={"overrides": {"seed": 1}})
-    assert content(variant)["overrides"] == {"seed": 1}
+    assert as_sent(variant)["overrides"] == {"seed": 1}
     assert Case.model_validate(sent) == smoke
 
 

@@ -45,6 +45,12 @@ def less(curve: StoredCurve, other: StoredCurve) -> StoredCurve:
     return StoredCurve(x=list(shared), y=list(shared.values()))
 
 
+def _stored(results: Sequence[Result], curve: str, minus: str | None) -> list[StoredCurve]:
+    """Return a curve of the results that have it, less the curve `minus` where one is named."""
+    found = [r.curves for r in results if {curve, minus or curve} <= r.curves.keys()]
+    return [less(own[curve], own[minus]) if minus else own[curve] for own in found]
+
+
 def _published_points(
     comparison: Comparison, outcome: RowOutcome, wanted: Wanted, last: float
 ) -> list[tuple[float, float, float | None]]:
@@ -55,8 +61,8 @@ def _published_points(
     no log-likelihoods.
     """
     metric, row = comparison.spec.metric, outcome.row
-    judged = metric in (vocabulary.LOG_LIKELIHOOD, vocabulary.NLL)
-    if not judged or wanted.minus or on_other_data(outcome):
+    likelihoods = metric in (vocabulary.LOG_LIKELIHOOD, vocabulary.NLL)
+    if not likelihoods or wanted.minus or on_other_data(outcome):
         return []
     published = published_value(outcome)
     up = -1 if wanted.negate else 1  # the curve is one of log-likelihoods
@@ -86,11 +92,8 @@ def curve_lines(comparison: Comparison, curve: str, wanted: Wanted | None) -> li
     lines = []
     for o in comparison.rows:
         results = [r for r in o.results if wanted or over_epochs(r)]
-        curves = [r.curves[curve] for r in results if curve in r.curves]
-        if wanted and (minus := wanted.minus):
-            both = [r.curves for r in results if curve in r.curves and minus in r.curves]
-            curves = [less(found[curve], found[minus]) for found in both]
-        curves = [found for found in curves if found.x]
+        stored = _stored(results, curve, wanted.minus if wanted else None)
+        curves = [found for found in stored if found.x]
         if not curves or not o.row.matches(where):
             continue
         x, y, se = average_curve(curves)

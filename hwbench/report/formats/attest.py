@@ -31,7 +31,7 @@ def print_comparison(console: Console, found: Comparison) -> None:
         shares = [o.share for o in mine if o.status == "attested" and o.share is not None]
         most = f", moved at most {significant(max(shares), 2)} of the tolerance" if shares else ""
         say(f"{spec}: {len(shares)} of {len(mine)} rows and profiles attested{most}")
-    say(f"{found.on_file} results on file rest on {found.old} in these rows and wait for this")
+    say(f"{found.on_file} results on file rest on {found.old} and were not attested before")
     if found.path is not None:
         say(f"wrote {display_path(found.path)}")
 
