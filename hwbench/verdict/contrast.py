@@ -157,10 +157,20 @@ def _judge(question: Question, estimate: Estimate, method: Method) -> Pair:
     if tolerance is None:
         p_for = estimate.p_above(question.threshold)
         p_against = estimate.p_below(question.threshold)
-    else:  # two one-sided tests
+    else:  # Equivalence is shown by two one-sided tests.
         p_for = max(estimate.p_above(-tolerance), estimate.p_below(tolerance))
-        p_against = min(estimate.p_above(tolerance), estimate.p_below(-tolerance))
+        p_against = _p_outside(estimate, tolerance)
     return Pair(estimate.effect, estimate.interval(), p_for, p_against, method)
+
+
+def _p_outside(estimate: Estimate, tolerance: float) -> float:
+    """Return the probability of an effect at least as far from 0, if the true one is ± tolerance.
+
+    Both tails count: the test is two-sided for a small tolerance and one-sided for a large one.
+    """
+    distance = max(estimate.effect - estimate.below, -estimate.effect - estimate.above)
+    away = Estimate(distance, estimate.se, estimate.df)
+    return min(1.0, away.p_above(tolerance) + away.p_above(-tolerance))
 
 
 def _same_test(question: Question) -> bool:

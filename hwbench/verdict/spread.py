@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Literal
@@ -60,10 +61,12 @@ def detectable_difference(stored: StoredResults, row: Row, planned: Sequence[Cas
 def monte_carlo_variance(results: Sequence[Result], metric: str) -> float:
     """Return the variance of one run due to the Monte Carlo error of its evaluation: the mean.
 
-    Results without such an error, such as exact ones, count as 0.
+    Results without such an error, such as exact ones, count as 0; unknown errors (NaN) are left
+    out. If all are unknown, it is 0.
     """
     errors = [r.metrics[metric].mc_se or 0.0 for r in results if metric in r.metrics]
-    return float(np.mean(np.square(errors))) if errors else 0.0
+    known = [error for error in errors if not math.isnan(error)]
+    return float(np.mean(np.square(known))) if known else 0.0
 
 
 def draw_variance(

@@ -1,10 +1,14 @@
 """The test of two sides: t tests, equivalence, classifiers point by point."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from scipy import stats
+
+from hwbench.verdict.contrast import _p_outside
+from hwbench.verdict.statistics import Estimate
 
 from .conftest import FITTED, GAP, SLEEP_1, SLEEP_2, TWO, Bench, spread
 
@@ -105,13 +109,37 @@ def test_equivalence(tmp_path, shift, sd, verdict):
     se = sd / math.sqrt(6)
     p = max(stats.t.sf((shift + 0.5) / se, 5), stats.t.cdf((shift - 0.5) / se, 5))
     if verdict == "fails":
-        p = min(stats.t.sf((shift - 0.5) / se, 5), stats.t.cdf((shift + 0.5) / se, 5))
+        p = stats.t.sf((abs(shift) - 0.5) / se, 5) + stats.t.sf((abs(shift) + 0.5) / se, 5)
     assert part.p == pytest.approx(p)
     assert part.interval is not None
     low, high = part.interval.low, part.interval.high
     assert (low > -0.5 and high < 0.5) == (verdict == "holds")
     assert (low > 0.5 or high < -0.5) == (verdict == "fails")
     assert "two one-sided tests" in part.test
+
+
+@pytest.mark.statistical
+@pytest.mark.parametrize("tolerance", [0.1, 0.33, 1.0, 3.0])
+def test_equivalence_is_wrongly_refuted_in_5_percent(tolerance):
+    """Three differences from N(tolerance, 1): p < 0.05 in at most 5 % of 4000 trials, 5 sigma."""
+    trials = 4000
+    values = np.random.default_rng(0).normal(tolerance, 1.0, (trials, 3))
+    errors = values.std(1, ddof=1) / math.sqrt(3)
+    found = [
+        _p_outside(Estimate(mean, se, 2.0), tolerance)
+        for mean, se in zip(values.mean(1).tolist(), errors.tolist(), strict=True)
+    ]
+    assert np.mean(np.less(found, 0.05)) <= 0.05 + 5 * math.sqrt(0.05 * 0.95 / trials)
+
+
+def test_the_test_against_equivalence_is_two_sided_for_a_small_tolerance():
+    """And one-sided for a large one; an effect of 0 never refutes, and doubt of log Z helps."""
+    estimate = Estimate(1.0, 0.5, 4.0)
+    assert _p_outside(estimate, 1e-12) == pytest.approx(2 * stats.t.sf(2.0, 4))
+    assert _p_outside(estimate, 0.9) == pytest.approx(stats.t.sf(0.2, 4) + stats.t.sf(3.8, 4))
+    assert _p_outside(replace(estimate, effect=0.0), 0.1) == 1.0
+    assert _p_outside(replace(estimate, below=0.5), 0.3) > _p_outside(estimate, 0.3)
+    assert _p_outside(replace(estimate, above=0.5), 0.3) == _p_outside(estimate, 0.3)
 
 
 def test_rows_that_coincide_seed_by_seed_are_equivalent(tmp_path):

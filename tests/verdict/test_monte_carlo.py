@@ -6,7 +6,11 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from hwbench.store import Result, StoredMetric
+from hwbench.verdict.spread import monte_carlo_variance
 from hwbench.verdict.statistics import prediction, smallest_difference
+
+from .conftest import ONE, Bench
 
 
 def test_seeds_that_agree_count_for_their_known_error():
@@ -48,3 +52,23 @@ def test_coverage_is_at_least_the_level(n, sigma):
         plain = stats.t.ppf(0.95, n - 1) * sds / math.sqrt(n)
         assert (halves > plain).mean() > 0.05
         assert halves.min() == pytest.approx(stats.norm.ppf(0.95) * math.sqrt(noise / n))
+
+
+@pytest.mark.parametrize(
+    ("errors", "variance"),
+    [
+        ([0.3, 0.1], 0.05),
+        ([0.3, math.nan], 0.09),  # one unknown error does not hide the others
+        ([0.3, None], 0.045),  # an exact number has none
+        ([math.nan, math.nan], 0.0),
+        ([], 0.0),
+    ],
+)
+def test_unknown_errors_are_left_out(tmp_path, errors, variance):
+    bench = Bench(tmp_path, ONE)
+    found = []
+    for seed, error in enumerate(errors):
+        case = bench.case("A", seed)
+        metrics = {"nll": StoredMetric(value=90.0, mc_se=error)}
+        found.append(Result(case=case, key=case.key, fingerprint="now", metrics=metrics))
+    assert monte_carlo_variance(found, "nll") == pytest.approx(variance)
