@@ -330,7 +330,10 @@ class Learner(pl.LightningModule):
             raise Interrupted
 
     def _epoch_base(self) -> float:
-        """Return the number of epochs in earlier stages, where the stage's curves start."""
+        """Return where the stage's curves start: the epochs of earlier stages, as planned.
+
+        A stage that stopped early counts with all that it could have had.
+        """
         points = self.progress.curves.get("stage_ends", [])
         return points[-1][0] if points else 0.0
 

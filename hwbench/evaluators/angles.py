@@ -35,7 +35,9 @@ COARSE = 0.01  # nats; a larger difference between n and n/2 nodes is reported
 
 
 class AngularLogLikelihood(Evaluator[AngularModel]):
-    """log p(x) by quadrature over the angle; the error falls exponentially with the nodes.
+    """log p(x) by quadrature over the angle.
+
+    The kinks of ReLU nets leave an error that falls with the square of the number of nodes.
 
     The diagnostic `quadrature_step` is the difference that half as many nodes make, in nats.
 
