@@ -242,7 +242,12 @@ def _reached(classes: frozenset[tuple[str, str]]) -> tuple[dict[str, Path], set[
 
 def is_own(case: Case) -> bool:
     """Return whether every class that a case names is of hwbench or of torch.optim."""
-    found = {module for use, kind in _classes(case) for module in _modules_of(use, kind)}
+    return _are_own(_classes(case))
+
+
+@functools.cache
+def _are_own(classes: frozenset[tuple[str, str]]) -> bool:
+    found = {module for use, kind in classes for module in _modules_of(use, kind)}
     return all(module.split(".")[0] in ("", "hwbench") for module in found)
 
 
@@ -300,5 +305,5 @@ def _fingerprint(classes: frozenset[tuple[str, str]], package: Path) -> str:
 
 def forget() -> None:
     """Forget all files that were read in this process: they may have changed."""
-    read_source.cache_clear()
-    _fingerprint.cache_clear()
+    for kept in (read_source, _are_own, _fingerprint):
+        kept.cache_clear()

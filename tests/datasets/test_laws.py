@@ -26,15 +26,17 @@ from hwbench.protocols import (
 
 SHELF = build.shelf("data")
 WAYS = typing.get_args(Pixels)
+IMAGES = 500  # of a set that draws as many as it is asked for
 
 
 def instances() -> list:
     """Each class with each of the pixels that it allows."""
     out = []
     for name, cls in SHELF.items():
+        few = {"images": IMAGES} if "images" in inspect.signature(cls).parameters else {}
         for pixels in WAYS:
             try:
-                dataset = cls(pixels=pixels)
+                dataset = cls(pixels=pixels, **few)
             except ValueError:
                 continue
             marks = [pytest.mark.data] if dataset.files else []
