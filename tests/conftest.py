@@ -62,7 +62,10 @@ def pytest_terminal_summary(terminalreporter):
 
 @pytest.fixture
 def unchecked(monkeypatch):
-    """Shapes are not checked: of a tiny call, that takes as long as the call."""
+    """Shapes are not checked: of a tiny call, that takes as long as the call.
+
+    Tests that repeat calls thousands of times use it; the laws check the same calls.
+    """
     monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)
 
 

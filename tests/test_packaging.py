@@ -38,6 +38,22 @@ def read(name: str) -> str:
     return (ROOT / name).read_text(encoding="utf-8")
 
 
+def test_all_declared_shapes_are_checked():
+    """Every module that annotates shapes is among those that pytest instruments."""
+    options = tomllib.loads(read("pyproject.toml"))["tool"]["pytest"]["ini_options"]["addopts"]
+    (listed,) = [o for o in options if o.startswith("--jaxtyping-packages=")]
+    *names, checker = listed.partition("=")[2].split(",")
+    assert checker == "beartype.beartype"
+    annotated = []
+    for path in (ROOT / "hwbench").rglob("*.py"):
+        if "from jaxtyping import" in path.read_text(encoding="utf-8"):
+            annotated.append(".".join(path.relative_to(ROOT).with_suffix("").parts))
+    assert len(annotated) > 50
+    assert [
+        m for m in annotated if not m.startswith(tuple(f"{n}." for n in names)) and m not in names
+    ] == []
+
+
 def make(*arguments: str) -> str:
     environment = {
         k: v for k, v in os.environ.items() if k not in ("MAKEFLAGS", "MAKELEVEL", "ARGS")

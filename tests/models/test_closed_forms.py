@@ -100,6 +100,7 @@ def losses(model, rule, steps):
 @pytest.mark.parametrize(
     "name", [pytest.param(n, marks=[] if n == "IWAE" else pytest.mark.slow) for n in PAIRS]
 )
+@pytest.mark.usefixtures("unchecked")
 def test_200_steps_draw_the_same_numbers_and_differ_by_rounding(name, monkeypatch):
     """A step rounds by about ten units in the last place, and they add up to 200 times as much."""
     fast = losses(*PAIRS[name], steps=200)

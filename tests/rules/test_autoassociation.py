@@ -71,6 +71,7 @@ def test_the_identity_can_be_represented():
 
 
 @pytest.mark.parametrize("tied", [True, False])
+@pytest.mark.usefixtures("unchecked")
 def test_it_learns_to_give_back_what_fits_through(tied):
     """Four patterns through three units: from chance to almost no loss; then a second layer."""
     patterns = torch.tensor([[1.0, 1, 1, 0, 0, 0], [0, 0, 0, 1, 1, 1], [1, 0, 1, 0, 1, 0]])

@@ -45,6 +45,7 @@ def learn(rule, model, train, optimizer, steps):
 
 @pytest.mark.parametrize("precision", ["float32", "bfloat16"])
 @pytest.mark.parametrize("layers", [[4, 3], [3, 3, 2]])
+@pytest.mark.usefixtures("unchecked")
 def test_each_stage_raises_the_exact_log_likelihood(layers, precision, toy, enumerated):
     """By half a nat and more, greedy layers and joint training each from its own start."""
     torch.manual_seed(0)

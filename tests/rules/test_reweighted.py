@@ -373,6 +373,7 @@ def posterior_gap(model):
     return total
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_wake_sleep_moves_to_the_exact_posterior():
     """One latent: its posterior is logistic in x, so that q can be exact; p stays as it is."""
     model = randomised(BinaryHelmholtzMachine(4, [1]), scale=1.5)
@@ -408,6 +409,7 @@ def q_given_1(model):
     return (q.weight[:, 0] + q.bias).sigmoid().tolist()
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_reweighted_q_covers_both_modes_where_an_elbo_locks_on_one():
     """RWS follows KL(p ‖ q), the ELBO KL(q ‖ p): they differ for a factorised q and two modes."""
     reweighted, variational = either_cause(), either_cause()
@@ -444,6 +446,7 @@ def test_reweighted_q_covers_both_modes_where_an_elbo_locks_on_one():
     "nets",
     [("sbn", "sbn"), ("nade", "ar-sbn"), ("ar-sbn", "nade"), ("sbn", "dsbn"), ("dsbn", "sbn")],
 )
+@pytest.mark.usefixtures("unchecked")
 def test_training_raises_the_exact_likelihood(nets):
     """Two images, judged by enumeration: −log 2 is the best, −log 16 that of independent pixels."""
     data = torch.tensor([[1.0, 1, 0, 0], [0, 0, 1, 1]])

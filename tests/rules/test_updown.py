@@ -153,6 +153,7 @@ def learn(rule, model, train, rate, steps):
 
 
 @pytest.mark.parametrize("persistent", [False, True])
+@pytest.mark.usefixtures("unchecked")
 def test_it_raises_the_exact_log_likelihood_beyond_greedy_learning(persistent, exact_dbn):
     """Three noisy patterns, six units; the base weights stay, both directions move apart."""
     draws = torch.Generator().manual_seed(0)
