@@ -25,13 +25,18 @@ class Evidence:
     Attributes:
         runs: results that fit the spec, one list for each data set that may serve the row, the
             preferred one first.
-        stale: results that no longer fit the spec.
+        stale: results that no longer fit the spec, of seeds without a result that does.
         failures: cases of the spec that produced no result.
     """
 
     runs: list[list[Result]]
     stale: list[Result] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
+
+    @property
+    def seeds(self) -> set[int]:
+        """Return the seeds of `runs`."""
+        return {result.case.seed for group in self.runs for result in group}
 
     def lost(self, metric: str) -> list[int]:
         """Return the seeds that failed, where no result has the metric."""
@@ -79,12 +84,14 @@ class StoredResults:
             evidence = self.evidence(row, result.case.profile)
             place = variant_of(spec, row, result.case)
             (evidence.stale if place is None else evidence.runs[place]).append(result)
+        for evidence in self._evidence.values():
+            evidence.stale = [r for r in evidence.stale if r.case.seed not in evidence.seeds]
         for failure in store.failures(spec.id):
             row = rows.get(failure.case.row)
             if row is None or variant_of(spec, row, failure.case) is None:
                 continue
             evidence = self.evidence(row, failure.case.profile)
-            if failure.case.seed not in {r.case.seed for group in evidence.runs for r in group}:
+            if failure.case.seed not in evidence.seeds:
                 evidence.failures.append(failure)
         self.notices = [
             *(Notice("file", (text,)) for text in unread),

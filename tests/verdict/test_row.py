@@ -318,9 +318,14 @@ def test_stale_results_do_not_count_and_are_told(tmp_path):
     assert marks(stale.rows[0]) == ["stale"]
     assert any("A: 5 full results are stale" in w for w in stale.warnings)
     bench.spec = load(path)
-    bench.put("A", spread(-90.0, 0.1))
+    first, *others = spread(-90.0, 0.1)
+    bench.put("A", others, seeds=range(1, 5))
     row = bench.row()
-    assert (row.verdict, marks(row), len(row.results)) == ("agrees", ["stale"], 5)
+    assert (row.verdict, marks(row), len(row.results)) == ("agrees", ["stale"], 4)
+    bench.put("A", [first])
+    row = bench.row()  # Each seed has a result that counts; the older ones are history.
+    assert (row.verdict, marks(row), len(row.results)) == ("agrees", [], 5)
+    assert not bench.compare().warnings
 
 
 def test_stand_ins_are_flagged_and_not_mixed_with_the_real_set(tmp_path):
