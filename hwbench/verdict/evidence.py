@@ -25,7 +25,7 @@ class Evidence:
     Attributes:
         runs: results that fit the spec, one list for each data set that may serve the row, the
             preferred one first.
-        stale: results that no longer fit the spec, of seeds without a result that does.
+        stale: results that no longer fit the spec, and that no other replaces.
         failures: cases of the spec that produced no result.
     """
 
@@ -33,10 +33,13 @@ class Evidence:
     stale: list[Result] = field(default_factory=list)
     failures: list[Failure] = field(default_factory=list)
 
-    @property
-    def seeds(self) -> set[int]:
-        """Return the seeds of `runs`."""
-        return {result.case.seed for group in self.runs for result in group}
+    def replaces(self, old: Result) -> bool:
+        """Return whether its seed has a result that fits, on published data if the old one is."""
+        return any(
+            new.case.seed == old.case.seed
+            and (new.case.stands_in_for is None or old.case.stands_in_for is not None)
+            for new in itertools.chain(*self.runs)
+        )
 
     def lost(self, metric: str) -> list[int]:
         """Return the seeds that failed, where no result has the metric."""
@@ -85,13 +88,13 @@ class StoredResults:
             place = variant_of(spec, row, result.case)
             (evidence.stale if place is None else evidence.runs[place]).append(result)
         for evidence in self._evidence.values():
-            evidence.stale = [r for r in evidence.stale if r.case.seed not in evidence.seeds]
+            evidence.stale = [old for old in evidence.stale if not evidence.replaces(old)]
         for failure in store.failures(spec.id):
             row = rows.get(failure.case.row)
             if row is None or variant_of(spec, row, failure.case) is None:
                 continue
             evidence = self.evidence(row, failure.case.profile)
-            if failure.case.seed not in evidence.seeds:
+            if failure.case.seed not in {r.case.seed for group in evidence.runs for r in group}:
                 evidence.failures.append(failure)
         self.notices = [
             *(Notice("file", (text,)) for text in unread),

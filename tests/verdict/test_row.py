@@ -328,6 +328,19 @@ def test_stale_results_do_not_count_and_are_told(tmp_path):
     assert not bench.compare().warnings
 
 
+def test_a_stand_in_replaces_no_stale_result_of_the_published_data(tmp_path):
+    bench = Bench(tmp_path, ONE)
+    path = tmp_path / "demo" / "table.yaml"
+    for variant in (0, 1):
+        bench.put("A", [-90.0], "quick", variant=variant)
+    path.write_text(path.read_text().replace("epochs: 2", "epochs: 3"))
+    bench.spec = load(path)
+    bench.put("A", [-30.0], "quick", variant=1)
+    assert any("A: 1 quick result is stale" in w for w in bench.compare().warnings)
+    bench.put("A", [-90.0], "quick", variant=0)
+    assert not any("stale" in w for w in bench.compare().warnings)
+
+
 def test_stand_ins_are_flagged_and_not_mixed_with_the_real_set(tmp_path):
     bench = Bench(tmp_path, ONE)
     bench.put("A", spread(-30.0, 0.1, 3), "quick", variant=1)
