@@ -13,7 +13,7 @@ from hwbench.report.measured import over_seeds
 from hwbench.report.units import scale_of
 from hwbench.report.views import Listing
 from hwbench.report.words import is_guest, on_other_data, origin_text, row_label
-from hwbench.spec import Quoted, argument_text
+from hwbench.spec import Quoted, Spec, argument_text
 from hwbench.store import Result
 from hwbench.typography import NONE, clean, minus, words
 from hwbench.verdict.outcome import Comparison
@@ -170,6 +170,11 @@ def timings_listing(comparison: Comparison) -> Listing:
     return Listing(
         head, lines if any(set(line[2:6]) != {NONE} for line in lines) else [], [1, 2, 3, 4, 5, 6]
     )
+
+
+def figure_curves(spec: Spec) -> set[str]:
+    """Return the curves that the figures of a spec show as they are, without a difference."""
+    return {f.curve for f in spec.figures if f.curve and not f.minus}
 
 
 def shown_by_default(curve: str) -> bool:

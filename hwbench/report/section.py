@@ -7,6 +7,7 @@ from typing import Any
 
 from hwbench.report.appendix import (
     diagnostics_listing,
+    figure_curves,
     machines_listing,
     other_metrics,
     quoted_listing,
@@ -85,7 +86,7 @@ def make_section(comparison: Comparison, papers: Mapping[str, Any] | None = None
     protocol, protocol_rows = protocol_listing(comparison)
     results = [r for o in comparison.rows for r in o.results]
     days = sorted(r.started[:10] for r in results if r.started)
-    asked = {f.curve for f in spec.figures if f.curve and not f.minus}
+    asked = figure_curves(spec)
     curves = {name for r in results for name in r.curves}
     return Section(
         id=spec.id,

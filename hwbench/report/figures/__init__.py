@@ -7,7 +7,7 @@ verdicts, layout of a page (`formats`). `canvas` has style and frame, `lines` th
 from __future__ import annotations
 
 from hwbench import vocabulary
-from hwbench.report.appendix import shown_by_default
+from hwbench.report.appendix import figure_curves, shown_by_default
 from hwbench.report.figures.canvas import Picture, collected_once, style
 from hwbench.report.figures.captions import captions_picture
 from hwbench.report.figures.curves import curve_picture, over_epochs
@@ -58,9 +58,8 @@ def _asked_picture(comparison: Comparison, name: str, wanted: Wanted, store: Sto
 
 def _learning_curves(comparison: Comparison, stem: str) -> list[Picture]:
     """Return the curves on file that no figure of the spec shows."""
-    asked = {f.curve for f in comparison.spec.figures if f.kind == "curve" and not f.minus}
     results = [r for o in comparison.rows for r in o.results if over_epochs(r)]
-    found = sorted({name for r in results for name in r.curves} - asked)
+    found = sorted({name for r in results for name in r.curves} - figure_curves(comparison.spec))
     return [
         curve_picture(
             comparison,
