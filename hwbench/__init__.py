@@ -97,7 +97,7 @@ def run(
         jobs=jobs,
         results=Path(results),
         plugins=build.plugins(),
-        rerun=[rerun] if isinstance(rerun, str) else rerun,
+        rerun=[rerun] if isinstance(rerun, str) else rerun or (),
         logger=logger,
     )
     settings.check()

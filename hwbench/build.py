@@ -76,7 +76,7 @@ def allow_plugins(modules: Sequence[str]) -> None:
     Raises:
         BuildError: a package cannot be imported.
     """
-    for module in modules:
+    for module in [modules] if isinstance(modules, str) else modules:
         here, root = str(Path.cwd()), module.split(".")[0]
         try:
             importlib.invalidate_caches()

@@ -124,9 +124,9 @@ class Result(Record):
         return first.with_name(f"{first.stem}-{self.fingerprint[:8]}{number}.json")
 
     @property
-    def age(self) -> tuple[str, int]:
-        """Return what orders the results of a case, the newest last."""
-        return self.started, self.rerun
+    def age(self) -> tuple[int, str]:
+        """Return what orders the results of a case, the newest last; clocks of machines differ."""
+        return self.rerun, self.started
 
 
 class Failure(Record):

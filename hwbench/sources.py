@@ -56,9 +56,22 @@ class _Source:
 def read_source(path: Path, module: str) -> _Source:
     """Return a source file as digests and imports; `module` is its dotted name.
 
-    It is parsed once and kept in the user's cache, keyed by its content, Python and this file.
+    It is parsed once and kept in the user's cache, keyed by its content, Python and this file. Of
+    a file that Python cannot read, such as one being edited, only the content counts.
     """
     package = module if path.stem == "__init__" else module.rpartition(".")[0]
+    try:
+        return _read_python(path, package)
+    except (SyntaxError, ValueError):
+        return _Source(hashlib.sha256(path.read_bytes()).hexdigest(), (), {})
+
+
+def _read_python(path: Path, package: str) -> _Source:
+    """Return a source file as digests and imports, from the user's cache if it is there.
+
+    Raises:
+        SyntaxError, ValueError: it is not Python.
+    """
     text = path.read_text(encoding="utf-8")
     name, key = f"source {path.absolute()}", digest(text, package, sys.version, _own_text())
     kept = recall(name, key)

@@ -199,7 +199,8 @@ def test_a_trained_model_comes_back_with_its_weights_and_data(folder, inline):
     )
     more = trained.evaluate({"use": "importance.LogLikelihood", "k": 64}).metrics["log_likelihood"]
     assert more.k == 64
-    shutil.rmtree(folder / "cache" / "runs")
+    (weights,) = (folder / "cache" / "runs").rglob("model.safetensors")
+    weights.write_bytes(weights.read_bytes()[:99])
     staged = hwbench.model("tiny", row)  # from the stage that rows share
     assert all(map(torch.equal, trained.model.parameters(), staged.model.parameters()))
     shutil.rmtree(folder / "cache" / "stages")
@@ -209,6 +210,9 @@ def test_a_trained_model_comes_back_with_its_weights_and_data(folder, inline):
         hwbench.model("tiny", {})
     with pytest.raises(SpecError, match="did you mean IWAE"):
         hwbench.model("tiny", {"method": "IWA"})
+    for seed in (-1, "x"):
+        with pytest.raises(SpecError, match="seed: expected a whole number from 0"):
+            hwbench.model("tiny", row, seed=seed)
 
 
 def test_a_variant_is_never_mixed_with_the_table(folder, inline):

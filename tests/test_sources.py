@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+import hwbench.sources
 from hwbench.sources import PACKAGE, fingerprint, forget, sources
 from hwbench.spec import cases
 
@@ -39,6 +40,18 @@ def package(tmp_path, monkeypatch):
 
     yield edit
     forget()
+
+
+@pytest.mark.parametrize("text", [b"def half(", b"\xff\xfe", b"a = 1\x00"])
+def test_a_file_that_is_no_python_counts_by_its_content(spec, package, text):
+    """A plugin that is being edited does not hinder the commands that only read results."""
+    case = cases(spec, "full")[0]
+    found = {fingerprint(case)}
+    for content in (text, text + b" "):
+        (hwbench.sources.PACKAGE / "learner.py").write_bytes(content)
+        forget()
+        found.add(fingerprint(case))
+    assert len(found) == 3
 
 
 def test_a_fingerprint_follows_code_but_not_comments(spec, package):

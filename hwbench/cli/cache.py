@@ -11,10 +11,12 @@ from hwbench.cli import console
 from hwbench.cli.options import (
     BenchmarksOption,
     Needed,
+    OverrideOption,
     PluginOption,
     ProfileOption,
     RowsOption,
     SeedsOption,
+    overrides_named,
     rows_named,
 )
 
@@ -31,6 +33,7 @@ def cache_export(
     profile: ProfileOption = "auto",
     rows: RowsOption = None,
     seeds: SeedsOption = None,
+    override: OverrideOption = None,
     benchmarks: BenchmarksOption = None,
     plugin: PluginOption = None,
 ) -> None:
@@ -40,7 +43,7 @@ def cache_export(
     """
     from hwbench.cache import cache_folder
     from hwbench.runner.job import Job
-    from hwbench.runner.plan import Settings, make_plan
+    from hwbench.runner.plan import Settings, make_plan, with_overrides
     from hwbench.runner.travel import pack
     from hwbench.spec.files import benchmarks_folder, load_specs
 
@@ -52,7 +55,9 @@ def cache_export(
         dry_run=True,
     )
     settings.check()
-    plan = make_plan(load_specs(names, benchmarks_folder(benchmarks)), settings)
+    specs = load_specs(names, benchmarks_folder(benchmarks))
+    specs = with_overrides(specs, overrides_named(override), settings.rows)
+    plan = make_plan(specs, settings)
     jobs = [Job(case, settings.results, cache_folder()) for case in plan.cases]
     for label in pack(jobs, to):
         console.err.print(f"packed {label}", markup=False)

@@ -66,11 +66,17 @@ OnFileOption = Annotated[
     ),
 ]
 AttestDevice = Annotated[
-    str, typer.Option("--device", "-d", help="With --attest: where both run, as cpu or cuda.")
+    str | None,
+    typer.Option(
+        "--device", "-d", help="With --attest: where both run, cpu (the default) or cuda."
+    ),
 ]
 LimitOption = Annotated[
-    float,
-    typer.Option(min=1, help="With --attest: the longest time that one run may take, in seconds."),
+    float | None,
+    typer.Option(
+        min=1,
+        help="With --attest: the longest time that one run may take, in seconds; by default 600.",
+    ),
 ]
 
 
@@ -84,8 +90,8 @@ def gate(
     attest: AttestOption = None,
     against: NewCodeOption = None,
     on_file: OnFileOption = False,
-    limit: LimitOption = 600.0,
-    device: AttestDevice = "cpu",
+    limit: LimitOption = None,
+    device: AttestDevice = None,
     plugin: PluginOption = None,
     results: StoredOption = RESULTS,
     benchmarks: BenchmarksOption = None,
@@ -110,12 +116,15 @@ def gate(
     if attest is not None:
         if update or junit or elsewhere:
             raise SpecError("--attest goes with none of --update, --junit and --elsewhere")
-        found = _attest(specs, store, attest, against, on_file, limit, device, plugin or [])
+        where, longest = device or "cpu", limit or 600.0
+        found = _attest(specs, store, attest, against, on_file, longest, where, plugin or [])
         raise typer.Exit(_print_comparison(found, as_json))
-    if against is not None:
-        raise SpecError("--against: only --attest takes it")
-    if plugin:
-        raise SpecError("--plugin: only --attest takes it")
+    others = {"against": against, "on-file": on_file, "limit": limit, "device": device}
+    for option, value in {**others, "plugin": plugin}.items():
+        if value:
+            raise SpecError(f"--{option}: only --attest takes it")
+    if update and (junit or as_json):
+        raise SpecError("--update goes with neither --junit nor --json: it compares nothing")
     if elsewhere is not None and not (update and elsewhere.is_dir()):
         why = "no such folder" if update else "only --update takes it"
         raise SpecError(f"--elsewhere {elsewhere}: {why}")

@@ -47,6 +47,7 @@ BLOCKS: dict[str, tuple[str, str, str, str, tuple[str, str, str]]] = {
     "evaluator": (DIGITS, NADE, LIKELIHOOD, "{use: $package.evaluators.$cls}", SMALLER),
     "dataset": ("{use: $package.datasets.$cls}", NADE, LIKELIHOOD, EXACT, SMALLER),
 }
+IMPORT = ("import ", "from ")
 NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 
 
@@ -81,17 +82,22 @@ def package_files(kind: Kind, name: str) -> dict[str, str]:
         UserError: the name is not valid for a package, or an installed package has it.
     """
     from hwbench.sources import find_package
-    from hwbench.spec import UserError
+    from hwbench.spec import UserError, read_value
 
     package = name.replace("-", "_")
-    if not NAME.fullmatch(name) or keyword.iskeyword(package):
+    if not NAME.fullmatch(name):
         raise UserError(f"{name!r}: a name has small letters, digits and dashes, like my-bound")
+    cls, own_id = "".join(map(str.capitalize, package.split("_"))), package.replace("_", "-")
     if kind != "table" and find_package(package) is not None:
         raise UserError(f"{name}: a package {package} exists already; choose another name")
+    if {package, cls} & {*keyword.kwlist, *_imported(kind)}:
+        raise UserError(f"{name}: Python or the package's own code uses it; choose another name")
+    if (read_value(cls), read_value(own_id)) != (cls, own_id):
+        raise UserError(f"{name}: YAML reads it as {read_value(own_id)}; choose another name")
     words = {
         "package": package,
-        "cls": "".join(part.capitalize() for part in package.split("_")),
-        "id": package.replace("_", "-"),
+        "cls": cls,
+        "id": own_id,
         "option": "" if kind == "table" else f" --plugin {package}",
         "plugins": "" if kind == "table" else f'"{package}"',
         "metric": "bits_per_unit" if kind == "evaluator" else "log_likelihood",
@@ -109,6 +115,19 @@ def package_files(kind: Kind, name: str) -> dict[str, str]:
         found[f"{package}/__init__.py"] = f'"""{words["cls"]}, for hwbench."""\n'
         found[f"{package}/{kind}s.py"] = _text(f"{kind}.py.txt", words)
     return found
+
+
+def _imported(kind: Kind) -> set[str]:
+    """Return the words of the import statements of a package's code."""
+    parts = (f"{kind}.{part}.txt" for part in ("py", "imports"))
+    folder = files("hwbench.cli").joinpath("templates")
+    lines = [
+        line
+        for part in parts
+        if (file := folder.joinpath(part)).is_file()
+        for line in file.read_text(encoding="utf-8").splitlines()
+    ]
+    return {w for line in lines if line.startswith(IMPORT) for w in re.findall(r"\w+", line)}
 
 
 def _text(name: str, words: dict[str, str]) -> str:

@@ -208,19 +208,29 @@ def profile_named(name: str | None) -> Profile | None:
 def rows_named(texts: Sequence[str] | None) -> list[dict[str, list[str]]] | None:
     """Parse --rows: KEY=VALUE[,KEY=VALUE], with `|` between alternative values.
 
+    A comma that no KEY= follows belongs to the value.
+
     Raises:
-        SpecError: a text does not have that form.
+        SpecError: a text does not have that form, or names a key twice.
+
+    >>> rows_named(["slope=(0.5, 0.5),method=A|B"])
+    [{'slope': ['(0.5, 0.5)'], 'method': ['A', 'B']}]
     """
     from hwbench.spec import SpecError
 
     wanted = []
     for text in texts or []:
         pairs: dict[str, list[str]] = {}
-        for part in text.split(","):
+        for part in re.split(r",(?=[^,=|]+=)", text):
             key, equals, value = part.partition("=")
             if not equals or not key or not value:
                 raise SpecError(
                     f"--rows {text!r}: expected KEY=VALUE, like method=IWAER or method=IWAE|IWAER"
+                )
+            if key.strip() in pairs:
+                raise SpecError(
+                    f"--rows {text!r}: {key.strip()} is given twice; write {key.strip()}=A|B for "
+                    "either value, or repeat --rows"
                 )
             pairs[key.strip()] = value.strip().split("|")
         wanted.append(pairs)
@@ -231,7 +241,7 @@ def overrides_named(texts: Sequence[str] | None) -> dict[str, Any]:
     """Parse --override: PATH=VALUE, the value as in a spec.
 
     Raises:
-        SpecError: a text does not have that form.
+        SpecError: a text does not have that form, or two name the same path.
 
     >>> overrides_named(["train.steps=1000", "model.hidden=[50]"])
     {'train.steps': 1000, 'model.hidden': [50]}
@@ -243,6 +253,8 @@ def overrides_named(texts: Sequence[str] | None) -> dict[str, Any]:
         path, equals, value = text.partition("=")
         if not path or not equals:
             raise SpecError(f"--override {text!r}: expected PATH=VALUE, like train.steps=1000")
+        if path.strip() in found:
+            raise SpecError(f"--override: {path.strip()} is given twice")
         found[path.strip()] = read_value(value)
     return found
 

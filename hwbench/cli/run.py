@@ -129,13 +129,15 @@ def _queued(queue: Path, folder: Path, settings: Settings) -> tuple[Plan, list[S
     """Return the plan of a queue file, and the specs that it names."""
     from hwbench.check import check
     from hwbench.runner.queue import queue_plan, read_queue
-    from hwbench.spec import display_path, locate
-    from hwbench.spec.files import load_specs
+    from hwbench.spec import locate
+    from hwbench.spec.files import load_files, spec_paths
 
     entries = read_queue(queue)
-    found = {s.file: s for s in load_specs([e.spec for e in entries], folder, check)}
-    own = [found[display_path(locate(e.spec, folder))] for e in entries]
-    return queue_plan(entries, own, settings), list(found.values())
+    paths = spec_paths([e.spec for e in entries], folder)
+    specs = load_files(paths, check)
+    found = {path.resolve(): spec for path, spec in zip(paths, specs, strict=True)}
+    own = [found[locate(e.spec, folder).resolve()] for e in entries]
+    return queue_plan(entries, own, settings), specs
 
 
 def carry_out(plan: Plan, specs: Sequence[Spec], settings: Settings) -> Ended:

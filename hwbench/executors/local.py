@@ -63,7 +63,7 @@ def call(
     """Call 'module:name' on an item; an exception becomes the outcome's `error`."""
     try:
         return Done(index, _function(name)(item, report, should_stop))
-    except Exception:
+    except (Exception, SystemExit):
         return Done(index, error=traceback.format_exc())
 
 

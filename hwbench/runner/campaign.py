@@ -128,7 +128,7 @@ def limited(executor: Any, observer: Observer, seconds: float | None) -> Iterato
             executor.stop()
             observer.spent()
 
-    timer = threading.Timer(seconds, end)
+    timer = threading.Timer(min(seconds, threading.TIMEOUT_MAX), end)
     timer.daemon = True
     timer.start()
     try:

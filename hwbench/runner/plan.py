@@ -29,6 +29,7 @@ from hwbench.spec import (
     SpecError,
     cases,
     did_you_mean,
+    is_value,
     label,
     overrides_text,
     variant_of,
@@ -147,10 +148,10 @@ def check_rows(wanted: Sequence[Wanted], specs: Sequence[Spec]) -> None:
             if key not in names:
                 hint = did_you_mean(key, sorted(names))
                 raise SpecError(f"rows {text!r}: no coordinate {key!r}{hint}")
-            known = {str(row.at[key]) for s in specs for row in s.rows if key in row.at}
-            for value in map(str, values):
-                if value not in known:
-                    hint = did_you_mean(value, sorted(known))
+            known = {row.at[key] for s in specs for row in s.rows if key in row.at}
+            for value in values:
+                if not any(is_value(k, value) for k in known):
+                    hint = did_you_mean(str(value), sorted(map(str, known)))
                     raise SpecError(f"rows {text!r}: no row has {key} {value!r}{hint}")
         if not any(row.matches(pairs) for s in specs for row in s.rows):
             raise SpecError(f"rows {text!r}: no row has these coordinates together")

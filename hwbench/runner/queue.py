@@ -77,12 +77,12 @@ def queue_plan(entries: Sequence[Entry], specs: Sequence[Spec], settings: Settin
     Raises:
         SpecError: an entry names rows that its spec or profile does not have.
     """
-    cases: dict[str, Case] = {}
+    cases: dict[Path, Case] = {}
     whole: dict[str, list[int]] = {}
     for entry, spec in zip(entries, specs, strict=True):
         own = replace(settings, profile=entry.profile, rows=entry.rows, seeds=entry.seeds)
         plan = make_plan([spec], own)
         whole |= plan.whole
         for case in plan.cases:
-            cases.setdefault(case.key, case)
+            cases.setdefault(case.path, case)  # equal cases of two rows have a result each
     return Plan(None, list(cases.values()), whole=whole)

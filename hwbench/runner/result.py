@@ -75,7 +75,9 @@ def _save_weights(built: pipeline.Built, folder: Path) -> None:
     state = built.model.state_dict()  # may name one tensor twice: each gets its own copy
     weights = {k: v.detach().cpu().contiguous().clone() for k, v in state.items()}
     folder.mkdir(parents=True, exist_ok=True)
-    save_file(weights, folder / "model.safetensors")
+    partial = folder / ".model.safetensors"  # a killed run leaves no torn file of the real name
+    save_file(weights, partial)
+    partial.replace(folder / "model.safetensors")
 
 
 def _record(

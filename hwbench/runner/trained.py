@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -84,9 +86,11 @@ def trained_model(
         device: device for the model and its data.
 
     Raises:
-        SpecError: no row or several rows have these coordinates.
+        SpecError: no row or several rows have these coordinates, or the seed is no whole number.
         UserError: the cache has no weights; the message gives the call that trains them.
     """
+    if not isinstance(seed, int) or seed < 0:
+        raise SpecError(f"seed: expected a whole number from 0; found {seed!r}")
     check_rows([at], [spec])
     row, *others = spec.select([at])
     if others:
@@ -115,7 +119,8 @@ def _weights(case: Case, device: str, store: Store) -> dict[str, Tensor] | None:
     from hwbench.learner import Checkpoint
 
     for file in _files(case, store):
-        return load_file(file)
+        with contextlib.suppress(SafetensorError, OSError):  # damaged, or just deleted
+            return load_file(file)
     job = Job(case, store.folder, cache_folder(), device)
     saved = Checkpoint(stage_file(job, len(case.train))).load()
     return None if saved is None else saved[1]["model"]

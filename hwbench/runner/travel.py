@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import io
-import json
+import lzma
 import re
 import tarfile
-from collections.abc import Iterable, Sequence
+import zlib
+from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 from typing import Annotated
 
@@ -19,6 +20,15 @@ from hwbench.spec.published import Strict
 from hwbench.store import write_atomically
 
 MANIFEST = "manifest.json"
+UNREADABLE = (  # whatever a file raises that is no archive, or a damaged one
+    OSError,
+    EOFError,
+    KeyError,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    ValidationError,
+)
 NAME = re.compile(r"[0-9a-f]{16}-[0-9a-f]{16}-[a-z]+(-[0-9a-f]{8})?")  # of a run's folder
 
 
@@ -87,21 +97,24 @@ def unpack(file: Path, cache: Path) -> list[tuple[str, bool]]:
             members = {m.name: archive.extractfile(m) for m in archive.getmembers() if m.isfile()}
             contents = {name: data.read() for name, data in members.items() if data is not None}
         manifest = Manifest.model_validate_json(contents.pop(MANIFEST))
-    except (OSError, KeyError, tarfile.TarError, ValidationError, json.JSONDecodeError) as error:
-        why = str(error).splitlines()[0]
+    except UNREADABLE as error:
+        why = (str(error) or type(error).__name__).splitlines()[0]
         raise UserError(f"{display_path(file)} is not an archive of checkpoints: {why}") from None
-    wanted = {f"{run.folder}/{name}": d for run in manifest.runs for name, d in run.files.items()}
-    for name, digest in wanted.items():
-        if not _stays_inside(name) or name not in contents:
-            raise UserError(f"{display_path(file)}: {name!r} is missing or misplaced")
-        if hashlib.sha256(contents[name]).hexdigest() != digest:
-            raise UserError(f"{display_path(file)}: {name} is damaged (its sha256 differs)")
+    for run in manifest.runs:
+        for name, digest in run.files.items():
+            content = contents.get(f"{run.folder}/{name}")
+            if content is None or not _stays_inside(name):
+                raise UserError(f"{display_path(file)}: {name!r} is missing or misplaced")
+            if hashlib.sha256(content).hexdigest() != digest:
+                raise UserError(f"{display_path(file)}: {name} is damaged (its sha256 differs)")
     return [(run.label, _place(run, contents, cache)) for run in manifest.runs]
 
 
 def _stays_inside(name: str) -> bool:
-    parts: Sequence[str] = PurePosixPath(name).parts
-    return "\\" not in name and not name.startswith("/") and ".." not in parts
+    """Return whether a name below a folder is as `pack` writes them, and leads nowhere else."""
+    path = PurePosixPath(name)
+    relative = bool(path.parts) and not path.is_absolute() and ".." not in path.parts
+    return relative and str(path) == name and not set(name) & set("\\:\0")
 
 
 def _place(run: Packed, contents: dict[str, bytes], cache: Path) -> bool:

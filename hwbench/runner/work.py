@@ -56,7 +56,8 @@ def work(job: Job, report: Report, should_stop: Callable[[], bool]) -> Outcome:
             log = Log(job)
             result, per_point = run_case(job, log.reporting(report), should_stop, started)
             result.rerun = 0 if known is None else known.rerun + 1
-            store.write(result, per_point)
+            if not store.write(result, per_point):
+                return Outcome(case, "on file")
             log.finish(result)
             with contextlib.suppress(OSError):
                 clean(job)
@@ -74,6 +75,20 @@ def work(job: Job, report: Report, should_stop: Callable[[], bool]) -> Outcome:
         reason = str(error) if isinstance(error, Diverged) else named(error)
         record_failure(store, case, "failed", reason, started)
         return Outcome(case, "failed", reason)
+    except (SystemExit, KeyboardInterrupt) as error:
+        code = exit_of(error)
+        if code is None:
+            raise
+        reason = f"its code called sys.exit({code.code!r})"
+        record_failure(store, case, "failed", reason, started)
+        return Outcome(case, "failed", reason)
+
+
+def exit_of(error: BaseException) -> SystemExit | None:
+    """Return the sys.exit of a case's code behind an error; None for a Ctrl-C, also Lightning's."""
+    found = error if isinstance(error, SystemExit) else error.__cause__
+    ctrl_c = found is not None and isinstance(found.__context__, KeyboardInterrupt)
+    return found if isinstance(found, SystemExit) and not ctrl_c else None
 
 
 @contextlib.contextmanager

@@ -20,6 +20,7 @@ from hwbench.spec.checks import validation_problems as validation_problems
 from hwbench.spec.coordinates import Coordinates as Coordinates
 from hwbench.spec.coordinates import Scalar as Scalar
 from hwbench.spec.coordinates import coordinate as coordinate
+from hwbench.spec.coordinates import is_value as is_value
 from hwbench.spec.coordinates import label as label
 from hwbench.spec.coordinates import row_name as row_name
 from hwbench.spec.document import Located as Located

@@ -18,6 +18,24 @@ def row_name(at: Mapping[str, Scalar]) -> str:
     )
 
 
+def is_value(value: Scalar, wanted: object) -> bool:
+    """Return whether a coordinate has a wanted value, or the value that this text has in a spec.
+
+    >>> is_value(1e-05, "1e-5"), is_value(True, "true"), is_value("Adam", "adam")
+    (True, True, False)
+    """
+    if str(value) == str(wanted):
+        return True
+    if isinstance(value, str) or not isinstance(wanted, str):
+        return False
+    if isinstance(value, bool):
+        return str(value).lower() == wanted
+    try:
+        return float(wanted) == value
+    except ValueError:
+        return False
+
+
 def label(at: Mapping[str, object], without: Iterable[str] = ()) -> str:
     """Return coordinates as text: words stand alone, numbers with their name.
 

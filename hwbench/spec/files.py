@@ -45,13 +45,18 @@ def own_benchmarks() -> Path:
 def spec_paths(names: Sequence[str] | None, folder: Path) -> list[Path]:
     """Return the files of specs by name (id, alias, table name or path), each once; all for None.
 
+    A file with two paths has the first.
+
     Raises:
         SpecError: a name is unknown, or the folder holds no spec files.
     """
     paths = [locate(name, folder) for name in names] if names else list(find(folder).values())
     if not paths:
         raise SpecError(f"{display_path(folder)} holds no spec files")
-    return list(dict.fromkeys(paths))
+    first: dict[Path, Path] = {}
+    for path in paths:
+        first.setdefault(path.resolve(), path)
+    return list(first.values())
 
 
 def load_specs(
@@ -82,12 +87,19 @@ def load_files(
     """
     specs: list[Spec] = []
     problems: list[Problem] = []
+    files: dict[str, str] = {}
     for path in paths:
-        found, _, mistakes = parse(path)
+        found, document, mistakes = parse(path)
         problems += mistakes
-        if found is not None:
-            specs.append(found)
-            problems += check(found)
+        if found is None:
+            continue
+        file = display_path(path)
+        if other := files.get(found.id):
+            message = f"{found.id!r} is the id of {other} too; results are kept by id"
+            problems.append(Problem(file, document.line_at(("id",)), "id", message))
+        files.setdefault(found.id, file)
+        specs.append(found)
+        problems += check(found)
     if problems:
         raise SpecError(problems)
     return specs

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, PrivateAttr, model_validator
 
 from hwbench.notebook import section_html, table_html
-from hwbench.spec.coordinates import Coordinates, Scalar, row_name
+from hwbench.spec.coordinates import Coordinates, Scalar, is_value, row_name
 from hwbench.spec.document import Located
 from hwbench.spec.published import AsPublished, Confidence, Known, Published, Quoted, Strict
 
@@ -153,9 +153,8 @@ class Row(Blocks):
         """Return whether this row has every coordinate in `wanted`: a value, or one of a list."""
         return all(
             key in self.at
-            and str(self.at[key])
-            in [str(v) for v in (value if isinstance(value, list) else [value])]
-            for key, value in wanted.items()
+            and any(is_value(self.at[key], v) for v in (w if isinstance(w, list) else [w]))
+            for key, w in wanted.items()
         )
 
 

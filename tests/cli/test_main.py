@@ -1,6 +1,7 @@
 """The command line as a whole: wrong arguments, version and help, errors of our own."""
 
 import json
+import shutil
 
 import pytest
 
@@ -17,6 +18,13 @@ from .conftest import files, run
         (["run", "tiny", "--rows", "methd=IWAE"], "no coordinate 'methd'; did you mean method?"),
         (["run", "tiny", "--rows", "method=IWEA"], "no row has method 'IWEA'; did you mean IWAE?"),
         (["run", "tiny", "--rows", "method"], "expected KEY=VALUE"),
+        (["run", "tiny", "--rows", "method=IWAE,method=VAE"], "method is given twice"),
+        (["run", "tiny", "-o", "seeds=1", "-o", "seeds=2"], "--override: seeds is given twice"),
+        (["run", "tiny", "benchmarks/copy.yaml"], "'tiny/table' is the id of"),
+        (["gate", "--limit", "5"], "--limit: only --attest takes it"),
+        (["gate", "--device", "cpu"], "--device: only --attest takes it"),
+        (["gate", "--on-file"], "--on-file: only --attest takes it"),
+        (["gate", "--update", "--junit", "a.xml"], "--update goes with neither"),
         (["run", "tiny", "--device", "tpu9"], "device 'tpu9' cannot be used"),
         (["run", "tiny", "--executor", "slurm"], "no executor 'slurm'"),
         (["run", "nowhere.yaml"], "no such spec file"),
@@ -43,6 +51,7 @@ from .conftest import files, run
     ],
 )
 def test_wrong_arguments(folder, capsys, monkeypatch, arguments, message):
+    shutil.copy(folder / "benchmarks" / "tiny" / "table.yaml", folder / "benchmarks" / "copy.yaml")
     before = files(folder)
     monkeypatch.setattr("hwbench.runner.campaign.run_plan", lambda *a: pytest.fail("something ran"))
     assert run(*arguments) == 2

@@ -84,6 +84,11 @@ def test_nothing_is_overwritten_and_names_are_those_of_packages(place, capsys):
         (("rule", "Own"), "a name has small letters"),
         (("rule", "../x"), "a name has small letters"),
         (("model", "torch"), "a package torch exists already"),
+        (("rule", "none"), "Python or the package's own code uses it"),
+        (("rule", "import"), "Python or the package's own code uses it"),
+        (("evaluator", "metric"), "Python or the package's own code uses it"),
+        (("dataset", "test-split"), "Python or the package's own code uses it"),
+        (("table", "null"), "YAML reads it as None"),
         (("kernel", "x"), "is not one of"),
     ):
         assert run("new", *arguments) == 2

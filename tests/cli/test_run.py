@@ -10,7 +10,8 @@ import time
 import pytest
 
 from hwbench import pipeline
-from hwbench.store import Store
+from hwbench.record import to_json
+from hwbench.store import Result, Store
 
 from .conftest import INLINE, edit, files, run
 
@@ -261,3 +262,31 @@ def test_ctrl_c_leaves_everything_resumable(folder):
     assert "Run the same command to resume" in error
     assert list((folder / "cache").rglob("state.safetensors"))
     assert not list((folder / "results").rglob("*.json"))
+
+
+def test_a_rerun_counts_though_the_clock_of_an_older_run_was_ahead(done, capsys, monkeypatch):
+    command = ("run", "tiny", "--profile", "smoke", "--seeds", 1, "--rows", "method=IWAE", *INLINE)
+    (path,) = (done / "results").rglob("IWAE/smoke-seed0-*.json")
+    old = Result.model_validate_json(path.read_text())
+    path.write_text(to_json(old.model_copy(update={"started": "2099-01-01T00:00:00+00:00"})))
+    for room in ("plan", "result", "job"):
+        monkeypatch.setattr(f"hwbench.runner.{room}.fingerprint", lambda case: "e" * 16)
+    for _ in range(2):
+        assert run(*command, "--rerun", "changed") == 0
+    assert "1 on file, 0 to run" in capsys.readouterr().err
+    assert Store(done / "results").read(old.case).fingerprint == "e" * 16
+
+
+@pytest.mark.parametrize(
+    ("spelled", "row"),
+    [("a=(0.5, 1)", "IWAE"), ("a=(0.5, 1),b=true", "IWAE"), ("b=1e-5", "VAE")],
+)
+def test_a_coordinate_may_be_spelled_as_in_the_spec(folder, capsys, spelled, row):
+    path = folder / "benchmarks" / "tiny" / "table.yaml"
+    text = path.read_text().replace("index: method", "index: [a, b], columns: method")
+    text = text.replace("method: IWAE}, pub", 'method: IWAE, a: "(0.5, 1)", b: true}, pub')
+    path.write_text(text.replace("method: VAE}, train", "method: VAE, a: x, b: 1e-5}, train"))
+    assert run("why", "tiny", "--rows", spelled, "--json") == 0
+    found = [line["case"] for line in json.loads(capsys.readouterr().out)]
+    assert len(found) == 2  # seeds
+    assert all(row in case for case in found)

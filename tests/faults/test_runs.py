@@ -142,6 +142,30 @@ def test_a_killed_worker_counts_for_nothing(job):
     assert Store(job.results).read_failure(job.case) is None
 
 
+@pytest.mark.parametrize("in_training", [True, False])
+def test_code_that_ends_python_is_a_failed_case(job, monkeypatch, in_training):
+    """Lightning's answer to Ctrl-C is a SystemExit, too; that one interrupts."""
+
+    def ends(*arguments, **options):
+        raise SystemExit(7)
+
+    place = "rules.bounds.IWAE.forward" if in_training else "runner.result._evaluate"
+    monkeypatch.setattr(f"hwbench.{place}", ends)
+    outcome = work(job, quiet, never)
+    assert (outcome.status, outcome.message) == ("failed", "its code called sys.exit(7)")
+    assert "SystemExit: 7" in Store(job.results).read_failure(job.case).traceback
+
+
+def test_ctrl_c_is_no_failure_of_a_case(job, monkeypatch):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hwbench.rules.bounds.IWAE.forward", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        work(job, quiet, never)
+    assert Store(job.results).read_failure(job.case) is None
+
+
 def test_a_reason_is_told_where_it_cannot_be_stored(job, monkeypatch):
     """The case's own failure, on a full disk."""
     monkeypatch.setattr(

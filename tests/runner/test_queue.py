@@ -1,5 +1,9 @@
 """Queues of cases in their order, a budget of time, and checkpoints that travel."""
 
+import gzip
+import hashlib
+import io
+import json
 import shutil
 import tarfile
 import threading
@@ -16,7 +20,7 @@ from hwbench.runner.plan import Plan, Settings
 from hwbench.runner.queue import queue_plan, read_queue
 from hwbench.runner.travel import pack, unpack
 from hwbench.runner.work import work
-from hwbench.spec import SpecError, UserError, cases, find
+from hwbench.spec import SpecError, UserError, cases, find, load
 from hwbench.store import Store
 
 QUEUE = """
@@ -45,6 +49,22 @@ def test_a_queue_is_its_entries_in_order_each_case_once(folder, spec):
     found = [(case.row, case.profile, case.seed) for case in plan.cases]
     quick = [("IWAE", "quick", seed) for seed in range(2)]
     assert found == [("VAE", "smoke", 0), ("IWAE", "smoke", 0), *quick]
+
+
+def test_equal_cases_of_two_rows_and_two_specs_have_a_result_each(folder):
+    text = (folder / "benchmarks" / "tiny" / "table.yaml").read_text()
+    twin = "  - {at: {method: twin}, published: -5.0}\n"
+    text = text.replace("claims:", f"{twin}claims:").replace("aliases: [tiny]\n", "")
+    for name in ("table", "other"):
+        path = folder / "benchmarks" / "tiny" / f"{name}.yaml"
+        path.write_text(text.replace("tiny/table", f"tiny/{name}"))
+    specs = [load(folder / "benchmarks" / "tiny" / f"{name}.yaml") for name in ("table", "other")]
+    entries = read_queue(written(folder, "queue: [{spec: tiny/table}, {spec: tiny/other}]"))
+    plan = queue_plan(entries, specs, Settings(dry_run=True))
+    found = {(case.spec, case.row, case.seed) for case in plan.cases}
+    rows = ("IWAE", "VAE", "twin")
+    assert found == {(s.id, row, seed) for s in specs for row in rows for seed in range(2)}
+    assert len({case.key for case in plan.cases}) == 4
 
 
 def test_the_queue_of_this_suite_names_its_specs():
@@ -111,6 +131,12 @@ def test_budgets():
     for text in ("", "3", "h", "-1h", "1h 2m"):
         with pytest.raises(SpecError, match="expected a time"):
             budget_named(text)
+
+
+def test_a_budget_beyond_all_clocks_is_no_limit(folder, capsys):
+    options = ["--profile", "smoke", "--seeds", 1, "--executor", "inline"]
+    assert run("run", "tiny", *options, "--budget", "99999999999h") == 0
+    assert "Traceback" not in capsys.readouterr().err
 
 
 class Waiting(Observer):
@@ -182,12 +208,32 @@ def test_a_damaged_or_hostile_archive_places_nothing(folder, spec):
     (folder / "empty.tar").write_bytes(b"")
     with pytest.raises(UserError, match="is not an archive of checkpoints"):
         unpack(folder / "empty.tar", folder / "new")
+    (folder / "cut.tgz").write_bytes(gzip.compress(data)[: len(data) // 9])
+    with pytest.raises(UserError, match="is not an archive of checkpoints"):
+        unpack(folder / "cut.tgz", folder / "new")
     text = data.replace(b'"state.safetensors"', b'"../../../evil.s12"')
     (folder / "evil.tar").write_bytes(text)
     with pytest.raises(UserError, match="missing or misplaced"):
         unpack(folder / "evil.tar", folder / "new")
     assert not (folder / "new").exists()
     assert not list(folder.rglob("evil.s12"))
+
+
+@pytest.mark.parametrize("name", ["{top}/evil", "../evil", "a/../../evil", "..", ".", "", "a//b"])
+def test_no_name_of_an_archive_leads_out_of_its_folder(folder, name):
+    """Whole and with a right sha256; a name that is absolute starts with two slashes in it."""
+    name = name.format(top=folder)
+    packed = {"label": "x", "folder": f"{'0' * 16}-{'0' * 16}-cpu"}
+    sha256 = hashlib.sha256(b"evil").hexdigest()
+    manifest = json.dumps({"runs": [{**packed, "files": {name: sha256}}]}).encode()
+    with tarfile.open(folder / "evil.tar", "w") as archive:
+        for member, data in (("manifest.json", manifest), (f"{packed['folder']}/{name}", b"evil")):
+            entry = tarfile.TarInfo(member)
+            entry.size = len(data)
+            archive.addfile(entry, io.BytesIO(data))
+    with pytest.raises(UserError, match="missing or misplaced"):
+        unpack(folder / "evil.tar", folder / "new")
+    assert {p.name for p in folder.iterdir()} == {"benchmarks", "evil.tar"}
 
 
 def test_nothing_to_pack_is_said(folder, spec):
