@@ -6,10 +6,10 @@
 ARG BASE=python:3.12-slim-bookworm
 FROM ${BASE}
 
-# g++ is for torch.compile; any version of either will do.
+# Any version of make will do.
 # hadolint ignore=DL3008
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends g++ make \
+    && apt-get install -y --no-install-recommends make \
     && rm -rf /var/lib/apt/lists/*
 
 RUN useradd --create-home --uid 1000 hwbench \

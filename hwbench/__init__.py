@@ -135,9 +135,10 @@ def results(
     plugins: Sequence[str] = (),
     variants: bool = False,
 ) -> pd.DataFrame:
-    """Return the stored results as a DataFrame: one line per case and metric.
+    """Return all stored results as a DataFrame: one line per case and metric.
 
-    A warning says so if there are none.
+    Its column `counts` tells which of them verdicts use: not those of older specs. A warning says
+    so if there are none.
 
     Args:
         name: id, alias, table name or path of a spec; None for all.
@@ -146,18 +147,24 @@ def results(
         variants: the results of runs with overrides instead, which a column names.
 
     Raises:
-        hwbench.spec.UserError: the spec or the named folder does not exist.
+        hwbench.spec.UserError: the spec or the named folder does not exist, or a spec is wrong.
     """
     from hwbench.frame import frame
+    from hwbench.spec import find
+    from hwbench.spec.files import benchmarks_folder, load_files
     from hwbench.store import Store, reading
 
     _allow(plugins)
     store = Store(reading(folder))
-    found, _ = store.results(load(name).id if name else None, variants)
+    specs = [load(name)] if name else []
+    found, _ = store.results(specs[0].id if name else None, variants)
     if not found:
         what = f"no result of {name}" if name else "no result"
         warnings.warn(f"{store.folder} has {what}", stacklevel=2)
-    return frame(found)
+    if not name:
+        known = find(benchmarks_folder())
+        specs = load_files([known[i] for i in sorted({r.case.spec for r in found} & known.keys())])
+    return frame(found, specs)
 
 
 def compare(

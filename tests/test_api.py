@@ -36,6 +36,12 @@ def test_load_run_and_results(folder, inline):
     values = table[table.metric == "log_likelihood"].value
     assert list(values) == [r.metrics["log_likelihood"].value for r in found]
     assert set(table.method) == {"IWAE"}
+    assert set(table.data_set) == {"synthetic.Bars"}
+    assert hwbench.results().counts.all()
+    path = folder / "benchmarks" / "tiny" / "table.yaml"
+    path.write_text(path.read_text().replace("lr: 1e-2", "lr: 2e-2"))
+    assert not hwbench.results("tiny").counts.any()
+    assert not hwbench.results().counts.any()
 
 
 @pytest.mark.slow

@@ -464,6 +464,7 @@ def test_the_table_of_results_keeps_coordinates_apart_from_columns():
         100,
     )
     assert (row["metric"], row["value"], row["profile"]) == ("log_likelihood", -90.0, "quick")
+    assert (row["counts"], row["data_set"]) == (False, "mnist.MNIST")
     assert list(frame([]).columns) == list(COLUMNS)
 
 
