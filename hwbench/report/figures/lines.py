@@ -273,7 +273,7 @@ def _set_scales(axes: Axes, frame: Frame, lines: Sequence[Line]) -> None:
         axes.set_xscale("log")
     if frame.log_y:
         axes.set_yscale("log")
-        _plain_log_heights(axes)
+        _plain_log_heights(axes, lines)
     if frame.ticks is not None:
         axes.set_xticks(range(len(frame.ticks)), frame.ticks)
         axes.set_xlim(-0.45, len(frame.ticks) - 0.55)
@@ -292,11 +292,18 @@ def _plain_log_ticks(axes: Axes, lines: Sequence[Line]) -> None:
     axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: axis_text(v)))
 
 
-def _plain_log_heights(axes: Axes) -> None:
-    """Label a logarithmic y axis with plain numbers at 1, 2 and 5 of each decade."""
-    from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
+def _plain_log_heights(axes: Axes, lines: Sequence[Line]) -> None:
+    """Label a logarithmic y axis with plain numbers: 1, 2 and 5 of each decade, or round steps.
 
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    Below a decade, 1, 2 and 5 may leave a single label.
+    """
+    from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+
+    heights = [float(v) for line in lines for v in line.y if v > 0]
+    wide = not heights or max(heights) >= 10 * min(heights)
+    axes.yaxis.set_major_locator(
+        LogLocator(subs=(1, 2, 5)) if wide else MaxNLocator(6, steps=[1, 2, 5, 10])
+    )
     axes.yaxis.set_major_formatter(FuncFormatter(lambda v, _: axis_text(v)))
     axes.yaxis.set_minor_locator(NullLocator())
 

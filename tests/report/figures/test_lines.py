@@ -53,6 +53,13 @@ def test_a_logarithmic_axis_has_plain_numbers():
     assert count(1000).encode() in svg
 
 
+def test_a_logarithmic_axis_of_less_than_a_decade_has_several_labels():
+    line = Line("bias", "", "bias", "", np.array([1.0, 100.0]), np.array([1.785, 0.7375]))
+    with style():
+        svg, _ = line_plot([line], Frame("K", "norm", log_x=True, log_y=True))
+    assert b">1.4<" in svg
+
+
 def test_a_line_under_another_is_named_and_stays_visible():
     x = np.array([1.0, 2.0, 3.0])
     lines = [
