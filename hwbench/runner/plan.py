@@ -256,14 +256,17 @@ class State:
     Attributes:
         kind: `done` (by today's code), `equivalent` (done by code that is attested to compute the
             same numbers), `changed` (done by other code), `replaced` (done with data files that
-            have been replaced), `failed`, `missing` (its data were unavailable), `stale` (results
-            of an earlier version of the spec) or `new`.
-        detail: the reason for a failure, what has changed in the spec, or the replaced files.
+            have been replaced), `failed`, `missing` (its data were unavailable), `damaged` (its
+            file is no whole result), `stale` (results of an earlier version of the spec) or `new`.
+        detail: the reason for a failure, also of code that changed; what has changed in the spec;
+            or the replaced files.
         share: how far equivalent code moved, as a share of the tolerance.
         stored: file name of the result that counts.
     """
 
-    kind: Literal["done", "equivalent", "changed", "replaced", "failed", "missing", "stale", "new"]
+    kind: Literal[
+        "done", "equivalent", "changed", "replaced", "failed", "missing", "damaged", "stale", "new"
+    ]
     detail: str = ""
     share: float | None = None
     stored: str = ""
@@ -271,12 +274,12 @@ class State:
     def runs(self, rerun: Collection[str] = ()) -> bool:
         """Return whether a run would run the case, given the kinds to run again."""
         again = set().union(*(RERUNS[kind] for kind in rerun))
-        return self.kind in {"missing", "stale", "new"} | again
+        return self.kind in {"missing", "damaged", "stale", "new"} | again
 
 
 def state(case: Case, store: Store, earlier: Sequence[Result] = ()) -> State:
     """Return the state of a case; `earlier` are results of its row, profile and seed."""
-    result = store.read(case)
+    result, failure = store.read(case), store.read_failure(case)
     if result is not None:
         today, stored = fingerprint(case), result.path.name
         gone = [n for n, c in files.checksums(result.checksums).items() if c != result.checksums[n]]
@@ -285,11 +288,13 @@ def state(case: Case, store: Store, earlier: Sequence[Result] = ()) -> State:
         if result.fingerprint == today:
             return State("done", stored=stored)
         share = Equivalences.read(store.folder).share(result, today)
-        kind: Literal["changed", "equivalent"] = "changed" if share is None else "equivalent"
-        return State(kind, share=share, stored=stored)
-    failure = store.read_failure(case)
+        if share is not None:
+            return State("equivalent", share=share, stored=stored)
+        return State("changed", failure.reason if failure else "", stored=stored)
     if failure is not None:
         return State(failure.kind, failure.reason)
+    if store.path(case).exists():
+        return State("damaged")
     old = next((r.case for r in earlier if r.case.overrides == case.overrides), None)
     return State("stale", changes(old, case)) if old else State("new")
 
