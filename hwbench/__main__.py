@@ -17,7 +17,8 @@ def main() -> None:
         # Python notes an interrupt that passes through an `exec`, as of a dataclass, and would end
         # by the signal after all; it forgets it with the next one.
         exec("")  # nosec B102
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the exit code stands
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # the exit code stands
 
 
 if __name__ == "__main__":
