@@ -20,7 +20,7 @@ from hwbench.numbers import significant
 WORDS = {  # the state of a case, and what a run would do
     "done": ("on file", "do nothing"),
     "equivalent": ("on file, of equivalent code: moved {share} of the tolerance", "do nothing"),
-    "changed": ("on file, but its code has changed{}", "do nothing without --rerun changed"),
+    "changed": ("on file, but its code has changed", "do nothing without --rerun changed"),
     "replaced": (
         "on file, but {} has been replaced since",
         "do nothing without --rerun stale",
@@ -64,10 +64,8 @@ def why(
     lines = []
     for case, state in zip(plan.cases, states(plan.cases, Store(results)), strict=True):
         text, action = WORDS[state.kind]
-        detail = state.detail
-        if state.kind == "changed" and detail:
-            detail = f", and it failed when it was run again: {detail}"
-        text = text.format(detail, share=significant(state.share, 2))
+        text = text.format(state.detail, share=significant(state.share, 2))
+        text += f"; run again, it failed: {state.again}" if state.again else ""
         line = {"case": case.label, "profile": case.profile, "state": text, "run would": action}
         lines.append(line)
     if as_json:

@@ -148,10 +148,10 @@ def check_rows(wanted: Sequence[Wanted], specs: Sequence[Spec]) -> None:
             if key not in names:
                 hint = did_you_mean(key, sorted(names))
                 raise SpecError(f"rows {text!r}: no coordinate {key!r}{hint}")
-            known = {row.at[key] for s in specs for row in s.rows if key in row.at}
+            known = [row.at[key] for s in specs for row in s.rows if key in row.at]
             for value in values:
                 if not any(is_value(k, value) for k in known):
-                    hint = did_you_mean(str(value), sorted(map(str, known)))
+                    hint = did_you_mean(str(value), sorted({str(k) for k in known}))
                     raise SpecError(f"rows {text!r}: no row has {key} {value!r}{hint}")
         if not any(row.matches(pairs) for s in specs for row in s.rows):
             raise SpecError(f"rows {text!r}: no row has these coordinates together")
@@ -258,10 +258,10 @@ class State:
             same numbers), `changed` (done by other code), `replaced` (done with data files that
             have been replaced), `failed`, `missing` (its data were unavailable), `damaged` (its
             file is no whole result), `stale` (results of an earlier version of the spec) or `new`.
-        detail: the reason for a failure, also of code that changed; what has changed in the spec;
-            or the replaced files.
+        detail: the reason for a failure, what has changed in the spec, or the replaced files.
         share: how far equivalent code moved, as a share of the tolerance.
         stored: file name of the result that counts.
+        again: why a later run, which was to replace that result, failed.
     """
 
     kind: Literal[
@@ -270,6 +270,7 @@ class State:
     detail: str = ""
     share: float | None = None
     stored: str = ""
+    again: str = ""
 
     def runs(self, rerun: Collection[str] = ()) -> bool:
         """Return whether a run would run the case, given the kinds to run again."""
@@ -282,15 +283,15 @@ def state(case: Case, store: Store, earlier: Sequence[Result] = ()) -> State:
     result, failure = store.read(case), store.read_failure(case)
     if result is not None:
         today, stored = fingerprint(case), result.path.name
+        again = failure.reason if failure else ""
         gone = [n for n, c in files.checksums(result.checksums).items() if c != result.checksums[n]]
         if gone:
-            return State("replaced", ", ".join(gone), stored=stored)
+            return State("replaced", ", ".join(gone), stored=stored, again=again)
         if result.fingerprint == today:
-            return State("done", stored=stored)
+            return State("done", stored=stored, again=again)
         share = Equivalences.read(store.folder).share(result, today)
-        if share is not None:
-            return State("equivalent", share=share, stored=stored)
-        return State("changed", failure.reason if failure else "", stored=stored)
+        kind: Literal["changed", "equivalent"] = "changed" if share is None else "equivalent"
+        return State(kind, share=share, stored=stored, again=again)
     if failure is not None:
         return State(failure.kind, failure.reason)
     if store.path(case).exists():
