@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from hwbench import pipeline, products, vocabulary
 from hwbench.build import plugins
@@ -74,10 +74,7 @@ def _train(case: Case, built: pipeline.Built, folder: Path, hooks: Hooks) -> Pro
 def _save_weights(built: pipeline.Built, folder: Path) -> None:
     state = built.model.state_dict()  # may name one tensor twice: each gets its own copy
     weights = {k: v.detach().cpu().contiguous().clone() for k, v in state.items()}
-    folder.mkdir(parents=True, exist_ok=True)
-    partial = folder / ".model.safetensors"  # a killed run leaves no torn file of the real name
-    save_file(weights, partial)
-    partial.replace(folder / "model.safetensors")
+    write_atomically(folder / "model.safetensors", save(weights), overwrite=True)
 
 
 def _record(

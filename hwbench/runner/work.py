@@ -56,7 +56,7 @@ def work(job: Job, report: Report, should_stop: Callable[[], bool]) -> Outcome:
             log = Log(job)
             result, per_point = run_case(job, log.reporting(report), should_stop, started)
             result.rerun = 0 if known is None else known.rerun + 1
-            if not store.write(result, per_point):
+            if not store.write(result, per_point):  # where locks do nothing, another was first
                 return Outcome(case, "on file")
             log.finish(result)
             with contextlib.suppress(OSError):
