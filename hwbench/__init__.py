@@ -137,8 +137,8 @@ def results(
 ) -> pd.DataFrame:
     """Return all stored results as a DataFrame: one line per case and metric.
 
-    Its column `counts` tells which of them verdicts use: not those of older specs. A warning says
-    so if there are none.
+    Its column `counts` tells which of them verdicts use: those that fit the named spec, or the
+    specs of the benchmarks folder, as they are today. A warning says so if there are none.
 
     Args:
         name: id, alias, table name or path of a spec; None for all.

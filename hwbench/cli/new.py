@@ -47,7 +47,6 @@ BLOCKS: dict[str, tuple[str, str, str, str, tuple[str, str, str]]] = {
     "evaluator": (DIGITS, NADE, LIKELIHOOD, "{use: $package.evaluators.$cls}", SMALLER),
     "dataset": ("{use: $package.datasets.$cls}", NADE, LIKELIHOOD, EXACT, SMALLER),
 }
-IMPORT = ("import ", "from ")
 NAME = re.compile(r"[a-z][a-z0-9]*([-_][a-z0-9]+)*")
 
 
@@ -127,7 +126,8 @@ def _imported(kind: Kind) -> set[str]:
         if (file := folder.joinpath(part)).is_file()
         for line in file.read_text(encoding="utf-8").splitlines()
     ]
-    return {w for line in lines if line.startswith(IMPORT) for w in re.findall(r"\w+", line)}
+    imports = [line for line in lines if line.startswith(("import ", "from "))]
+    return {word for line in imports for word in re.findall(r"\w+", line)}
 
 
 def _text(name: str, words: dict[str, str]) -> str:
