@@ -6,7 +6,18 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hwbench.spec import PROFILES, Block, Case, Profile, Row, Spec, opts_out, seeds_of, variants
+from hwbench.spec import (
+    PROFILES,
+    Block,
+    Case,
+    Profile,
+    Row,
+    Spec,
+    batch_size_of,
+    opts_out,
+    seeds_of,
+    variants,
+)
 
 STEPS = 200  # of each stage at the sizes of `full`
 SEEDS = 2  # of a row at smoke, at least: a spread over seeds needs two
@@ -117,7 +128,7 @@ def synthetic_points(case: Case) -> int | None:
     """
     if "pixels" not in case.data or any("fit" in stage for stage in case.train):
         return None
-    return STEPS * max((int(stage.get("batch_size", 100)) for stage in case.train), default=1)
+    return STEPS * max(map(batch_size_of, case.train), default=1)
 
 
 def affected(

@@ -41,7 +41,7 @@ def check_logger(name: str) -> None:
 
 
 class Log:
-    """The log of one case; does nothing without a logger or once the logger has failed."""
+    """The log of one case, as a context; does nothing without a logger or once it has failed."""
 
     def __init__(self, job: Job) -> None:
         self.name = job.logger
@@ -50,6 +50,20 @@ class Log:
             self._try(lambda: setattr(self, "logger", _logger(job)))
         self._before = 0  # steps of earlier stages
         self._stage, self._step = 0, 0
+        self._status = "failed"
+
+    def __enter__(self) -> Log:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self.logger is not None:
+            self._try(self._close)
+
+    def _close(self) -> None:
+        """Write what the logger still holds, however the case has ended."""
+        self.logger.finalize(self._status)
+        if self.name == "wandb":  # a run that is not finished would take the next case's numbers
+            self.logger.experiment.finish(exit_code=int(self._status != "success"))
 
     def _try(self, call: Callable[[], None]) -> None:
         """Call a logger; its errors must not end the training of a case."""
@@ -83,10 +97,9 @@ class Log:
     def finish(self, result: Result) -> None:
         """Log the final metrics."""
         values = {name: metric.value for name, metric in result.metrics.items()}
+        self._status = "success"
         if self.logger is not None:
             self._try(lambda: self.logger.log_metrics(values, step=result.steps))
-        if self.logger is not None:
-            self._try(lambda: self.logger.finalize("success"))
 
 
 def _logger(job: Job) -> Any:
@@ -99,7 +112,9 @@ def _logger(job: Job) -> Any:
     versions = (f"{first}-{n}" if n > 1 else first for n in itertools.count(1))
     version = next(v for v in versions if not (FOLDER / name / v).exists())
     made = getattr(loggers, LOGGERS[job.logger][0])
-    if job.logger in ("csv", "tensorboard"):
+    if job.logger == "csv":
+        logger = made(FOLDER, name=name, version=version, flush_logs_every_n_steps=1)
+    elif job.logger == "tensorboard":
         logger = made(FOLDER, name=name, version=version)
     elif job.logger == "wandb":
         logger = made(project="hwbench", group=name, name=f"{name}/{version}", save_dir=FOLDER)

@@ -12,9 +12,11 @@ from typing import Any
 import torch
 
 from hwbench import pipeline
+from hwbench.numerics import set_arithmetic
 from hwbench.runner.job import Job, Report, data_mark
 from hwbench.runner.machine import machine, pick_device
 from hwbench.sources import fingerprint
+from hwbench.spec import Case
 
 
 def stage_file(job: Job, stages: int) -> Path:
@@ -23,15 +25,24 @@ def stage_file(job: Job, stages: int) -> Path:
     Such cases have the same data, from the same files, and the same model, seed and stages so far,
     and run the same code on the same machine.
     """
-    first = job.case.model_copy(update={"train": job.case.train[:stages], "evaluate": []})
+    set_arithmetic()  # as training does: `machine` tells how this thread computes
     surroundings = (
         machine(pick_device(job.device)),
         torch.backends.cpu.get_cpu_capability(),
         pipeline.dataset_of(job.case.data).files,
     )
     where = hashlib.sha256(repr(surroundings).encode()).hexdigest()
-    name = f"{first.key[:16]}-{fingerprint(first)}-{where[:8]}"
-    return job.cache / "stages" / f"{name}{data_mark(job.case)}.safetensors"
+    return job.cache / "stages" / _stage_name(job.case, stages, where[:8])
+
+
+def stages_anywhere(job: Job, stages: int) -> list[Path]:
+    """Return the files of the state after some stages, whichever machine trained them."""
+    return sorted((job.cache / "stages").glob(_stage_name(job.case, stages, "*")))
+
+
+def _stage_name(case: Case, stages: int, where: str) -> str:
+    first = case.model_copy(update={"train": case.train[:stages], "evaluate": []})
+    return f"{first.key[:16]}-{fingerprint(first)}-{where}{data_mark(case)}.safetensors"
 
 
 def reuse_stages(job: Job, state: Path) -> None:

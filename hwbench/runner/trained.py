@@ -18,7 +18,7 @@ from hwbench.protocols import Dataset, Evaluation, Hooks, Model, Splits
 from hwbench.runner.job import Job, data_mark
 from hwbench.runner.machine import pick_device
 from hwbench.runner.plan import check_rows
-from hwbench.runner.stages import stage_file
+from hwbench.runner.stages import stages_anywhere
 from hwbench.sources import fingerprint
 from hwbench.spec import (
     PROFILES,
@@ -122,8 +122,11 @@ def _weights(case: Case, device: str, store: Store) -> dict[str, Tensor] | None:
         with contextlib.suppress(SafetensorError, OSError):  # damaged, or just deleted
             return load_file(file)
     job = Job(case, store.folder, cache_folder(), device)
-    saved = Checkpoint(stage_file(job, len(case.train))).load()
-    return None if saved is None else saved[1]["model"]
+    for file in stages_anywhere(job, len(case.train)):
+        saved = Checkpoint(file).load()
+        if saved is not None:
+            return saved[1]["model"]
+    return None
 
 
 def _files(case: Case, store: Store) -> Iterator[Path]:

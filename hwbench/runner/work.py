@@ -53,12 +53,12 @@ def work(job: Job, report: Report, should_stop: Callable[[], bool]) -> Outcome:
             known = store.read(case)
             if known is not None and known.path.name != job.replaces:
                 return Outcome(case, "on file")
-            log = Log(job)
-            result, per_point = run_case(job, log.reporting(report), should_stop, started)
-            result.rerun = 0 if known is None else known.rerun + 1
-            if not store.write(result, per_point):  # where locks do nothing, another was first
-                return Outcome(case, "on file")
-            log.finish(result)
+            with Log(job) as log:
+                result, per_point = run_case(job, log.reporting(report), should_stop, started)
+                result.rerun = 0 if known is None else known.rerun + 1
+                if not store.write(result, per_point):  # where locks do nothing, another was first
+                    return Outcome(case, "on file")
+                log.finish(result)
             with contextlib.suppress(OSError):
                 clean(job)
         values = {name: metric.value for name, metric in result.metrics.items()}

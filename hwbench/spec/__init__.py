@@ -52,6 +52,7 @@ from hwbench.spec.model import SpecId as SpecId
 from hwbench.spec.model import Stage as Stage
 from hwbench.spec.model import Stop as Stop
 from hwbench.spec.model import Within as Within
+from hwbench.spec.model import batch_size_of as batch_size_of
 from hwbench.spec.problems import Path_ as Path_
 from hwbench.spec.problems import Problem as Problem
 from hwbench.spec.problems import SpecError as SpecError

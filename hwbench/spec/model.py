@@ -61,6 +61,11 @@ class Stage(Strict):
         return self
 
 
+def batch_size_of(stage: Mapping[str, Any]) -> int:
+    """Return the batch size of a stage with a rule, given as in a case."""
+    return int(stage.get("batch_size") or Stage.model_fields["batch_size"].default)
+
+
 class FitStage(Strict):
     """A stage in which the whole model is fitted at once, after stages with a rule."""
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from hwbench.spec import Case, argument_text, block_text
+from hwbench.spec import Case, argument_text, batch_size_of, block_text
 from hwbench.store import Result
 from hwbench.typography import words
 
@@ -132,7 +132,7 @@ def _device(result: Result) -> str:
 
 def _presented(result: Result) -> float | None:
     """Return the number of points presented in training, if all stages have one batch size."""
-    sizes = {stage.get("batch_size", 100) for stage in result.case.train if "rule" in stage}
+    sizes = {batch_size_of(stage) for stage in result.case.train if "rule" in stage}
     return result.steps * float(sizes.pop()) if len(sizes) == 1 and result.steps else None
 
 

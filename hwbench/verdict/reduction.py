@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from hwbench.spec import Block, Case, Row, Spec, argument_text, block_text, variants
+from hwbench.spec import Block, Case, Row, Spec, argument_text, batch_size_of, block_text, variants
 from hwbench.typography import words
 
 LENGTHS = ("epochs", "steps")
@@ -98,7 +98,7 @@ def _training(case: Case) -> tuple[float, float]:
     points = epochs = 0.0
     for stage in case.train:
         fit = stage.get("fit") or {}
-        points += float(stage.get("steps") or 0) * float(stage.get("batch_size") or 1)
+        points += float(stage.get("steps") or 0) * batch_size_of(stage)
         epochs += float(stage.get("epochs") or 0)
         epochs += sum(float(fit.get(k) or 0) for k in FIT_LENGTHS)
     return points, epochs

@@ -1,7 +1,9 @@
 """Loggers get the curves and the final metrics of a run, and change nothing in it."""
 
+import contextlib
 import csv
 import dataclasses
+from unittest.mock import MagicMock
 
 import pytest
 
@@ -30,6 +32,33 @@ def test_a_csv_file_has_the_curve_and_the_final_metrics(job, folder):
     assert work(plain, quiet, never).metrics == {
         name: metric.value for name, metric in result.metrics.items()
     }
+
+
+@pytest.mark.parametrize("end", ["stopped", "failed"])
+def test_what_was_logged_before_a_run_ended_is_kept(end, job, folder):
+    def report(news):
+        if end == "failed" and news.get("step"):
+            raise ValueError("the run ends here")
+
+    logged = dataclasses.replace(trained(job, STAGES[:1]), logger="csv")
+    assert work(logged, report, lambda: end == "stopped").status != "done"
+    (path,) = (folder / "logs").rglob("metrics.csv")
+    assert "train/objective" in path.read_text()
+
+
+@pytest.mark.parametrize("ended", ["success", "failed"])
+def test_each_case_is_a_run_of_its_own_of_weights_and_biases(ended, job, monkeypatch):
+    """Lightning would log the next case of a process to a run that is still open."""
+    logger = MagicMock()
+    monkeypatch.setattr("hwbench.runner.loggers._logger", lambda job: logger)
+    log = Log(dataclasses.replace(job, logger="wandb"))
+    with contextlib.suppress(KeyError), log:
+        log.reporting(quiet)({"stage": 0, "step": 1, "objective": 2.0})
+        if ended == "failed":
+            raise KeyError
+        log.finish(MagicMock(metrics={}, steps=1))
+    logger.finalize.assert_called_once_with(ended)
+    logger.experiment.finish.assert_called_once_with(exit_code=int(ended == "failed"))
 
 
 def test_a_logger_that_fails_does_not_fail_the_case(job, monkeypatch):

@@ -4,6 +4,7 @@ import dataclasses
 from pathlib import Path
 
 import pytest
+import torch
 
 from hwbench import learner
 from hwbench.runner.stages import stage_file
@@ -51,6 +52,16 @@ def test_stages_of_other_machines_code_and_files_are_not_borrowed(changed, job, 
     else:
         monkeypatch.setattr("hwbench.datasets.synthetic.Bars.files", ("bars/copy.npz",))
     assert stage_file(job, 1) != before
+
+
+def test_a_new_process_looks_for_the_stage_that_it_will_write(job):
+    """The file is named by how torch computes, which training sets only later."""
+    assert work(trained(job, STAGES[:1]), quiet, never).status == "done"
+    torch.set_flush_denormal(False)
+    torch.set_float32_matmul_precision("high")
+    news = []
+    work(trained(job, STAGES[:2]), news.append, never)
+    assert {item["stage"] for item in news if "stage" in item} == {1}
 
 
 def test_what_is_lent_is_the_end_of_a_stage_however_often_a_run_saves(job, monkeypatch):

@@ -71,6 +71,11 @@ def test_blocks_inside_blocks_are_compared_argument_by_argument():
          [{"steps": 50, "batch_size": 20}, {"epochs": 30}], True),
         ([{"steps": 50, "batch_size": 20}, {"epochs": 20}],
          [{"steps": 50, "batch_size": 20}, {"epochs": 90}], False),
+        # the batch size of a stage that states none is 100
+        ([{"steps": 50, "batch_size": 100}, {"steps": 500, "batch_size": 100}],
+         [{"steps": 50}, {"steps": 500}], True),
+        ([{"steps": 50}, {"epochs": 1}],
+         [{"steps": 50, "batch_size": 100}, {"epochs": 1}], True),
         # a side that trains in full, or not at all, against one that is cut short
         ([{"epochs": 1}, {"epochs": 20}], [{"fit": {"use": "em.EM"}}, {"fit": {"use": "em.EM"}}],
          False),
