@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hwbench.numbers import fixed, percent
+from hwbench.numbers import percent, significant
 from hwbench.report.figures.canvas import (
     GRID,
     MEASURED,
@@ -33,7 +33,7 @@ from hwbench.report.measured import (
     seed_values,
     standard_error,
 )
-from hwbench.report.units import scale_of
+from hwbench.report.units import Scale, scale_of
 from hwbench.report.words import JUDGED, ROW_VERDICTS, on_other_data, row_label
 from hwbench.spec import Spec
 from hwbench.typography import MINUS, clean, minus, words
@@ -120,12 +120,12 @@ def _draw_block(panels: Sequence[Axes], rows: Sequence[RowOutcome], spec: Spec) 
     from matplotlib.ticker import FuncFormatter
 
     left, right = panels[0], panels[-1]
-    digits = scale_of(spec).digits
+    scale = scale_of(spec)
     half = _half_width(rows, spec)
     _draw_values(left, rows, spec.metric)
     if right is not left:
         _draw_margins(right, rows, spec)
-        _draw_differences(right, rows, half)
+        _draw_differences(right, rows, half, scale)
         right.axvline(0, color=MUTED, lw=0.8, zorder=3)
         right.yaxis.set_visible(False)  # else ticks of which nothing is shown are made and measured
     _write_verdicts(right, rows)
@@ -134,8 +134,8 @@ def _draw_block(panels: Sequence[Axes], rows: Sequence[RowOutcome], spec: Spec) 
         axes.tick_params(axis="y", length=0)
         axes.spines["left"].set_visible(False)
         axes.locator_params(axis="x", nbins=5)
-        if digits:
-            axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: minus(f"{v * 10**digits:g}")))
+        if scale.digits:
+            axes.xaxis.set_major_formatter(FuncFormatter(lambda v, _: minus(f"{scale.value(v):g}")))
     if right is not left and half > 0:
         right.set_xlim(-half, half)
 
@@ -207,7 +207,9 @@ def _draw_margins(axes: Axes, rows: Sequence[RowOutcome], spec: Spec) -> None:
             axes.vlines(ends, low, high, colors=MUTED, linewidths=0.6, zorder=2)
 
 
-def _draw_differences(axes: Axes, rows: Sequence[RowOutcome], reach: float) -> None:
+def _draw_differences(
+    axes: Axes, rows: Sequence[RowOutcome], reach: float, scale: Scale
+) -> None:
     """Draw measured − published with intervals, or an arrow where it is off the scale."""
     known = [(float(y), o, difference_of(o)) for y, o in enumerate(rows)]
     shown = []
@@ -216,7 +218,7 @@ def _draw_differences(axes: Axes, rows: Sequence[RowOutcome], reach: float) -> N
             continue
         colour = VERDICT_COLOURS.get(outcome.verdict, MUTED)
         if abs(difference) > reach:
-            _draw_arrow(axes, y, difference, reach, colour)
+            _draw_arrow(axes, y, difference, reach, colour, scale)
         else:
             shown.append((difference, y, colour, outcome))
     lines = [
@@ -236,13 +238,15 @@ def _draw_differences(axes: Axes, rows: Sequence[RowOutcome], reach: float) -> N
             axes.scatter(x, y_of, facecolors=fill, edgecolors=colours, **how)
 
 
-def _draw_arrow(axes: Axes, y: float, difference: float, reach: float, colour: str) -> None:
+def _draw_arrow(
+    axes: Axes, y: float, difference: float, reach: float, colour: str, scale: Scale
+) -> None:
     """Draw an arrow at the end of the axis towards a difference beyond it, which it names."""
     side = math.copysign(1.0, difference)
     end = side * reach * 0.97
     axes.plot(end, y, ">" if side > 0 else "<", color=colour, ms=4, clip_on=False, zorder=5)
     axes.annotate(
-        fixed(difference, 1 if abs(difference) < 100 else 0, sign=True),
+        scale.signed(significant(scale.value(difference), 2, sign=True)),
         (end, y),
         xytext=(-side * 5, 0),
         textcoords="offset points",
@@ -305,7 +309,7 @@ def forest_alt(comparison: Comparison) -> str:
     """Return the alternative text of the picture."""
     parts, scale = [], scale_of(comparison.spec)
     for o in _measured(comparison):
-        published = o.published.text if o.published else "nothing"
-        measured = measured_text(o, scale)
+        value, measured = published_value(o), measured_text(o, scale)
+        published = scale.printed(value.text) if value else "nothing"
         parts.append(f"{row_label(o)}: published {published}, measured {measured}, {o.verdict}")
     return minus(clean(f"{TITLE}. " + "; ".join(parts) + "."))

@@ -7,11 +7,14 @@ from dataclasses import replace
 import pytest
 
 from hwbench.report.figures import forest as forest_
-from hwbench.report.figures.canvas import Picture, exported, style
+from hwbench.report.figures.canvas import Picture, exported, new_figure, style
 from hwbench.report.figures.forest import forest_figure
 from hwbench.report.measured import difference_of
+from hwbench.report.units import scale_of
 from hwbench.report.words import JUDGED, ROW_VERDICTS
-from hwbench.spec import label
+from hwbench.spec import Published, label
+from hwbench.typography import NARROW_SPACE
+from hwbench.verdict.outcome import Comparison
 
 from ..conftest import Example
 
@@ -34,6 +37,46 @@ def test_ticks_of_percentages_have_a_true_minus(example: Example):
     texts = [t.get_text() for axes in figure.axes for t in axes.get_xticklabels()]
     assert any(text.startswith("−") for text in texts)
     assert not [text for text in texts if "-" in text]
+
+
+def in_shares(example: Example) -> Comparison:
+    """Return a comparison of one row, 0.0734 measured and 0.120 published, shown in percent."""
+    published = Published.parse("0.120")
+    row = replace(example.comparison.rows[0], published=published, mean=0.0734, sd=3e-4)
+    spec = example.spec.model_copy(update={"unit": "share of test images"})
+    return replace(example.comparison, spec=spec, rows=(row,))
+
+
+def arrow(comparison: Comparison, difference: float) -> str:
+    """Return the label of the arrow of a difference that is off the scale."""
+    row = replace(comparison.rows[0], difference=difference)
+    with style():
+        axes = new_figure(2).subplots()
+        reach, scale = abs(difference) / 2, scale_of(comparison.spec)
+        forest_._draw_differences(axes, [row], reach, scale)
+    (text,) = axes.texts
+    return text.get_text()
+
+
+@pytest.mark.parametrize(
+    ("difference", "text"), [(0.04, "+0.040"), (-3.81, "−3.8"), (152.4, "+152")]
+)
+def test_an_arrow_names_its_difference_to_two_digits(
+    example: Example, difference: float, text: str
+):
+    assert arrow(example.comparison, difference) == text
+
+
+@pytest.mark.parametrize(("difference", "text"), [(-0.0419, "−4.2"), (0.0004, "+0.040")])
+def test_an_arrow_names_a_difference_of_shares_in_percent(
+    example: Example, difference: float, text: str
+):
+    assert arrow(in_shares(example), difference) == f"{text}{NARROW_SPACE}%"
+
+
+def test_shares_are_percentages_throughout_the_alternative_text(example: Example):
+    alt = forest_.forest_alt(in_shares(example)).replace(NARROW_SPACE, " ")
+    assert "published 12.0 %, measured 7.340 ± 0.013 %" in alt
 
 
 def test_judged_rows_are_never_cut_off(example: Example):
