@@ -6,7 +6,7 @@ import math
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
 
 from hwbench.spec.coordinates import Coordinates
 
@@ -69,7 +69,8 @@ def _parsed(value: Any) -> Any:
     return Published.parse(value) if isinstance(value, str | int | float) else value
 
 
-AsPublished = Annotated[Published, BeforeValidator(_parsed)]
+_IN_A_FILE = WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "number"}]})
+AsPublished = Annotated[Published, BeforeValidator(_parsed), _IN_A_FILE]
 
 
 class Quoted(Strict):
