@@ -34,7 +34,7 @@ from hwbench.spec import (
     plain,
     resolve,
     runs_at,
-    validation_problems,
+    validation_mistakes,
 )
 
 
@@ -135,8 +135,8 @@ def _check_stages(blocks: Located) -> Iterator[tuple[Path_, str]]:
         try:
             form.model_validate(stage)
         except ValidationError as error:
-            for problem in validation_problems(error, "", blocks, form):
-                yield (*path, *problem.field.split(".")), problem.message
+            for inner, message in validation_mistakes(error, form):
+                yield (*path, *inner), message
 
 
 def _build(
@@ -303,8 +303,8 @@ def check(spec: Spec) -> list[Problem]:
     """
     found: dict[tuple[int, str, str], Problem] = {}
 
-    def note(line: int, field: str, message: str, where: str = "") -> None:
-        found.setdefault((line, field, message), Problem(spec.file, line, where + field, message))
+    def note(line: int, field: str, message: str, row: str = "") -> None:
+        found.setdefault((line, field, message), Problem(spec.file, line, field, message, row))
 
     known: dict[str, _Checked] = {}  # by content: many rows differ in their coordinates only
     for profile in PROFILES:
@@ -317,9 +317,8 @@ def check(spec: Spec) -> list[Problem]:
             if content not in known:
                 known[content] = _check_row(row, number, blocks)
             rows.append(replace(known[content], row=row, number=number))
-            where = f"row {label(row.at)}, "
             for path, message in rows[-1].mistakes:
-                note(blocks.line_at(path), ".".join(map(str, path)), message, where)
+                note(blocks.line_at(path), ".".join(map(str, path)), message, label(row.at))
             for name in {n for names in (blocks.get("stand_ins") or {}).values() for n in names}:
                 try:
                     find_class("data", name)

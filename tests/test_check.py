@@ -19,7 +19,7 @@ def test_whatever_a_constructor_raises_is_a_problem_with_its_line(folder):
     path = folder / "benchmarks" / "tiny" / "table.yaml"
     path.write_text(path.read_text().replace("LogLikelihood, k: 16", "LogLikelihood, curve: []"))
     found = check(load(path))
-    assert {problem.field for problem in found} == {"row IWAE, evaluate.use"}
+    assert {(p.row, p.field) for p in found} == {("IWAE", "evaluate.use")}
     (problem,) = found
     assert problem.message.startswith("importance.LogLikelihood: IndexError: ")
     assert "curve: []" in (folder / problem.file).read_text().splitlines()[problem.line - 1]
@@ -35,7 +35,7 @@ def test_whatever_a_rule_s_check_raises_is_a_problem_with_its_line(folder, monke
     monkeypatch.setattr(ELBO, "check", broken)
     (problem,) = check(load(folder / "benchmarks" / "tiny" / "table.yaml"))
     assert problem.message == "bounds.ELBO: AttributeError: no such thing"
-    assert problem.field == "row VAE, train.rule"
+    assert (problem.row, problem.field) == ("VAE", "train.rule")
 
 
 def test_a_rule_and_a_model_that_do_not_fit_are_told(folder):
@@ -63,7 +63,7 @@ def test_a_rule_may_refuse_a_model_of_the_right_protocol(folder, monkeypatch):
     monkeypatch.setattr(ELBO, "check", refuse)
     (problem,) = check(load(folder / "benchmarks" / "tiny" / "table.yaml"))
     assert problem.message == "bounds.ELBO: VAE is not to its taste"
-    assert problem.field == "row VAE, train.rule"
+    assert (problem.row, problem.field) == ("VAE", "train.rule")
     assert "VAE" in (folder / problem.file).read_text().splitlines()[problem.line - 1]
 
 
@@ -78,7 +78,7 @@ def test_an_evaluator_may_refuse_a_model_or_points(folder, monkeypatch):
     monkeypatch.setattr(Bound, "refuse", refuse)
     (problem,) = check(load(folder / "benchmarks" / "tiny" / "table.yaml"))
     assert problem.message == "importance.Bound: VAE of (4, 4) is not to its taste"
-    assert problem.field == "row IWAE, train.validate"
+    assert (problem.row, problem.field) == ("IWAE", "train.validate")
 
 
 def test_images_of_a_size_that_a_lenet_does_not_know_are_told_before_a_run():
@@ -151,7 +151,7 @@ def test_patience_needs_points_to_wait_by(folder):
     path.write_text(text.replace("epochs: 1}}\nshow", "epochs: 1, patience: 2}}\nshow"))
     (problem,) = check(load(path))
     assert "needs validation points, but the data set has none" in problem.message
-    assert problem.field.endswith("train.1.fit.patience")
+    assert problem.field == "train.1.fit.patience"
     path.write_text(text)
     assert check(load(path)) == []
 
@@ -169,6 +169,12 @@ def problems_after(folder, *changes):
     except SpecError as error:
         return error.problems
     return []
+
+
+def test_a_mistake_of_a_whole_stage_is_named_by_the_stage(folder):
+    problems = problems_after(folder, ("epochs: 3", "epochs: 3\n    steps: 7"))
+    assert {p.field for p in problems} == {"train"}
+    assert all("exactly one of epochs and steps" in p.message for p in problems)
 
 
 ADAM = "optimizer: {use: Adam, lr: 1e-2}"
@@ -289,8 +295,9 @@ def test_weight_kl_needs_random_generative_weights(folder):
     rule = "rule: {use: bounds.IWAE, k: 2"
     (problem,) = problems_after(folder, (rule, rule + ", weight_kl: true"))
     assert "no random generative weights" in problem.message
-    assert problem.field == "row IWAE, train.rule"
+    assert (problem.row, problem.field) == ("IWAE", "train.rule")
     assert problem.line == 13
+    assert str(problem).startswith(f"{problem.file}:13: row IWAE, train.rule: ")
 
 
 def test_mistakes_of_form_and_of_content_are_told_together(folder):

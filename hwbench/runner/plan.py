@@ -23,7 +23,6 @@ from hwbench.spec import (
     PROFILES,
     Block,
     Case,
-    Problem,
     Profile,
     Spec,
     SpecError,
@@ -209,14 +208,9 @@ def with_overrides(
     asked = [s.model_copy(update={"rows": s.select(rows)}) for s in changed if s.select(rows)]
     problems = [problem for spec in asked for problem in check(spec)]
     if problems:  # told once each, not by line: an override meets many rows and profiles
-        told = dict.fromkeys(_told_of_overrides(problem, overrides) for problem in problems)
+        told = dict.fromkeys(f"{problem.field}: {problem.message}" for problem in problems)
         raise SpecError("\n".join(told))
     return changed
-
-
-def _told_of_overrides(problem: Problem, overrides: Mapping[str, Any]) -> str:
-    named = (path for path in map(str, overrides) if problem.field.endswith(path))
-    return f"{next(named, problem.field)}: {problem.message}"
 
 
 def _refuse_unchanged(specs: Sequence[Spec], planned: Sequence[Case]) -> None:

@@ -16,6 +16,7 @@ from hwbench.spec.case import variants as variants
 from hwbench.spec.case import vary as vary
 from hwbench.spec.case import whole_stages as whole_stages
 from hwbench.spec.checks import UNKNOWN as UNKNOWN
+from hwbench.spec.checks import validation_mistakes as validation_mistakes
 from hwbench.spec.checks import validation_problems as validation_problems
 from hwbench.spec.coordinates import Coordinates as Coordinates
 from hwbench.spec.coordinates import Scalar as Scalar

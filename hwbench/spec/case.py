@@ -100,6 +100,9 @@ def resolve(spec: Spec, row: Row, profile: Profile) -> Located:
 
     The spec's overrides come last, in the blocks that the row has.
     Each value keeps its line in the document.
+
+    Raises:
+        SpecError: an override leads into a value without parts, or to a missing item of a list.
     """
     keys = set(Blocks.model_fields) | {"stand_ins", "same"}
     layers = [
@@ -117,7 +120,10 @@ def resolve(spec: Spec, row: Row, profile: Profile) -> Located:
     for path, value in spec.overrides.items():
         block, *rest = path.split(".")
         if out.get(block):
-            out[block] = overridden(out[block], rest, value)
+            try:
+                out[block] = overridden(out[block], rest, value)
+            except SpecError as error:
+                raise SpecError(f"{path}: {error}") from None
     return out
 
 

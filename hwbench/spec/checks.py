@@ -56,6 +56,9 @@ def _path(item: Any) -> Path_:
     return (*(p for p in inner if not (isinstance(p, str) and _BRANCH.search(p))), *key)
 
 
+Mistake = tuple[Path_, str]  # the place of a value, and what is wrong with it
+
+
 def validation_problems(
     error: ValidationError, file: str, document: Located, model: type[BaseModel], prefix: Path_ = ()
 ) -> list[Problem]:
@@ -68,11 +71,16 @@ def validation_problems(
         model: what the value at `prefix` was checked against.
         prefix: the place of that value.
     """
-    found: dict[tuple[int, str], _Wrong] = {}
+    found = [((*prefix, *path), message) for path, message in validation_mistakes(error, model)]
+    return [Problem(file, document.line_at(p), dotted(p), message) for p, message in found]
+
+
+def validation_mistakes(error: ValidationError, model: type[BaseModel]) -> list[Mistake]:
+    """Turn pydantic's errors about a value that was checked against `model` into mistakes."""
+    found: dict[Path_, _Wrong] = {}
     for item in error.errors()[:MOST]:
         path = _path(item)
-        place = (document.line_at((*prefix, *path)), dotted((*prefix, *path)))
-        wrong = found.setdefault(place, _Wrong())
+        wrong = found.setdefault(path, _Wrong())
         if item["type"] == "extra_forbidden":
             hint = did_you_mean(str(path[-1]), fields_at(model, path))
             wrong.messages.append(f"unknown key{hint}")
@@ -80,7 +88,7 @@ def validation_problems(
             wrong.messages.append("is missing")
         else:
             wrong.expected.setdefault(_short(item["input"]), []).append(_expected(item["msg"]))
-    return [Problem(file, line, field, wrong.text()) for (line, field), wrong in found.items()]
+    return [(path, wrong.text()) for path, wrong in found.items()]
 
 
 @dataclass
@@ -112,9 +120,6 @@ def _expected(message: str) -> tuple[str, str]:
 def _short(value: Any) -> str:
     text = repr(plain(value))
     return text if len(text) <= 60 else text[:57] + "..."
-
-
-Mistake = tuple[Path_, str]  # the place of a value, and what is wrong with it
 
 
 @dataclass(frozen=True)

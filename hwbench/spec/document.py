@@ -236,13 +236,16 @@ def overridden(blocks: Any, path: Sequence[str], value: Any) -> Any:
         return value
     step, rest = path[0], path[1:]
     if isinstance(blocks, list):
-        if step.isdigit() and int(step) >= len(blocks):
+        numbered = step.isdecimal()
+        if numbered and int(step) >= len(blocks):
             raise SpecError(f"there is no item {step} of {len(blocks)}, counted from 0")
+        if not numbered and not all(isinstance(item, Mapping) for item in blocks):
+            raise SpecError(f"{step!r} is no item of {blocks!r}; name one by its number, from 0")
         chosen = [
-            str(i) == step if step.isdigit() else ("fit" in item) == (step == "fit")
+            str(i) == step if numbered else ("fit" in item) == (step == "fit")
             for i, item in enumerate(blocks)
         ]
-        inner = rest if step.isdigit() else path
+        inner = rest if numbered else path
         return [
             overridden(item, inner, value) if c else item
             for item, c in zip(blocks, chosen, strict=True)

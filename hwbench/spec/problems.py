@@ -13,15 +13,22 @@ Path_ = tuple[str | int, ...]
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake in a file: its place, what is wrong, and what is expected."""
+    """One mistake in a file: its place, what is wrong, and what is expected.
+
+    Attributes:
+        field: the dotted path of the value, below its row if the mistake is of one row.
+        row: the coordinates of that row, as `label` shows them.
+    """
 
     file: str
     line: int
     field: str
     message: str
+    row: str = ""
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}: {self.field}: {self.message}"
+        where = f"row {self.row}, " if self.row else ""
+        return f"{self.file}:{self.line}: {where}{self.field}: {self.message}"
 
 
 class UserError(ValueError):

@@ -129,7 +129,10 @@ def test_overrides_make_variants_of_the_rows(spec):
         ({"train.stesp": 7}, "unknown key; did you mean steps?"),
         ({"model.hiden": [5]}, "has no argument 'hiden'; did you mean hidden?"),
         ({"train.rule.use": "bounds.IWEA"}, "did you mean bounds.IWAE?"),
-        ({"train.epochs.x": 1}, "which has no parts"),
+        ({"train.epochs.x": 1}, "train.epochs.x: 'x' is inside of 1, which has no parts"),
+        ({"model.hidden.x": 1}, "model.hidden.x: 'x' is no item of [4]; name one by its number"),
+        ({"model.hidden.²": 1}, "'²' is no item of [4]"),
+        ({"model.hidden.1": 1}, "model.hidden.1: there is no item 1 of 1, counted from 0"),
         ({"train.epochs": 3}, "IWAE: train.epochs=3 changes nothing in this row"),
     ],
 )
@@ -145,6 +148,7 @@ def test_wrong_overrides_are_refused(spec, overrides, message):
     [
         ("train.stesp", "train.stesp: unknown key; did you mean steps?"),
         ("model.hiden", "model.hiden: VAE has no argument 'hiden'; did you mean hidden?"),
+        ("model.hiden.x", "model.hiden: VAE has no argument 'hiden'; did you mean hidden?"),
     ],
 )
 def test_a_wrong_override_of_many_rows_is_told_once(spec, path, message):
