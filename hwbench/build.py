@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
 import inspect
@@ -9,8 +10,9 @@ import json
 import pkgutil
 import sys
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Annotated, Any
 
 from pydantic import Field, PydanticSchemaGenerationError, TypeAdapter, ValidationError
@@ -78,21 +80,26 @@ def allow_plugins(modules: Sequence[str]) -> None:
     """
     for module in [modules] if isinstance(modules, str) else modules:
         here, root = str(Path.cwd()), module.split(".")[0]
-        try:
+        with _importing(f"plugin {module!r}"):
             importlib.invalidate_caches()
             if not {here, root} & {*sys.path, *sys.modules} and not importlib.util.find_spec(root):
                 sys.path.append(here)  # last, so that nothing there hides an installed package
             importlib.import_module(module)
-        except Exception as error:  # its code may raise anything
-            raise BuildError(
-                f"plugin {module!r} cannot be imported: {import_failure(error)}"
-            ) from None
         _plugins.add(module)
 
 
-def import_failure(error: Exception) -> str:
-    """Return why a package could not be imported."""
-    return str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
+@contextlib.contextmanager
+def _importing(told: str) -> Iterator[None]:
+    """Turn whatever the code of a package raises while it is imported into a message.
+
+    Raises:
+        BuildError: it cannot be imported; `told` names it.
+    """
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        why = str(error) if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
+        raise BuildError(f"{told} cannot be imported: {why}") from None
 
 
 def plugins() -> list[str]:
@@ -133,15 +140,24 @@ def catalogue(kind: str) -> dict[str, type]:
     """
     found = shelf(kind)
     for plugin in plugins():
-        paths = getattr(sys.modules[plugin], "__path__", [])
-        names = [m.name for m in pkgutil.walk_packages(paths, f"{plugin}.")]
-        for name in (plugin, *names):
-            try:
-                module = importlib.import_module(name)
-            except Exception as error:
-                raise BuildError(f"{name!r} cannot be imported: {import_failure(error)}") from None
-            found |= {f"{name}.{cls}": getattr(module, cls) for cls in _classes(module, kind)}
+        for module in _modules(plugin):
+            names = _classes(module, kind)
+            found |= {f"{module.__name__}.{name}": getattr(module, name) for name in names}
     return found
+
+
+def _modules(name: str) -> Iterator[ModuleType]:
+    """Yield a module of a plugin and those below it; a `__main__` is a program, which would run.
+
+    Raises:
+        BuildError: one cannot be imported.
+    """
+    with _importing(repr(name)):
+        module = importlib.import_module(name)
+    yield module
+    for below in pkgutil.iter_modules(getattr(module, "__path__", []), f"{name}."):
+        if not below.name.endswith(".__main__"):
+            yield from _modules(below.name)
 
 
 def find_class(kind: str, use: str) -> type:
@@ -170,10 +186,8 @@ def find_class(kind: str, use: str) -> type:
         if class_name in _classes(module, kind):
             return typing.cast(type, getattr(module, class_name))
     elif root in {p.split(".")[0] for p in _plugins}:
-        try:
+        with _importing(repr(use)):
             found = getattr(importlib.import_module(module_name), class_name, None)
-        except Exception as error:
-            raise BuildError(f"{use!r} cannot be imported: {import_failure(error)}") from None
         if not isinstance(found, type):
             raise BuildError(f"{module_name} has no class {class_name!r}")
         return _of_package(found, kind, use, root)

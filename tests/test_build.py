@@ -1,9 +1,20 @@
 """Names become classes, and arguments are checked against annotations."""
 
+import sys
+
 import pytest
 import torch
 
-from hwbench.build import BuildError, arguments, check_arguments, find_class, make, shelf
+from hwbench.build import (
+    BuildError,
+    allow_plugins,
+    arguments,
+    catalogue,
+    check_arguments,
+    find_class,
+    make,
+    shelf,
+)
 
 
 @pytest.mark.parametrize(
@@ -32,6 +43,60 @@ def test_names_on_shelves_and_in_torch():
     assert find_class("model", "vae.VAE").__name__ == "VAE"
     assert find_class("optimizer", "Adam").__module__.startswith("torch")
     assert find_class("optimizer", "burda.BurdaAdam").__name__ == "BurdaAdam"
+
+
+@pytest.fixture
+def package(tmp_path, monkeypatch):
+    """package(path=text, …): a package in the current folder, with these files."""
+
+    def write(name, **files):
+        for path, text in {"__init__": "", **files}.items():
+            file = tmp_path / name / f"{path}.py"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(text)
+        return name
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.setattr("hwbench.build._plugins", set())
+    known = set(sys.modules)
+    yield write
+    for name in set(sys.modules) - known:
+        del sys.modules[name]
+
+
+RULE = """
+from hwbench.rules.bounds import IWAE
+
+class Mine(IWAE):
+    pass
+"""
+
+
+def test_listing_a_plugin_imports_its_modules_and_runs_none(package):
+    program = "raise SystemExit('run')"
+    files = {"__main__": program, "rules": RULE, "below/__init__": "", "below/__main__": program}
+    allow_plugins([package("listed_one", **files)])
+    found = catalogue("rule")
+    assert set(found) - set(shelf("rule")) == {"listed_one.rules.Mine"}
+
+
+@pytest.mark.parametrize("raised", ["ValueError: odd", "SystemExit: odd"])
+@pytest.mark.parametrize("path", ["part", "part/__init__"])
+def test_a_module_of_a_plugin_that_cannot_be_imported_is_named(package, path, raised):
+    error, _, text = raised.partition(": ")
+    name = package("broken_part", **{path: f"raise {error}({text!r})"})
+    allow_plugins([name])
+    told = f"'broken_part.part' cannot be imported: {raised}"
+    with pytest.raises(BuildError, match=told):
+        catalogue("rule")
+    with pytest.raises(BuildError, match=told.replace("part'", "part.Rule'")):
+        find_class("rule", "broken_part.part.Rule")
+
+
+def test_a_plugin_that_exits_is_named(package):
+    with pytest.raises(BuildError, match="plugin 'gone_one' cannot be imported: SystemExit: 0"):
+        allow_plugins([package("gone_one", __init__="raise SystemExit(0)")])
 
 
 def test_every_shelf_lists_concrete_classes_of_its_kind():
