@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import os
 from collections import defaultdict
@@ -35,7 +36,7 @@ from hwbench.spec import (
     vary,
     whole_stages,
 )
-from hwbench.store import Result, Store, check_writable
+from hwbench.store import Failure, Result, Store, check_writable
 
 BANNER = (
     "SMOKE RUN ON STAND-IN DATA: the data sets are unavailable, so every number here comes from "
@@ -277,7 +278,7 @@ def state(case: Case, store: Store, earlier: Sequence[Result] = ()) -> State:
     result, failure = store.read(case), store.read_failure(case)
     if result is not None:
         today, stored = fingerprint(case), result.path.name
-        again = failure.reason if failure else ""
+        again = failure.reason if failure and _time(failure) > _time(result) else ""
         gone = [n for n, c in files.checksums(result.checksums).items() if c != result.checksums[n]]
         if gone:
             return State("replaced", ", ".join(gone), stored=stored, again=again)
@@ -292,6 +293,15 @@ def state(case: Case, store: Store, earlier: Sequence[Result] = ()) -> State:
         return State("damaged")
     old = next((r.case for r in earlier if r.case.overrides == case.overrides), None)
     return State("stale", changes(old, case)) if old else State("new")
+
+
+def _time(record: Result | Failure) -> dt.datetime:
+    """Return when a case began to run: long ago, if that is not known."""
+    try:
+        time = dt.datetime.fromisoformat(record.started)
+    except ValueError:
+        time = dt.datetime.min
+    return time if time.tzinfo else time.replace(tzinfo=dt.UTC)
 
 
 def states(cases: Sequence[Case], store: Store) -> list[State]:

@@ -12,7 +12,7 @@ from hwbench.runner.plan import RERUNS, State, Todo, state, states, todo
 from hwbench.runner.work import work
 from hwbench.sources import fingerprint
 from hwbench.spec import UserError, cases
-from hwbench.store import Store
+from hwbench.store import Failure, Result, Store, StoredMetric
 from hwbench.verdict.evidence import StoredResults
 from tests.runner.jobs import never, quiet
 
@@ -53,6 +53,29 @@ def test_a_result_of_other_code_is_told_and_replaced_when_asked(job, spec, other
     (group,) = StoredResults(spec, store).evidence(spec.rows[0], "full").runs
     assert group == [newest]
     assert state(job.case, store) == State("done", stored=again.name)
+
+
+@pytest.mark.parametrize(
+    ("result", "failure", "again"),
+    [
+        ("2026-01-02T10:00:00+00:00", "2026-01-02T10:00:01+00:00", "old trouble"),
+        ("2026-01-02T10:00:00+00:00", "2026-01-02T09:59:59+00:00", ""),
+        ("2026-01-02T10:00:00+00:00", "2026-01-02T11:30:00+02:00", ""),
+        ("2026-01-02T10:00:00+02:00", "2026-01-02T09:00:00", "old trouble"),
+        ("2026-01-02T10:00:00+00:00", "", ""),
+        ("", "2026-01-02T10:00:00+00:00", "old trouble"),
+    ],
+)
+def test_a_failure_before_the_result_is_no_failed_rerun(job, result, failure, again):
+    """In whatever time zones the two began."""
+    store = Store(job.results)
+    metrics = {"log_likelihood": StoredMetric(value=-5.0)}
+    known = {"case": job.case, "key": job.case.key}
+    code = fingerprint(job.case)
+    store.write(Result(**known, fingerprint=code, metrics=metrics, started=result))
+    store.write_failure(Failure(**known, kind="failed", reason="old trouble", started=failure))
+    stored = store.path(job.case).name
+    assert state(job.case, store) == State("done", stored=stored, again=again)
 
 
 def test_a_rerun_that_another_process_has_finished_is_not_run_again(job, other_code):
