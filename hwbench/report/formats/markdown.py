@@ -29,8 +29,7 @@ def section_text(section: Section) -> str:
     parts.append(_table(HEAD, map(_row, section.rows)))
     if section.quoted.lines:
         parts.append(f"{TEXTS['quoted']}:")
-        quoted = ([escape(cell) for cell in line] for line in section.quoted.lines)
-        parts.append(_table(section.quoted.head, quoted))
+        parts.append(_table(section.quoted.head, section.quoted.lines))
     parts += ["\n".join(map(_claim, section.claims))] if section.claims else []
     return "\n\n".join(parts) + "\n"
 
@@ -46,13 +45,13 @@ def escape(text: str) -> str:
 
 def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
     ruled = [head, ["---"] * len(head), *lines]
-    return "\n".join(f"| {' | '.join(cells)} |" for cells in ruled)
+    return "\n".join(f"| {' | '.join(map(escape, cells))} |" for cells in ruled)
 
 
 def _row(row: RowView) -> list[str]:
     difference = f"{row.difference} {row.interval}".rstrip()
-    texts = [row.label, row.judged or row.published, row.measured, difference]
-    return [*map(escape, texts), _verdict(row.verdict, ROW_VERDICTS)]
+    numbers = [row.judged or row.published, row.measured, difference]
+    return [row.label, *numbers, _verdict(row.verdict, ROW_VERDICTS)]
 
 
 def _claim(claim: ClaimView) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from hwbench.report import render
 from hwbench.report.formats.markdown import HEAD, escape, section_text
 from hwbench.report.section import make_section
+from hwbench.spec import Quoted
 
 from ..conftest import Example
 
@@ -33,6 +35,15 @@ def test_every_row_and_claim_is_listed(example: Example, tmp_path: Path):
     for claim in example.comparison.claims:
         assert f"{claim.verdict}" in text
         assert escape(claim.claim.text) in text
+
+
+def test_a_column_of_the_quoted_table_is_no_markup(example: Example):
+    quoted = Quoted.model_validate({"model": "m", "at": {"data": "a|<b>"}, "published": "1.0"})
+    spec = example.spec.model_copy(update={"quoted": [quoted]})
+    text = section_text(make_section(replace(example.comparison, spec=spec)))
+    head, ruler, line = [line for line in text.splitlines() if line.startswith("|")][-3:]
+    assert r" a\|\<b\> " in CELL.split(head)
+    assert len(CELL.split(head)) == len(CELL.split(ruler)) == len(CELL.split(line))
 
 
 def test_text_of_a_spec_is_no_markup(example: Example):
