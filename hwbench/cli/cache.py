@@ -10,6 +10,7 @@ import typer
 from hwbench.cli import console
 from hwbench.cli.options import (
     BenchmarksOption,
+    DeviceOption,
     Needed,
     OverrideOption,
     PluginOption,
@@ -33,6 +34,7 @@ def cache_export(
     profile: ProfileOption = "auto",
     rows: RowsOption = None,
     seeds: SeedsOption = None,
+    device: DeviceOption = "auto",
     override: OverrideOption = None,
     benchmarks: BenchmarksOption = None,
     plugin: PluginOption = None,
@@ -51,6 +53,7 @@ def cache_export(
         profile=profile,
         rows=rows_named(rows),
         seeds=seeds,
+        device=device,
         plugins=plugin or [],
         dry_run=True,
     )
@@ -58,9 +61,9 @@ def cache_export(
     specs = load_specs(names, benchmarks_folder(benchmarks))
     specs = with_overrides(specs, overrides_named(override), settings.rows)
     plan = make_plan(specs, settings)
-    jobs = [Job(case, settings.results, cache_folder()) for case in plan.cases]
+    jobs = [Job(case, settings.results, cache_folder(), device) for case in plan.cases]
     for label in pack(jobs, to):
-        console.err.print(f"packed {label}", markup=False)
+        console.news(f"packed {label}")
 
 
 @app.command("import")
@@ -73,4 +76,4 @@ def cache_import(
 
     for label, placed in unpack(file, cache_folder()):
         state = "placed" if placed else "kept the existing checkpoints of"
-        console.err.print(f"{state} {label}", markup=False)
+        console.news(f"{state} {label}")

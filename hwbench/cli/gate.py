@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -177,9 +176,6 @@ def _attest(
     """Compare two commits, and say what runs."""
     from hwbench.attest.campaign import attest
 
-    def news(text: str) -> None:
-        console.err.print(text, markup=False)
-
     try:
         return attest(
             specs,
@@ -190,10 +186,11 @@ def _attest(
             limit=limit,
             device=device,
             plugins=plugins,
-            news=news,
+            news=console.news,
         )
     except KeyboardInterrupt:
-        news("Stopped. What was measured is kept; run the same command to resume.")
+        text = "Stopped. What was measured is kept; run the same command to resume."
+        console.err.print(text, style="yellow")
         raise typer.Exit(INTERRUPTED) from None
 
 
@@ -202,7 +199,7 @@ def _print_comparison(found: Comparison, as_json: bool) -> int:
     from hwbench.report.formats.attest import print_comparison, to_json
 
     if as_json:
-        console.print_json(json.loads(to_json(found)))
+        console.print_json(to_json(found))
     else:
         print_comparison(console.out, found)
     if found.count("moved"):

@@ -2,6 +2,10 @@
 
 import json
 
+import pytest
+
+from hwbench.attest.campaign import Comparison
+
 from .conftest import INLINE, run
 
 
@@ -21,6 +25,20 @@ def test_gate_passes_on_itself_and_fails_on_a_shift_in_either_direction(folder, 
         capsys.readouterr()
         assert run("gate", "--baseline", "shifted") == 1
         assert f"{word} than the baseline" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("quiet", [(), ("--quiet",)])
+def test_news_of_an_attestation_are_left_out_if_asked(folder, capsys, monkeypatch, quiet):
+    def attest(*_, news, **__):
+        news("2 cases to run")
+        return Comparison("old", "new")
+
+    monkeypatch.setattr("hwbench.attest.campaign.attest", attest)
+    assert run("gate", "tiny", "--attest", "HEAD~1", "--json", *quiet) == 0
+    told = capsys.readouterr()
+    assert told.err == ("" if quiet else "2 cases to run\n")
+    empty = {"on_file": 0, "file": None, "rows": []}
+    assert json.loads(told.out) == {"old": "old", "new": "new", **empty}
 
 
 def test_gate_without_anything_to_compare_is_an_error(folder, capsys):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +17,7 @@ def print_comparison(console: Console, found: Comparison) -> None:
     """Print what is not attested and why, then counts and the file."""
 
     def say(text: str, style: str | None = None) -> None:
-        console.print(text, style=style, markup=False, soft_wrap=True)
+        console.print(text, style=style, soft_wrap=True)
 
     if not found.outcomes:
         say(f"no fingerprint differs between {found.old} and {found.new}: nothing to attest")
@@ -59,8 +58,8 @@ def _grouped(outcomes: Sequence[Outcome]) -> dict[tuple[str, str, str, str], lis
     return out
 
 
-def to_json(found: Comparison) -> str:
-    """Return the comparison as JSON; a share that is not finite is null."""
+def to_json(found: Comparison) -> dict[str, Any]:
+    """Return the comparison as plain values for JSON; a share that is not finite is None."""
     rows: list[dict[str, Any]] = [
         {
             "spec": o.case.spec,
@@ -75,12 +74,10 @@ def to_json(found: Comparison) -> str:
         }
         for o in found.outcomes
     ]
-    return json.dumps(
-        {
-            "old": found.old,
-            "new": found.new,
-            "on_file": found.on_file,
-            "file": None if found.path is None else str(found.path),
-            "rows": rows,
-        }
-    )
+    return {
+        "old": found.old,
+        "new": found.new,
+        "on_file": found.on_file,
+        "file": None if found.path is None else str(found.path),
+        "rows": rows,
+    }
