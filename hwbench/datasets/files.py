@@ -2,7 +2,7 @@
 
 A file 'set/name' is looked for as `<folder>/set/name`, then `<folder>/name`, in each folder of the
 environment variable HWBENCH_DATA (separated as in PATH), then in `data/` of the working folder,
-then in the user's cache (`$HWBENCH_CACHE/data`, or the platform's), and finally at its addresses.
+then in `data/` of the user's cache folder (see `hwbench.cache`), and finally at its addresses.
 It may be gzipped, as `name.gz`. It is accepted if its checksum matches. A wrong file in one of the
 user's folders is an error; a wrong file in the cache is fetched again. A file without a declared
 checksum cannot be verified and is refused, unless the user confirms it by a checksum in
@@ -37,6 +37,7 @@ import yaml
 from pydantic import Field
 
 from hwbench.build import plugins
+from hwbench.cache import cache_folder
 from hwbench.protocols import DataMissing
 from hwbench.sources import find_package
 from hwbench.spec import Strict, UserError, did_you_mean
@@ -283,16 +284,16 @@ def _is_file(path: Path) -> bool:
 
 
 def cache() -> Path:
-    """Return the folder of fetched files."""
-    if own := os.environ.get("HWBENCH_CACHE"):
-        return _expanded(own) / "data"
-    import pooch
+    """Return the folder of fetched files.
 
-    return Path(pooch.os_cache("hwbench")) / "data"
+    Raises:
+        UserError: the user has no home folder, and no variable names a folder.
+    """
+    return cache_folder() / "data"
 
 
 def _cached(file: File) -> Iterator[Path]:
-    with contextlib.suppress(ImportError):  # Without pooch there is no cache.
+    with contextlib.suppress(UserError):  # Without a home folder there is no cache.
         yield from (p for p in file.paths(cache())[:2] if _is_file(p) and file.form(p).checksum)
 
 

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import http.server
 import os
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import numpy as np
 import pytest
 import yaml
 
+from hwbench.cache import cache_folder
 from hwbench.datasets import files
 from hwbench.protocols import DataMissing
 from hwbench.spec import UserError
@@ -130,11 +132,27 @@ def test_home_is_expanded(alone, declare, monkeypatch):
     assert files.locate(NAME) == path
 
 
-def test_the_platform_cache_is_used_without_hwbench_cache(alone, monkeypatch):
+@pytest.mark.parametrize("platform", ["linux", "darwin"])
+@pytest.mark.parametrize("variable", ["HWBENCH_CACHE", "XDG_CACHE_HOME", "HOME"])
+def test_fetched_files_are_in_the_user_s_cache_folder(alone, monkeypatch, variable, platform):
+    """There is one, on every platform."""
+    for name in ("HWBENCH_CACHE", "XDG_CACHE_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, str(alone / "mine"))
+    monkeypatch.setattr(sys, "platform", platform)
+    assert files.cache() == cache_folder() / "data"
+    assert files.cache().is_relative_to(alone / "mine")
+
+
+def test_without_a_home_folder_there_is_no_cache(alone, declare, monkeypatch):
+    def homeless():
+        raise RuntimeError("no home")
+
+    declare(NAME, RIGHT)
     monkeypatch.delenv("HWBENCH_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(alone / "platform"))
-    assert files.cache().name == "data"
-    assert "hwbench" in files.cache().parts
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.setattr(Path, "home", homeless)
+    assert files.locate(NAME) is None
 
 
 def test_plain_and_packed_are_both_accepted(alone, declare):
