@@ -91,10 +91,9 @@ def counts(found: Any) -> str:
 
 def api() -> str:
     """Return the page of the Python interface."""
-    names = ("load", "run", "results", "compare", "model")
     import hwbench
 
-    functions = "\n\n".join(f"::: hwbench.{n}" for n in names if n in hwbench.__all__)
+    functions = "\n\n".join(f"::: hwbench.{name}" for name in hwbench.__all__)
     return (
         "# Python\n\nA session needs no files except results. The classes of the shelves implement "
         f"the protocols below.\n\n## Functions\n\n{functions}\n\n## Protocols\n\n"

@@ -116,7 +116,6 @@ def judge(found: Sequence[Any], wanted: set[str], strict: bool = False) -> int:
                 console.err.print(
                     f"{c.spec.id} {claim.claim.id}: the code has changed since {rows} ran",
                     style="red",
-                    markup=False,
                 )
                 code = VERDICT
     return code

@@ -73,7 +73,7 @@ def setup(silent: bool, plain: bool) -> None:
 def news(text: str) -> None:
     """Print a text on standard error unless the user wants quiet."""
     if not quiet:
-        err.print(text, markup=False)
+        err.print(text)
 
 
 @contextlib.contextmanager

@@ -73,8 +73,8 @@ def data_fetch(words: Words = None, plugin: PluginOption = None) -> None:
     code = DONE
     for name in files.select(words or []):
         try:
-            console.out.print(f"{name}: {files.fetch(name)}", markup=False)
+            console.out.print(f"{name}: {files.fetch(name)}")
         except DataMissing as error:
-            console.err.print(str(error), style="red", markup=False)
+            console.err.print(str(error), style="red")
             code = FAILED
     raise typer.Exit(code)

@@ -164,7 +164,7 @@ class Display:
         if self.live is None and time.monotonic() - self.last_line >= QUIET_EVERY:
             self.last_line = time.monotonic()
             for line in self._lines():
-                self.console.print(line, markup=False)
+                self.console.print(line)
 
 
 def describe(state: dict[str, Any]) -> str:

@@ -173,7 +173,7 @@ def end_of_run(ended: Ended) -> int:
     err = console.err
     for outcome in ended.outcomes:
         for text in outcome.warnings:
-            err.print(f"warning: {outcome.case.label}: {text}", style="yellow", markup=False)
+            err.print(f"warning: {outcome.case.label}: {text}", style="yellow")
     bad = [o for o in ended.outcomes if o.status in ("failed", "missing")]
     alike: dict[tuple[str, str], list[Case]] = {}
     for outcome in bad:
@@ -182,7 +182,7 @@ def end_of_run(ended: Ended) -> int:
         specs = ", ".join(dict.fromkeys(case.spec for case in cases))
         named = len(cases) <= (NAMED if status == "failed" else 1)
         which = "; ".join(c.label for c in cases) if named else f"{len(cases)} cases of {specs}"
-        err.print(f"{status}: {which}: {message}", style="red", markup=False)
+        err.print(f"{status}: {which}: {message}", style="red")
     if ended.stopped:
         err.print("Stopped. Run the same command to resume.", style="yellow")
         return INTERRUPTED

@@ -97,7 +97,7 @@ class Watcher(Observer):
                 "Existing results are reused. Use --results DIR to start from an empty folder."
             )
         for text in _left_alone(campaign.todo):
-            err.print(text, style="yellow", markup=False)
+            err.print(text, style="yellow")
         pairs = {(c.stands_in_for, c.data["use"]) for c in plan.cases if c.stands_in_for}
         for use, instead in sorted(pairs) if plan.profile != "smoke" else []:
             err.print(f"{use} is unavailable; using {instead} instead.", style="yellow")
@@ -115,7 +115,7 @@ class Watcher(Observer):
     def trial_failed(self, case: Case, reason: str) -> None:
         """Print a warning."""
         text = f"warning: {case.label}: a trial step failed: {reason}"
-        console.err.print(text, style="yellow", markup=False)
+        console.err.print(text, style="yellow")
 
     def estimated(self, campaign: Campaign, costs: Sequence[Cost | None]) -> None:
         """Print the estimated duration; for a dry run, also that of each row."""

@@ -76,6 +76,5 @@ def why(
     for line in lines:
         console.out.print(
             f"{line['case']} ({line['profile']}): {line['state']}; a run would {line['run would']}",
-            markup=False,
             soft_wrap=True,
         )

@@ -12,7 +12,6 @@ class InlineExecutor:
     """Runs items in this process; `jobs` and `threads` are ignored."""
 
     def __init__(self, jobs: int = 1, threads: int = 1) -> None:
-        self.jobs = 1
         self.stopping = False
 
     def stop(self) -> None:

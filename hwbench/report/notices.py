@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from hwbench.report.words import is_guest, row_label
+from hwbench.report.words import row_label, spec_of
 from hwbench.spec import label
 from hwbench.typography import clean
 from hwbench.verdict.facts import Notice
@@ -36,9 +36,7 @@ def merged_warnings(comparison: Comparison) -> list[str]:
 
 
 def _place(comparison: Comparison, outcome: RowOutcome) -> Place:
-    guest = is_guest(outcome)
-    spec_id = outcome.results[0].case.spec if guest else comparison.spec.id
-    return spec_id, label(outcome.row.at)
+    return spec_of(comparison, outcome), label(outcome.row.at)
 
 
 def _affected_rows(alike: Sequence[Notice], shown: Mapping[Place, RowOutcome]) -> str:

@@ -46,21 +46,16 @@ def common_part(blocks: Sequence[Any]) -> dict[str, Any] | None:
     return {k: v for k, v in blocks[0].items() if all(k in b and b[k] == v for b in blocks)}
 
 
-def _case(spec: Spec, outcome: RowOutcome, comparison: Comparison) -> Case | None:
+def _case(spec: Spec, outcome: RowOutcome, comparison: Comparison) -> Case:
     """Return the case that ran, else the one that would run at the comparison's profile."""
     if outcome.results:
         return outcome.results[0].case
-    if spec.document is None:
-        return None
     return variants(spec, outcome.row, outcome.profile or comparison.profile or "full", 0)[0]
 
 
 def protocol_listing(comparison: Comparison) -> tuple[list[tuple[str, str]], Listing]:
     """Return what all rows have in common, and a table of their differences."""
-    rows = [
-        (o, c) for o in comparison.rows if (c := _case(comparison.spec, o, comparison)) is not None
-    ]
-    fields = [protocol_fields(case) for _, case in rows]
+    fields = [protocol_fields(_case(comparison.spec, o, comparison)) for o in comparison.rows]
     common: list[tuple[str, str]] = []
     columns: dict[str, list[str]] = {}
     for name in dict.fromkeys(n for f in fields for n in f):
@@ -80,6 +75,6 @@ def protocol_listing(comparison: Comparison) -> tuple[list[tuple[str, str]], Lis
             row_label(o) + ("" if o.results else " (not run)"),
             *(cells[i] for cells in columns.values()),
         ]
-        for i, (o, _) in enumerate(rows)
+        for i, o in enumerate(comparison.rows)
     ]
     return common, Listing(["row", *columns], lines if columns else [])

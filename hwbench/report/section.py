@@ -42,10 +42,6 @@ def banner_text(comparison: Comparison) -> tuple[str, bool]:
             f"SMOKE RUN. {which} only show that the machinery works: tiny data, tiny training.",
             True,
         )
-    for outcome in comparison.rows:
-        for result in outcome.results:
-            if result.banner:
-                return clean(result.banner), False
     return "", False
 
 

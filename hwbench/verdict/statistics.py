@@ -131,7 +131,6 @@ def smallest_difference(
     n: int,
     published_error: float | None = None,
     rounding: float = 0.0,
-    level: float = LEVEL,
     trials: int | None = None,
     draw: float = 0.0,
     noise: float = 0.0,
@@ -144,7 +143,7 @@ def smallest_difference(
     if n < 2:
         return math.inf
     estimate = prediction(0.0, sd, n, published_error, rounding, trials, draw, noise)
-    return estimate.half_width(level)
+    return estimate.half_width()
 
 
 def holm(p: Sequence[float]) -> list[float]:

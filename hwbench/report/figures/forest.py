@@ -207,9 +207,7 @@ def _draw_margins(axes: Axes, rows: Sequence[RowOutcome], spec: Spec) -> None:
             axes.vlines(ends, low, high, colors=MUTED, linewidths=0.6, zorder=2)
 
 
-def _draw_differences(
-    axes: Axes, rows: Sequence[RowOutcome], reach: float, scale: Scale
-) -> None:
+def _draw_differences(axes: Axes, rows: Sequence[RowOutcome], reach: float, scale: Scale) -> None:
     """Draw measured − published with intervals, or an arrow where it is off the scale."""
     known = [(float(y), o, difference_of(o)) for y, o in enumerate(rows)]
     shown = []
