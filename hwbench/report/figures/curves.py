@@ -9,7 +9,7 @@ import numpy as np
 
 from hwbench import vocabulary
 from hwbench.report.figures.canvas import Picture
-from hwbench.report.figures.lines import Frame, Line, alike, describe_lines, line_plot, remarks
+from hwbench.report.figures.lines import Frame, Line, alike, describe_lines, line_plot
 from hwbench.report.layout import group_key, panel_of
 from hwbench.report.measured import published_value
 from hwbench.report.words import on_other_data, row_label
@@ -150,9 +150,8 @@ def curve_picture(
     )
     log_x, log_y = (wanted.log_x, wanted.log_y) if wanted else (counts, False)
     frame = Frame(clean(x_label), clean(y_label), log_x, log_y)
-    data, cut = line_plot(lines, frame, focus=not counts)
-    caption = _band(lines) + (" The first epochs are off the scale." if cut else "")
-    caption += remarks(lines, frame)
+    data, remarks = line_plot(lines, frame, focus=not counts)
+    caption = _band(lines) + remarks
     if curve == vocabulary.TRAIN_OBJECTIVE:
         caption += _what_objectives_are(comparison)
     if any(line.published for line in lines):

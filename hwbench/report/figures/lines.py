@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
+import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from hwbench.report.figures.canvas import (
     MUTED,
     PAPER,
     SERIES,
+    WIDTH,
     add_legend,
     draw_point,
     new_figure,
@@ -29,6 +31,10 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 OPEN: dict[str, Any] = {"marker": "o", "ms": 5.5, "mfc": "none", "mew": 1.0}
+HOLLOW: dict[str, Any] = {"ms": 3.4, "mfc": PAPER, "mew": 0.8}
+BELOW = 2.4  # points: a line that is seen at both sides of the one above it
+STROKE = 0.01  # width of a line, as a part of the height of a panel
+LONGEST = 150  # characters of a caption about lines under others
 DISTINCT = len(SERIES) * len(DASHES)  # names whose lines look different
 
 
@@ -44,6 +50,7 @@ class Line:
         x, y, se: its points, [n], with standard errors where they are known.
         n: how many values there are behind each point.
         published: points x, y with a standard error, None where none is known.
+        profiles: that of each point; () where all are alike.
     """
 
     name: str
@@ -55,6 +62,12 @@ class Line:
     se: np.ndarray | None = None
     n: int = 1
     published: list[tuple[float, float, float | None]] = field(default_factory=list)
+    profiles: Sequence[str] = ()
+
+    @property
+    def shortened(self) -> np.ndarray:
+        """Which points come from runs below profile full, [n]."""
+        return np.array([profile != "full" for profile in self.profiles], dtype=bool)
 
 
 @dataclass(frozen=True)
@@ -74,12 +87,11 @@ class Frame:
 
 @dataclass(frozen=True)
 class Look:
-    """What distinguishes a line: colour with marker, and dash; a width, if it is not the usual."""
+    """What distinguishes a line: colour with marker, and dash."""
 
     colour: str
     marker: str
     dash: Any
-    width: float | None = None
 
 
 def looks(lines: Sequence[Line]) -> dict[str, Look]:
@@ -102,8 +114,26 @@ def alike(lines: Sequence[Line]) -> bool:
     return len({line.name for line in lines}) > DISTINCT
 
 
-def draw_alike(axes: Axes, lines: Sequence[Line]) -> None:
-    """Draw the lines of a panel thin and grey, and published values as open markers."""
+def mixed(lines: Sequence[Line]) -> bool:
+    """Return whether a plot has points both of full and of shortened runs."""
+    return len({short for line in lines for short in line.shortened.tolist()}) > 1
+
+
+def broken(line: Line) -> tuple[np.ndarray, np.ndarray]:
+    """Return a line's points by x, with a gap wherever the profile changes."""
+    order = np.argsort(line.x, kind="stable")
+    x, y = line.x[order], line.y[order]
+    profiles = [line.profiles[i] for i in order] if line.profiles else []
+    gaps = [i for i, (a, b) in enumerate(itertools.pairwise(profiles), 1) if a != b]
+    return np.insert(x, gaps, np.nan), np.insert(y, gaps, np.nan)
+
+
+def draw_alike(axes: Axes, lines: Sequence[Line]) -> dict[str, Any]:
+    """Draw the lines of a panel thin and grey, and published values as open markers.
+
+    Returns:
+        what the legend shows of each line: nothing.
+    """
     from matplotlib.collections import LineCollection
 
     paths = [np.column_stack([line.x, line.y])[np.argsort(line.x)] for line in lines]
@@ -112,6 +142,7 @@ def draw_alike(axes: Axes, lines: Sequence[Line]) -> None:
     for line in lines:
         for x, y, error in line.published:
             draw_point(axes, x, y, OPEN | {"mec": MUTED}, yerr=error, elinewidth=0.8, zorder=4)
+    return {}
 
 
 def draw_lines(
@@ -122,6 +153,7 @@ def draw_lines(
     marks: bool,
     bars: bool,
     dodge: bool,
+    hollow: bool = False,
 ) -> dict[str, Any]:
     """Draw lines with bands or bars of one standard error, and published values as open markers.
 
@@ -131,7 +163,9 @@ def draw_lines(
         look: of the lines of all panels, from `looks`.
         marks: whether points have markers.
         bars: whether errors are bars; bands otherwise.
-        dodge: whether lines stand beside each other, so that their bars do not overlap.
+        dodge: whether x has no order: points are not joined, and those of different lines stand
+            beside each other, so that their bars do not overlap.
+        hollow: whether points of shortened runs are hollow.
 
     Returns:
         what the legend shows of each line, by name.
@@ -144,7 +178,12 @@ def draw_lines(
         shift = places[line.name] * min(0.1, 0.5 / len(look)) if dodge else 0.0
         order = np.argsort(line.x, kind="stable")
         x, y = line.x[order] + shift, line.y[order]
-        (handles[line.name],) = axes.plot(x, y, zorder=3, **_stroke(how, thin=dodge, marks=marks))
+        joined, heights = broken(line)
+        stroke = _stroke(how, joined=not dodge, marks=marks)
+        (handles[line.name],) = axes.plot(joined + shift, heights, zorder=3, **stroke)
+        if hollow and (short := line.shortened[order]).any():
+            edge = HOLLOW | {"marker": how.marker, "mec": how.colour}
+            axes.plot(x[short], y[short], ls="none", zorder=3.5, **edge)
         if line.se is not None:
             se, colour = line.se[order], how.colour
             if bars:
@@ -157,47 +196,63 @@ def draw_lines(
     return handles
 
 
-def _stroke(how: Look, *, thin: bool, marks: bool) -> dict[str, Any]:
+def _stroke(how: Look, *, joined: bool, marks: bool) -> dict[str, Any]:
     """Return the settings of a line and of its markers."""
-    line = {"color": how.colour, "ls": how.dash, "lw": 0.7 if thin else how.width, "alpha": 0.9}
+    line = {"color": how.colour, "ls": how.dash if joined else "none", "alpha": 0.9}
     return line | {"marker": how.marker if marks else None, "ms": 3.6, "mec": PAPER, "mew": 0.4}
 
 
-def hidden_lines(lines: Sequence[Line], frame: Frame) -> dict[str, str]:
-    """Return which line hides which within a panel: the name of the lower one, and of the upper.
+def hidden_lines(axes: Axes, lines: Sequence[Line]) -> dict[str, str]:
+    """Return which line of a panel lies under which: the lower one's name, and the upper one's.
 
-    A line is hidden where both have the same x, and their y differ by less than 1 % of the panel.
+    A line is hidden where both have the same x, and no y differs by the width of a stroke in the
+    range that the panel shows.
     """
-    scale = np.log10 if frame.log_y else np.asarray
+    axes.get_ylim()  # settles the range
+    place = (axes.transScale + axes.transLimits).transform
+    heights = [place(np.column_stack([line.x, line.y]))[:, 1] for line in lines]
     hidden: dict[str, str] = {}
-    if alike(lines):
-        return hidden
-    for group in dict.fromkeys(line.group for line in lines):
-        here = [line for line in lines if line.group == group and len(line.x)]
-        every = np.concatenate([line.y for line in here]) if here else np.zeros(0)
-        if not every.size or not np.isfinite(every).all() or (frame.log_y and every.min() <= 0):
-            continue
-        height = np.ptp(scale(every))
-        for lower, upper in itertools.combinations(here, 2):
-            if not np.array_equal(lower.x, upper.x):
-                continue
-            if np.abs(scale(lower.y) - scale(upper.y)).max() < 0.01 * height:
-                hidden[lower.name] = upper.name
+    for (lower, a), (upper, b) in itertools.combinations(zip(lines, heights, strict=True), 2):
+        if len(a) and np.array_equal(lower.x, upper.x) and np.abs(a - b).max() < STROKE:
+            hidden[lower.name] = upper.name
     return hidden
 
 
-def remarks(lines: Sequence[Line], frame: Frame) -> str:
-    """Return what a plot does not show, as sentences for its caption; '' if it shows all."""
+def coincident(hidden: Mapping[tuple[str, str], str]) -> str:
+    """Return which lines lie under others as sentences; their number, if these are too long.
+
+    Args:
+        hidden: upper lines by panel and lower line.
+    """
+    under: dict[tuple[str, str], list[str]] = {}
+    for (panel, lower), upper in hidden.items():
+        under.setdefault((panel, upper), []).append(lower)
+    texts = []
+    for (panel, upper), lowers in under.items():
+        names = " and ".join(lowers) if len(lowers) < 3 else f"{len(lowers)} lines"
+        where = f" ({panel})" if panel else ""
+        texts.append(f"{names} {'lie' if lowers[1:] else 'lies'} under {upper}{where}.")
+    text = " ".join(texts)
+    return text if len(text) <= LONGEST else f"{len(hidden)} lines, drawn wide, lie under others."
+
+
+def _remarks(
+    lines: Sequence[Line], frame: Frame, hidden: Mapping[tuple[str, str], str], *, cut: bool
+) -> str:
+    """Return what a plot does not show as sentences for its caption; '' if it shows all."""
     below = sum(
         int(((line.x <= 0) & frame.log_x | (line.y <= 0) & frame.log_y).sum()) for line in lines
     )
-    texts = [f"{lower} lies under {upper}." for lower, upper in hidden_lines(lines, frame).items()]
+    texts = ["The first epochs are off the scale."] if cut else []
+    texts += [coincident(hidden)] if hidden else []
     if alike(lines):
         names = len({line.name for line in lines})
         texts.append(f"{names} lines are too many to tell apart: they look alike, without errors.")
     if below:
         points = f"{below} points are" if below > 1 else "1 point is"
         texts.append(f"{points} at or below 0, off the logarithmic axis.")
+    if mixed(lines):
+        texts.append("Small hollow markers are shortened runs.")
     return "".join(f" {clean(text)}" for text in texts)
 
 
@@ -218,8 +273,8 @@ def _focus(axes: Axes, lines: Sequence[Line]) -> bool:
 
 def line_plot(
     lines: Sequence[Line], frame: Frame, *, focus: bool = False, bars: bool = False
-) -> tuple[bytes, bool]:
-    """Return a plot of lines as SVG, a panel per group, and whether it leaves early points out.
+) -> tuple[bytes, str]:
+    """Return a plot of lines as SVG, a panel per group, and sentences on what it does not show.
 
     Args:
         lines: of all panels, in the order of the legend.
@@ -235,50 +290,68 @@ def line_plot(
     figure = new_figure((2.35 if across > 1 else 2.6) * down)
     grid = figure.subplots(down, across, squeeze=False, sharex=True)
     handles: dict[str, Any] = {}
-    cut = False
+    hidden: dict[tuple[str, str], str] = {}
+    cut, same, dodge = False, alike(lines), frame.ticks is not None
+    how = {"marks": few or bars, "bars": bars, "dodge": dodge, "hollow": mixed(lines)}
     for i, (group, axes) in enumerate(itertools.zip_longest(groups, grid.flat)):
         if group is None:
             axes.set_visible(False)
             continue
         here = [line for line in lines if line.group == group]
-        dodge = frame.ticks is not None
-        for name in () if dodge else hidden_lines(here, frame):
-            look[name] = replace(look[name], width=3.4)  # seen at both sides of the upper line
-        if alike(lines):
-            draw_alike(axes, here)
-        else:
-            drawn = draw_lines(axes, here, look, marks=few or bars, bars=bars, dodge=dodge)
-            handles |= drawn
+        drawn = draw_alike(axes, here) if same else draw_lines(axes, here, look, **how)
+        handles |= drawn
         axes.set_title(shorten(group))
-        _set_scales(axes, frame, here)
+        _set_scales(axes, frame, here, WIDTH / across)
         if focus and not frame.log_y:
             cut = _focus(axes, here) or cut
+        for lower, upper in ({} if same or dodge else hidden_lines(axes, here)).items():
+            hidden[group, lower] = upper
+            drawn[lower].set_linewidth(BELOW)
         if i + across >= len(groups):
             axes.set_xlabel(frame.x_label)
             axes.tick_params(axis="x", labelbottom=True)
         if i % across == 0:
             axes.set_ylabel(frame.y_label)
-    if any(line.published for line in lines):
-        from matplotlib.lines import Line2D
-
-        handles["open: published"] = Line2D([], [], ls="", marker="o", ms=5, mfc="none", mec=MUTED)
+    handles |= _marker_names(lines)
     if list(handles) != [""]:
         add_legend(figure, handles)
-    return svg_of(figure), cut
+    return svg_of(figure), _remarks(lines, frame, hidden, cut=cut)
 
 
-def _set_scales(axes: Axes, frame: Frame, lines: Sequence[Line]) -> None:
-    """Set scales and ticks of one panel."""
+def _marker_names(lines: Sequence[Line]) -> dict[str, Any]:
+    """Return what the legend shows of markers that are not filled, by name."""
+    from matplotlib.lines import Line2D
+
+    names = {}
+    if mixed(lines):
+        names["hollow: shortened"] = Line2D([], [], ls="", marker="o", mec=MUTED, **HOLLOW)
+    if any(line.published for line in lines):
+        names["open: published"] = Line2D([], [], ls="", marker="o", ms=5, mfc="none", mec=MUTED)
+    return names
+
+
+def _set_scales(axes: Axes, frame: Frame, lines: Sequence[Line], width: float) -> None:
+    """Set scales and ticks of one panel, `width` inches wide."""
     if frame.log_x:
         axes.set_xscale("log")
     if frame.log_y:
         axes.set_yscale("log")
         _plain_log_heights(axes, lines)
     if frame.ticks is not None:
-        axes.set_xticks(range(len(frame.ticks)), frame.ticks)
+        _name_ticks(axes, frame.ticks, width)
         axes.set_xlim(-0.45, len(frame.ticks) - 0.55)
     elif frame.log_x:
         _plain_log_ticks(axes, lines)
+
+
+def _name_ticks(axes: Axes, names: Sequence[str], width: float) -> None:
+    """Name the places along x: in lines as wide as there is room, else askew."""
+    room = int(0.85 * width * 72 / 4.3 / len(names))  # characters: one has 4.3 points
+    lines = [textwrap.wrap(name, max(room, 6), break_long_words=False) for name in names]
+    longest = max(len(line) for found in lines for line in found or [""])
+    axes.set_xticks(range(len(names)), ["\n".join(found) for found in lines])
+    if longest > room:
+        axes.set_xticks(range(len(names)), names, rotation=20, ha="right", rotation_mode="anchor")
 
 
 def _plain_log_ticks(axes: Axes, lines: Sequence[Line]) -> None:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from hwbench.numbers import count
-from hwbench.report.figures.canvas import Picture, shorten
-from hwbench.report.figures.lines import Frame, Line, describe_lines, line_plot, remarks
+from hwbench.report.figures.canvas import Picture
+from hwbench.report.figures.lines import Frame, Line, describe_lines, line_plot, mixed
 from hwbench.report.measured import published_value, seed_values
 from hwbench.spec import Figure as Wanted
 from hwbench.spec import coordinate
@@ -24,11 +24,13 @@ class Point:
 
     Attributes:
         measured, published: values with their standard errors, both None where unknown.
+        profile: that of the measured value; '' where there is none.
     """
 
     x: float
     measured: tuple[float | None, float | None]
     published: tuple[float | None, float | None]
+    profile: str
 
 
 def rows_shown(comparison: Comparison, wanted: Wanted) -> list[RowOutcome]:
@@ -52,10 +54,11 @@ def row_lines(comparison: Comparison, wanted: Wanted) -> tuple[list[Line], list[
         panel = coordinate(facet, o.row.at[facet]) if facet else ""
         seeds = seed_values(o, metric)
         measured = mean_and_error(seeds) if seeds else (None, None)
-        point = Point(place[o.row.at[wanted.x]], measured, _published(comparison, o, metric))
+        published = _published(comparison, o, metric)
+        point = Point(place[o.row.at[wanted.x]], measured, published, o.profile or "")
         points.setdefault((name, panel), []).append(point)
     lines = [_line(name, panel, found) for (name, panel), found in points.items()]
-    ticks = None if numeric else [shorten(clean(v), 18) for v in values]
+    ticks = None if numeric else [clean(v) for v in values]
     return [line for line in lines if len(line.x) or line.published], ticks
 
 
@@ -83,7 +86,8 @@ def _line(name: str, panel: str, points: Sequence[Point]) -> Line:
     x, y, e = (np.array([p[i] for p in have], dtype=float) for i in range(3))
     se = None if np.isnan(e).all() else np.nan_to_num(e)
     marks = [(p.x, p.published[0], p.published[1]) for p in points if p.published[0] is not None]
-    return Line(name, panel, name, "", x, y, se, len(have), marks)
+    profiles = [p.profile for p in points if p.measured[0] is not None]
+    return Line(name, panel, name, "", x, y, se, len(have), marks, profiles)
 
 
 def _measured(rows: Sequence[RowOutcome], metric: str) -> str:
@@ -112,9 +116,9 @@ def rows_picture(comparison: Comparison, name: str, wanted: Wanted) -> Picture:
     x_label = clean(wanted.x_label or words(wanted.x or ""))
     y_label = clean(wanted.y_label or words(metric) + unit)
     frame = Frame(x_label, y_label, wanted.log_x and ticks is None, wanted.log_y, ticks)
-    data, _ = line_plot(lines, frame, bars=True)
+    data, remarks = line_plot(lines, frame, bars=True)
     caption = _measured(rows_shown(comparison, wanted), metric)
-    caption += remarks(lines, frame)
+    caption += remarks
     if any(line.published for line in lines):
-        caption += " Open markers are published values."
+        caption += f" {'Large open' if mixed(lines) else 'Open'} markers are published values."
     return Picture(name, "figures", "svg", data, title, caption, describe_lines(lines, title))

@@ -15,11 +15,10 @@ from hwbench.report.figures.curves import curve_lines
 from hwbench.report.figures.lines import (
     Frame,
     Line,
+    broken,
     draw_lines,
-    hidden_lines,
     line_plot,
     looks,
-    remarks,
 )
 from hwbench.spec import Figure
 
@@ -60,29 +59,105 @@ def test_a_logarithmic_axis_of_less_than_a_decade_has_several_labels():
     assert b">1.4<" in svg
 
 
-def test_a_line_under_another_is_named_and_stays_visible():
-    x = np.array([1.0, 2.0, 3.0])
-    lines = [
-        Line("first", "", "first", "", x, np.array([1.0, 2.0, 9.0])),
-        Line("second", "", "second", "", x, np.array([1.0, 2.01, 9.0])),
-        Line("third", "", "third", "", x, np.array([1.0, 2.5, 9.0])),
-    ]
-    frame = Frame("x", "y")
-    assert hidden_lines(lines, frame) == {"first": "second"}
-    assert remarks(lines, frame) == " first lies under second."
+PLAIN = Frame("x", "y")
+
+
+def plotted(lines: list[Line], frame: Frame = PLAIN, **how: bool) -> tuple[str, str]:
+    """Return the SVG of a plot and what its caption says."""
     with style():
-        svg, _ = line_plot(lines, frame)
-        alone, _ = line_plot(lines[1:], frame)
-    assert b"stroke-width: 3.4" in svg
-    assert b"stroke-width: 3.4" not in alone
+        svg, said = line_plot(lines, frame, **how)
+    return svg.decode(), said
+
+
+def line(name: str, *y: float, group: str = "") -> Line:
+    return Line(name, group, name, "", np.arange(1.0, len(y) + 1), np.array(y, float))
+
+
+WIDE = "stroke-width: 2.4"
+
+
+def test_a_line_under_another_is_named_and_stays_visible():
+    lines = [line("first", 1, 2, 9), line("second", 1, 2.01, 9), line("third", 1, 2.5, 9)]
+    svg, said = plotted(lines)
+    assert said == " first lies under second."
+    assert WIDE in svg
+    alone, said = plotted(lines[1:])
+    assert said == ""
+    assert WIDE not in alone
+
+
+def test_lines_coincide_only_within_the_range_that_is_shown():
+    """Steep beginnings are off the scale; they made lines apart look the same."""
+    start = [100.0, 50.0, 10.0, 1.0]
+    low = line("low", *start, *[0.0213] * 11)
+    high = line("high", *start, *np.linspace(0.06, 0.023, 11))
+    assert plotted([low, high], focus=True)[1] == " The first epochs are off the scale."
+    assert plotted([low, high])[1] == " low lies under high."
+
+
+def test_lines_with_points_off_a_logarithmic_axis_coincide_as_others_do():
+    lines = [line("a", 1, 10), line("b", 1, 10), line("c", -1, 100)]
+    said = plotted(lines, Frame("x", "y", log_y=True))[1]
+    assert said.startswith(" a lies under b. 1 point is at or below 0")
+
+
+def test_a_line_is_wide_only_in_the_panel_where_it_is_hidden():
+    lines = [
+        *(line("a", 1, 2, group="one"), line("b", 1, 2, group="one")),
+        *(line("a", 1, 2, group="two"), line("b", 2, 1, group="two")),
+    ]
+    svg, said = plotted(lines)
+    assert said == " a lies under b (one)."
+    assert svg.count(WIDE) == 1  # the legend has the usual width
+
+
+def test_many_lines_under_others_are_counted():
+    """A caption of names would fill the page."""
+    same = [line(f"a net with a rather long name, number {i}", 1, 2) for i in range(9)]
+    assert plotted(same)[1] == f" 8 lines lie under {same[-1].name}."
+    pairs = [line(f"a net with a rather long name, {i // 2}.{i % 2}", i // 2, 9) for i in range(12)]
+    assert plotted(pairs)[1] == " 6 lines, drawn wide, lie under others."
+
+
+def test_a_line_is_broken_where_the_profile_changes():
+    mixed = Line("a", "", "a", "", np.array([2.0, 1.0, 3.0]), np.array([5.0, 4.0, 6.0]))
+    mixed.profiles = ["quick", "full", "quick"]
+    np.testing.assert_array_equal(broken(mixed), [[1, np.nan, 2, 3], [4, np.nan, 5, 6]])
+
+
+@pytest.mark.parametrize("profiles", [("full", "quick"), ("full", "full"), ("quick", "quick")])
+def test_points_of_shortened_runs_are_hollow_beside_full_ones(profiles):
+    points = Line("a", "", "a", "", np.array([1.0, 2.0]), np.array([4.0, 5.0]))
+    points.profiles = profiles
+    svg, said = plotted([points], bars=True)
+    both = len(set(profiles)) == 2
+    assert (said == " Small hollow markers are shortened runs.") == both
+    assert ("hollow: shortened" in svg) == both
+    with style():
+        axes = new_figure(2.0).subplots()
+        how = {"marks": True, "bars": True, "dodge": False}
+        draw_lines(axes, [points], looks([points]), hollow=both, **how)
+    assert [drawn.get_xydata().tolist() for drawn in axes.lines[1:]] == [[[2.0, 5.0]]] * both
+
+
+def test_points_over_names_are_not_joined_and_no_name_is_cut():
+    names = ["adult", "connect4", "web (another split)"]
+    points = [Line("a", "", "a", "", np.array([0.0, 1.0, 2.0]), np.array([4.0, 5.0, 6.0]))]
+    svg, _ = plotted(points, Frame("data", "y", ticks=names * 3), bars=True)
+    assert "\u2026" not in svg
+    assert re.findall(r">(web|\(another|split\))<", svg) == ["web", "(another", "split)"] * 3
+    assert not re.search(r'd="M[^"]*L[^"]*L[^"]*" clip-path[^>]*stroke: #0068a8', svg)
+    words = ["a_name_without_a_space_in_it"] * 9
+    svg, _ = plotted(points, Frame("data", "y", ticks=words), bars=True)
+    assert svg.count(f">{words[0]}<") == 9  # whole, askew
 
 
 def test_points_that_a_logarithmic_axis_cannot_show_are_counted():
-    line = Line("bias", "", "bias", "", np.array([0.0, 1.0, 2.0]), np.array([1.0, -2.0, 3.0]))
-    assert remarks([line], Frame("x", "y")) == ""
+    bias = Line("bias", "", "bias", "", np.array([0.0, 1.0, 2.0]), np.array([1.0, -2.0, 3.0]))
+    assert plotted([bias])[1] == ""
     off = "off the logarithmic axis."
-    assert remarks([line], Frame("x", "y", log_y=True)) == f" 1 point is at or below 0, {off}"
-    both = remarks([line], Frame("x", "y", log_x=True, log_y=True))
+    assert plotted([bias], Frame("x", "y", log_y=True))[1] == f" 1 point is at or below 0, {off}"
+    both = plotted([bias], Frame("x", "y", log_x=True, log_y=True))[1]
     assert both == f" 2 points are at or below 0, {off}"
 
 
@@ -105,16 +180,13 @@ def test_a_long_legend_makes_the_figure_taller_and_not_its_panels_smaller():
 def test_more_lines_than_looks_are_drawn_alike_without_a_legend():
     x = np.array([1.0, 2.0, 3.0])
     lines = [Line(f"line {i}", "", "", "", x, x + i, np.ones(3)) for i in range(33)]
-    with style():
-        svg, _ = line_plot(lines, Frame("x", "y"))
-        few, _ = line_plot(lines[:32], Frame("x", "y"))
-    assert b"line 1<" not in svg
-    assert svg.count(b"stroke: #57606a; stroke-opacity: 0.6") == 33
-    assert b"line 1<" in few
-    assert remarks(lines, Frame("x", "y")) == (
-        " 33 lines are too many to tell apart: they look alike, without errors."
-    )
-    assert remarks(lines[:32], Frame("x", "y")) == ""
+    svg, said = plotted(lines)
+    assert "line 1<" not in svg
+    assert svg.count("stroke: #57606a; stroke-opacity: 0.6") == 33
+    assert said == " 33 lines are too many to tell apart: they look alike, without errors."
+    few, said = plotted(lines[:32])
+    assert "line 1<" in few
+    assert said == ""
 
 
 def test_coordinates_have_two_decimals():
