@@ -16,7 +16,7 @@ from hwbench.typography import clean
 from hwbench.verdict.outcome import Comparison, RowOutcome
 
 COLUMNS = (
-    *("spec", "metric", "published", "published_error", "measured", "se", "n", "profile"),
+    *("spec", "metric", "unit", "published", "published_error", "measured", "se", "n", "profile"),
     *("difference", "low", "high", "level", "margin", "verdict"),
 )
 
@@ -52,6 +52,7 @@ def _line(comparison: Comparison, outcome: RowOutcome) -> dict[str, Any]:
     return at | {
         "spec": spec_of(comparison, outcome),
         "metric": comparison.spec.metric,
+        "unit": comparison.spec.unit,
         "published": published and published.value,
         "published_error": published and published.error,
         "measured": outcome.mean,

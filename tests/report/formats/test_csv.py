@@ -37,6 +37,7 @@ def test_each_row_has_a_line_with_all_digits(example: Example):
     assert (first["published"], first["published_error"]) == ("-95.182", "0.022")
     assert float(first["se"]) == pytest.approx(0.041 / 5**0.5)
     assert (first["spec"], first["metric"]) == ("iwaer/table1", "log_likelihood")
+    assert {line["unit"] for line in lines} == {example.spec.unit} == {"nats"}
     assert (first["profile"], first["margin"]) == ("full", "0.18")
 
 
