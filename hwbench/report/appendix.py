@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from hwbench import vocabulary
@@ -19,6 +20,7 @@ from hwbench.typography import NONE, clean, minus, words
 from hwbench.verdict.outcome import Comparison
 from hwbench.verdict.statistics import mean_and_error
 
+APART = 1.5  # a greater factor between the times of seeds is shown
 # Diagnostics that give the shape of sample images, in pixels.
 IMAGE_SIZE = (vocabulary.IMAGE_HEIGHT, vocabulary.IMAGE_WIDTH)
 
@@ -144,32 +146,43 @@ def machines_listing(results: Sequence[Result]) -> list[list[tuple[str, str]]]:
     return out
 
 
+def _spread(
+    values: Iterable[float | None], text: Callable[[float | None], str] = significant
+) -> str:
+    """Return the mean over seeds; the least and the greatest where seeds differ by `APART`.
+
+    A mean over machines of different speeds would be the time of none of them.
+    """
+    known = [v for v in values if v is not None and math.isfinite(v)]
+    if known and max(known) > APART * min(known):
+        return f"{text(min(known))} to {text(max(known))}"
+    return text(mean_and_error(known)[0] if known else None)
+
+
 def timings_listing(comparison: Comparison) -> Listing:
-    """Return seconds and speed, mean over seeds, row by row."""
-
-    def mean(values: Iterable[float | None]) -> float | None:
-        known = [v for v in values if v is not None and math.isfinite(v)]
-        return mean_and_error(known)[0] if known else None
-
+    """Return seconds and speed row by row, with processors where results are from several."""
+    processors = {clean(r.machine.get("device", "")) for o in comparison.rows for r in o.results}
     lines = []
     for o in comparison.rows:
         if not o.results:
             continue
+        devices = dict.fromkeys(clean(r.machine.get("device", "unknown")) for r in o.results)
         lines.append(
             [
                 row_label(o),
                 str(len(o.results)),
-                duration(mean(r.seconds.get("train") for r in o.results)),
-                duration(mean(r.seconds.get("evaluate") for r in o.results)),
-                significant(mean(r.steps_per_second for r in o.results)),
-                fixed(mean(r.peak_memory_mb for r in o.results), 0),
+                _spread((r.seconds.get("train") for r in o.results), duration),
+                _spread((r.seconds.get("evaluate") for r in o.results), duration),
+                _spread(r.steps_per_second or None for r in o.results),  # 0 without steps
+                _spread((r.peak_memory_mb for r in o.results), partial(fixed, places=0)),
                 str(sum(r.resumed > 0 for r in o.results)),
+                *([", ".join(devices)] if len(processors) > 1 else []),
             ]
         )
     head = ["row", "seeds", "training", "evaluation", "steps/s", "peak MB", "resumed"]
-    return Listing(
-        head, lines if any(set(line[2:6]) != {NONE} for line in lines) else [], [1, 2, 3, 4, 5, 6]
-    )
+    head += ["processor"] if len(processors) > 1 else []
+    measured = any(set(line[2:6]) != {NONE} for line in lines)
+    return Listing(head, lines if measured else [], [1, 2, 3, 4, 5, 6])
 
 
 def figure_curves(spec: Spec) -> set[str]:

@@ -48,7 +48,7 @@ TEXTS = {
     "others": "Other metrics (mean ± standard error over seeds)",
     "diagnostics": "Diagnostics of the estimators (mean over seeds)",
     "machine": "Machine and time",
-    "timings": "Time and speed (mean over seeds)",
+    "timings": "Time and speed (mean over seeds; their range where it is wide)",
     "verdicts": "What the verdicts mean",
     "errors": (
         "A number after ± is one standard error, over seeds unless stated otherwise. The error "

@@ -104,3 +104,29 @@ def test_values_at_one_coordinate_have_a_column_for_each_of_its_values(example: 
         ["A", f"−90 {better[0]} of {len(full)} better", NONE, "from document"],
         ["B", f"−91.0 {better[1]} of {len(full)} better", "−3", "from document"],
     ]
+
+
+def test_times_of_several_machines_are_a_range_and_no_mean(example: Example):
+    rows = list(example.comparison.rows)
+    times = {0: (3452.0, "CPU (Xeon)"), 1: (409.0, "CPU (EPYC)"), 2: (423.0, "CPU (EPYC)")}
+    results = [
+        r.model_copy(
+            update={
+                "seconds": r.seconds | {"train": times[r.case.seed][0]},
+                "machine": r.machine | {"device": times[r.case.seed][1]},
+                "steps_per_second": 0.0,
+            }
+        )
+        for r in rows[0].results
+        if r.case.seed in times
+    ]
+    rows[0] = replace(rows[0], results=tuple(results))
+    listing = make_section(replace(example.comparison, rows=tuple(rows))).timings
+    by_row = {line[0]: dict(zip(listing.head, line, strict=True)) for line in listing.lines}
+    first = by_row["MNIST, fixed, IWAE"]
+    assert first["training"] == "6 min 49 s to 57 min 32 s"
+    assert first["evaluation"] == "1 min 14 s"
+    assert first["steps/s"] == NONE  # a fit has no steps
+    assert set(first["processor"].split(", ")) == {"CPU (Xeon)", "CPU (EPYC)"}
+    assert by_row["MNIST, fixed, IWAER"]["training"] == "1 h 24 min"
+    assert "processor" not in make_section(example.comparison).timings.head
