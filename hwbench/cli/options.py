@@ -153,7 +153,8 @@ FormatOption = Annotated[
     typer.Option(
         "--format",
         "-f",
-        help="One or more of html, pdf, csv, json, latex, markdown, figures, overview.",
+        help="One or more of html, pdf, csv, json, latex, markdown, figures (every plot of the "
+        "pages as SVG and PNG), overview.",
     ),
 ]
 SingleFileOption = Annotated[

@@ -6,9 +6,12 @@ verdicts, layout of a page (`formats`). `canvas` has style and frame, `lines` th
 
 from __future__ import annotations
 
+import re
+from typing import Any
+
 from hwbench import vocabulary
 from hwbench.report.appendix import figure_curves, shown_by_default
-from hwbench.report.figures.canvas import Picture, collected_once, style
+from hwbench.report.figures.canvas import ALONE, Picture, collected_once, rasterised, style
 from hwbench.report.figures.captions import captions_picture
 from hwbench.report.figures.curves import curve_picture, over_epochs
 from hwbench.report.figures.forest import forest_picture
@@ -22,11 +25,11 @@ from hwbench.store import Store
 from hwbench.verdict.outcome import Comparison
 
 
-def pictures(comparison: Comparison, store: Store) -> list[Picture]:
-    """Return every picture of a spec in the order of the report."""
+def pictures(comparison: Comparison, store: Store, **settings: Any) -> list[Picture]:
+    """Return every picture of a spec in the order of the report; `settings` are Matplotlib's."""
     stem = anchor(comparison.spec.id)
-    with style(), collected_once():
-        forest = [forest_picture(comparison, f"{stem}-forest")]
+    with style(**settings), collected_once():
+        forest = [forest_picture(comparison, f"{stem}-published-vs-measured")]
         asked = [
             _asked_picture(comparison, f"{stem}-figure{i + 1}", wanted, store)
             for i, wanted in enumerate(comparison.spec.figures)
@@ -37,6 +40,17 @@ def pictures(comparison: Comparison, store: Store) -> list[Picture]:
         ]
         found = [*forest, *asked, *_learning_curves(comparison, stem), *samples]
     return [picture for picture in found if picture is not None]
+
+
+def exported_pictures(what: tuple[Comparison, Store], *_: object) -> dict[str, bytes]:
+    """Return the plots of a spec as files that stand alone, SVG and PNG, by their names.
+
+    `Executor.map` passes more arguments, which are not used.
+    """
+    with rasterised() as png:
+        plots = [p for p in pictures(*what, **ALONE) if p.kind == "svg" and p.data]
+    svg_files = {f"{p.name}.svg": p.data for p in plots}
+    return svg_files | {f"{p.name}.png": png[p.data] for p in plots}
 
 
 def _asked_picture(comparison: Comparison, name: str, wanted: Wanted, store: Store) -> Picture:
@@ -63,10 +77,10 @@ def _learning_curves(comparison: Comparison, stem: str) -> list[Picture]:
     return [
         curve_picture(
             comparison,
-            f"{stem}-curve{i + 1}",
+            "-".join([stem, "curve", *re.findall(r"\w+", curve)]),
             curve,
             None,
             "k_curve" if curve == vocabulary.K_CURVE else "curves",
         )
-        for i, curve in enumerate(filter(shown_by_default, found))
+        for curve in filter(shown_by_default, found)
     ]

@@ -9,6 +9,7 @@ import math
 import re
 import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, cast
@@ -46,7 +47,9 @@ ONE_SEED: dict[str, Any] = {"marker": "|", "ms": 4, "mew": 0.6, "alpha": 0.6}
 COORDINATES, FINER = re.compile(rb' (?:d|x|y)="[^"]*"'), re.compile(rb"(?<=\.\d\d)\d+")
 SPACED = re.compile(rb" ?\n|(?<=[A-Za-z]) (?=[-\d])")  # in the commands of a path
 HASHED = re.compile(rb'(?<=[#"])(?:[mp]|C[0-9a-f]+_[0-9a-f]+_)[0-9a-f]{10}(?=[")])')
+ALONE: dict[str, Any] = {"svg.fonttype": "path", "savefig.facecolor": "white"}  # of a file
 Kind = Literal["svg", "png"]
+_rasters: ContextVar[dict[bytes, bytes] | None] = ContextVar("rasters", default=None)
 
 
 @dataclass(frozen=True)
@@ -132,7 +135,28 @@ def svg_of(figure: Figure) -> bytes:
     )
     svg = COORDINATES.sub(lambda m: SPACED.sub(b"", FINER.sub(b"", m[0])), buffer.getvalue())
     ids: dict[bytes, bytes] = {}
-    return HASHED.sub(lambda m: ids.setdefault(m[0], b"i%d" % len(ids)), svg)
+    svg = HASHED.sub(lambda m: ids.setdefault(m[0], b"i%d" % len(ids)), svg)
+    rasters = _rasters.get()
+    if rasters is not None:
+        rasters[svg] = _png_of(figure)
+    return svg
+
+
+def _png_of(figure: Figure) -> bytes:
+    png = io.BytesIO()
+    figure.savefig(png, format="png", metadata={"Software": None})
+    return png.getvalue()
+
+
+@contextlib.contextmanager
+def rasterised() -> Iterator[dict[bytes, bytes]]:
+    """Draw every figure as PNG, too: a mapping from SVG to PNG fills while figures are drawn."""
+    found: dict[bytes, bytes] = {}
+    token = _rasters.set(found)
+    try:
+        yield found
+    finally:
+        _rasters.reset(token)
 
 
 def exported(draw: Callable[[], Figure | None]) -> dict[str, bytes]:
@@ -141,14 +165,9 @@ def exported(draw: Callable[[], Figure | None]) -> dict[str, bytes]:
     Args:
         draw: makes the figure; None where there is nothing to draw, which makes no file.
     """
-    with style(**{"svg.fonttype": "path", "savefig.facecolor": "white"}):
+    with style(**ALONE):
         figure = draw()
-        if figure is None:
-            return {}
-        png = io.BytesIO()
-        figure.savefig(png, format="png", metadata={"Software": None})
-        figure.set_layout_engine("none")  # what was laid out for one file serves the other
-        return {"svg": svg_of(figure), "png": png.getvalue()}
+        return {} if figure is None else {"svg": svg_of(figure), "png": _png_of(figure)}
 
 
 def draw_point(

@@ -1,21 +1,21 @@
-"""Pictures of published against measured as files, for a paper or a talk."""
+"""The plots of every page as files, for a paper or a talk."""
 
 from __future__ import annotations
 
-from functools import partial
 from pathlib import Path
 
 from hwbench.report.contents import Contents
-from hwbench.report.figures.canvas import exported
-from hwbench.report.figures.forest import forest_figure
+from hwbench.report.figures import exported_pictures
 from hwbench.report.formats import put
-from hwbench.report.words import anchor
+from hwbench.report.workers import mapped
 
 
 def write(contents: Contents, folder: Path) -> list[Path]:
-    """Write `figures/<paper>-<table>-published-vs-measured.svg` and `.png` for each spec."""
+    """Write `figures/<paper>-<table>-<figure>.svg` and `.png` for each plot of each page.
+
+    `<figure>` is `published-vs-measured`, `figure<n>` in the order of the spec, or `curve-<name>`.
+    """
+    drawn = mapped(exported_pictures, [(c, contents.store) for c in contents.comparisons])
     return [
-        put(folder / f"figures/{anchor(c.spec.id)}-published-vs-measured.{suffix}", data)
-        for c in contents.comparisons
-        for suffix, data in exported(partial(forest_figure, c)).items()
+        put(folder / f"figures/{name}", data) for files in drawn for name, data in files.items()
     ]
