@@ -31,6 +31,7 @@ from hwbench.report.words import (
 from hwbench.spec import Row, Spec, label
 from hwbench.typography import NO_BREAK, clean, minus, words
 from hwbench.verdict.outcome import Comparison, RowOutcome
+from hwbench.verdict.reasons import Position
 from hwbench.verdict.row import differs_in_source
 from hwbench.verdict.wording import flag_text
 
@@ -107,7 +108,8 @@ def _distance(outcome: RowOutcome, scale: Scale, margin: float | None) -> dict[s
     width = scale.value(margin)
     if width is not None and outcome.published is not None:
         out["margin"] = scale.signed(f"± {short(width)}")
-    if not away and outcome.smallest is not None:
+    said = any(isinstance(r, Position) and r.where == "across" for r in outcome.reasons)
+    if not away and not said and outcome.smallest is not None:
         out["smallest"] = scale.signed(fixed(scale.value(outcome.smallest), decimals(half)))
     return out
 

@@ -10,6 +10,7 @@ from hwbench.report.rows import facts
 from hwbench.report.section import make_section
 from hwbench.typography import NARROW_SPACE, NONE
 from hwbench.verdict.facts import Flag
+from hwbench.verdict.reasons import NoMargin
 
 from .conftest import Example, make_example
 
@@ -95,3 +96,14 @@ def test_a_row_set_against_the_table_says_where_it_comes_from(tmp_path: Path, ex
     assert len({r.anchor for r in section.rows}) == len(section.rows)
     (grid,) = grids(comparison)
     assert [e.row for e in grid.lines[0].cells[1]] == [1, 11]
+
+
+def test_the_detectable_difference_is_said_once(example: Example):
+    row = example.comparison.rows[6]
+    (view,) = make_section(replace(example.comparison, rows=(row,))).rows
+    assert view.reason.count("etectable difference") == 1
+    assert view.smallest == ""
+    other = replace(row, reasons=(NoMargin(),))
+    (view,) = make_section(replace(example.comparison, rows=(other,))).rows
+    assert "etectable" not in view.reason
+    assert view.smallest != ""
