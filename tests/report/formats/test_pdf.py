@@ -11,7 +11,10 @@ from pathlib import Path
 import typst
 
 from hwbench.report.contents import Contents
+from hwbench.report.figures.canvas import WIDTH, Picture
+from hwbench.report.figures.kept import Pictures
 from hwbench.report.formats import pdf
+from hwbench.spec import Spec
 from hwbench.verdict.outcome import Comparison
 
 from ..conftest import Example
@@ -66,6 +69,29 @@ def test_the_short_edition_only_names_tables_without_results_and_supporting_ones
         folder.mkdir()
         titles = headings_of(contents, folder, level=1)[1:]
         assert titles == [table.spec.title for table in expected]
+
+
+def test_text_of_plots_is_readable(example: Example, drawn: list[Picture], tmp_path: Path):
+    """At least 6.5 points, where a plot has 7; the short edition set plots at half the width."""
+    two = [example.comparison, replace(example.comparison, spec=renamed(example, "iwaer/two"))]
+    for tables, margin in ((two, 1.7), (two[:1], 1.9)):
+        contents = Contents(tables, example.store)
+        plots = [p for p in drawn if p.place in pdf.SHORT]
+        vars(contents)["drawn"] = Pictures(None, [plots for _ in tables])
+        folder = tmp_path / str(len(tables))
+        folder.mkdir()
+        source = pdf.write_source(folder, contents)
+        images = json.loads(
+            typst.query(source, "image", root=source.parent, ignore_system_fonts=True)
+        )
+        assert images
+        for image in images:
+            width = float(image["width"].split("%")[0]) / 100 * (21 - 2 * margin) / 2.54  # inches
+            assert 7 * width / WIDTH >= 6.5
+
+
+def renamed(example: Example, name: str) -> Spec:
+    return example.spec.model_copy(update={"id": name})
 
 
 def test_pdf_holds_selectable_text_and_no_system_font(reports: Path):
