@@ -57,6 +57,7 @@ addEventListener("load", async () => {
       answer.width = narrow.contentDocument.documentElement.scrollWidth;
       answer.wide = widest(narrow.contentDocument);
       answer.overview = shown(narrow.contentDocument, ".distances .scroll, .strips").map((e) => [e.className, e.scrollWidth > 0, e.scrollWidth > e.clientWidth]);
+      answer.shaded = shown(narrow.contentDocument, ".scroll").every((e) => narrow.contentWindow.getComputedStyle(e).backgroundAttachment.startsWith("local"));
       narrow.remove();
       const frame = await open(name, 1280);
       answer.fetched = frame.contentWindow.performance.getEntriesByType("resource").map((entry) => entry.name);

@@ -61,6 +61,10 @@ def test_nothing_is_wider_than_a_telephone(browser: Browser):
         assert answer["wide"] == []
 
 
+def test_what_scrolls_sideways_has_a_shade_at_its_edges(browser: Browser):
+    assert [answer["shaded"] for answer in browser.found.values()] == [True for _ in PAGES]
+
+
 def test_the_overview_does_not_scroll_sideways_on_a_telephone(browser: Browser):
     found = browser.found["index.html"]["overview"]
     assert found == [["scroll wide", False, False], ["strips", True, False]]
