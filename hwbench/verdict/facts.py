@@ -55,7 +55,7 @@ class Notice:
     Attributes:
         kind: `file` (a result that cannot be read), `unknown row`, `stale`, `margin` (wider than
             half a claimed gap), `changed` (the code of a row), `lower` (the code of a claim's row
-            at a lower profile), `departs` (a reduced run from the published protocol), `budget`
+            at a lower profile), `departs` (a reduced run from the case at full), `budget`
             (of the user's row, unequal to that of its rival), `recorded` (by a run).
         words: names, in the order of the sentence.
         numbers: counts and sizes, in the order of the sentence.

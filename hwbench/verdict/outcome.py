@@ -56,7 +56,7 @@ class RowOutcome:
         flags: marks that stand beside the number.
         expected_seeds: how many seeds the profile asks for.
         also: further metrics that were published: (measured mean, published value).
-        departures: where a profile below full runs something else than the published protocol.
+        departures: where a profile below full runs something else than full does.
     """
 
     row: Row
@@ -82,7 +82,7 @@ class RowOutcome:
         warned = (recorded(text, r.case) for r in self.results for text in r.warnings)
         if not self.departures or self.profile is None:
             return tuple(warned)
-        triples = [text for d in self.departures for text in (d.name, d.ran, d.published)]
+        triples = [text for d in self.departures for text in (d.name, d.ran, d.full)]
         spec_id, name = self.results[0].case.spec, label(self.row.at)
         return Notice("departs", (self.profile, *triples), (), spec_id, name), *warned
 

@@ -89,7 +89,7 @@ class Reduced(Reason):
     """Results are of a profile below full; with a stand-in, (used, published), too.
 
     Attributes:
-        others: names of what departs from the published protocol besides the length of training.
+        others: names of what departs from the case at full besides the length of training.
     """
 
     profile: Profile
@@ -300,7 +300,7 @@ class LostSeeds(Reason):
 
 @dataclass(frozen=True)
 class UnequalTraining(Reason):
-    """Below full, the sides of a claim ran different shares of their published training.
+    """Below full, the sides of a claim ran different shares of their training at full.
 
     Attributes:
         short: the side that was cut short, where the other one has nothing to train; else ''.

@@ -1,4 +1,4 @@
-"""What a case below full ran in place of the published protocol, derived from the two cases."""
+"""What a case below full ran in place of the row's case at full, derived from the two cases."""
 
 from __future__ import annotations
 
@@ -14,33 +14,33 @@ LENGTHS = ("epochs", "steps")
 FIT_LENGTHS = ("epochs", "iterations")
 # Validation and early stopping go with the length; K and test points stand beside every number.
 ASIDE = {*LENGTHS, "validate", "validate_every", "stop", "use", "k", "points", "curve"}
-ALIKE = 2.0  # shares of the published training within this factor count as equal
+ALIKE = 2.0  # shares of the training at full within this factor count as equal
 SIZES = (1e3, 1e4, 1e5)  # training points for which shares in steps and epochs are compared
 
 
 @dataclass(frozen=True)
 class Departure:
-    """A value of a reduced case that is not the published one.
+    """A value of a reduced case that is not that of the case at full.
 
     Attributes:
         name: what it is, as 'batch size' or 'stage 2: rule: k'.
-        ran, published: both values as text, '' where a side has none.
+        ran, full: both values as text, '' where a side has none.
         length: whether it says for how long a stage trains.
     """
 
     name: str
     ran: str
-    published: str
+    full: str
     length: bool = False
 
 
 def published_case(spec: Spec, row: Row, case: Case) -> Case:
-    """Return the case of the published protocol that a reduced one stands for."""
+    """Return the case at full that a reduced one stands for."""
     return variants(spec, row, "full", case.seed)[0]
 
 
 def departures(ran: Case, published: Case) -> tuple[Departure, ...]:
-    """Return where a case departs from the published one, stage by stage in reading order."""
+    """Return where a case departs from that at full, stage by stage in reading order."""
     found = list(_of_blocks("data", ran.data, published.data))
     found += _of_blocks("model", ran.model, published.model)
     several = max(len(ran.train), len(published.train)) > 1
@@ -128,7 +128,7 @@ def judgeable(first: Sequence[tuple[Case, Case]], second: Sequence[tuple[Case, C
 
 
 def trained_alike(cases: Sequence[tuple[Case, Case]]) -> bool:
-    """Return whether reduced cases ran the same share of their published training.
+    """Return whether reduced cases ran the same share of their training at full.
 
     That is to a factor of two, whatever the size of the training set may be; an `epochs` of early
     stopping counts in full.

@@ -111,7 +111,7 @@ def _flags(stored: StoredResults, measured: Measured) -> tuple[Flag, ...]:
 
 
 def departed(spec: Spec, measured: Measured) -> tuple[Departure, ...]:
-    """Return where results below full depart from the published protocol."""
+    """Return where results below full depart from the case at full."""
     if measured.profile in (None, "full"):
         return ()
     ran = measured.results[0].case

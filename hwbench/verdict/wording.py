@@ -141,9 +141,8 @@ def notice_text(alike: Sequence[Notice]) -> str:
 
 
 def _departure_text(departure: tuple[str, str, str]) -> str:
-    name, ran, published = departure
-    full = f"published {published}" if published else "not set at full"
-    return f"{name} {ran or 'not set'} ({full})"
+    name, ran, full = (text or "not set" for text in departure)
+    return f"{name} {ran} (full: {full})"
 
 
 def warning_text(notice: Notice) -> str:
@@ -224,7 +223,7 @@ def _(reason: reasons.Reduced) -> str:
         data = " for ".join(reason.stand_in)
         return f"run at {reason.profile} on other data ({data}), so no distance is shown"
     others = f" (also other: {', '.join(reason.others)})" if reason.others else ""
-    return f"run at {reason.profile}, not the published protocol{others}"
+    return f"run at {reason.profile}, not at full{others}"
 
 
 @reason_text.register
@@ -367,7 +366,7 @@ def _(reason: reasons.LostSeeds) -> str:
 def _(reason: reasons.UnequalTraining) -> str:
     if reason.short:
         return f"at {reason.profile} only {reason.short} was cut short"
-    return f"at {reason.profile} the sides ran different shares of their published training"
+    return f"at {reason.profile} the sides ran different shares of their training at full"
 
 
 @reason_text.register

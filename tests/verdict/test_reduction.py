@@ -107,7 +107,7 @@ def test_below_full_a_claim_needs_equal_shares_of_training(tmp_path):
     same, other = bench.compare().claims
     assert (same.verdict, other.verdict) == ("holds", "undecided")
     assert other.parts[0].effect == pytest.approx(10.0)
-    assert "at quick the sides ran different shares of their published training" in other.reason
+    assert "at quick the sides ran different shares of their training at full" in other.reason
     for row, mean in (("A", -80.0), ("C", -90.0)):
         bench.put(row, [mean + 0.1 * seed for seed in range(3)], profile="full")
     assert bench.compare().claims[1].verdict == "holds"
@@ -159,7 +159,7 @@ def test_an_argument_of_quick_alone_is_not_set_at_full(tmp_path):
     rows = "{at: {m: A}, published: -90.0, profiles: {quick: {data: {size: 7}}}}"
     bench = Bench(tmp_path, rows)
     bench.put("A", [-91.0, -92.0], profile="quick")
-    assert "data: size 7 (not set at full)" in notice_text(bench.compare().rows[0].notices)
+    assert "data: size 7 (full: not set)" in notice_text(bench.compare().rows[0].notices)
 
 
 def test_a_reduced_row_tells_what_else_it_ran(tmp_path):
@@ -167,10 +167,10 @@ def test_a_reduced_row_tells_what_else_it_ran(tmp_path):
     bench = Bench(tmp_path, rows)
     bench.put("A", [-91.0, -92.0], profile="quick")
     (row,) = bench.compare().rows
-    assert "not the published protocol (also other: batch size)" in row.reason
+    assert "not at full (also other: batch size)" in row.reason
     (notice,) = row.notices
     assert notice.kind == "departs"
     assert notice.words[:4] == ("quick", "length", "2 epochs", "9 epochs")
-    assert "length 2 epochs (published 9 epochs)" in notice_text([notice])
+    assert "length 2 epochs (full: 9 epochs)" in notice_text([notice])
     bench.put("A", [-91.0, -92.0], profile="full")
     assert bench.compare().rows[0].notices == ()
