@@ -7,7 +7,7 @@ import re
 from decimal import Decimal
 from typing import Protocol, runtime_checkable
 
-from hwbench.typography import MINUS, NARROW_SPACE, NONE
+from hwbench.typography import MINUS, NARROW_SPACE, NO_BREAK, NONE
 
 
 @runtime_checkable
@@ -233,8 +233,14 @@ def p_value(p: float | None) -> str:
     return "< 0.001" if p < 0.001 else f"{p:.2g}" if p < 0.0995 else f"{p:.2f}"
 
 
-def p_text(p: float | None) -> str:
-    """Return a p value as 'p = 0.012' or 'p < 0.001'; or ''."""
+def p_text(p: float | None, *, reverse: bool = False) -> str:
+    """Return a p value, adjusted for the number of tests, on one line; or ''.
+
+    >>> p_text(0.012).replace(NO_BREAK, " "), p_text(1e-9, reverse=True).replace(NO_BREAK, " ")
+    ('adjusted p = 0.012', 'adjusted p < 0.001 for the reverse')
+    """
     if p is None or not math.isfinite(p):
         return ""
-    return f"p {p_value(p)}" if p < 0.001 else f"p = {p_value(p)}"
+    text = p_value(p) if p < 0.001 else f"= {p_value(p)}"
+    text = f"p {text}".replace(" ", NO_BREAK)
+    return f"adjusted {text}{' for the reverse' if reverse else ''}"

@@ -9,6 +9,11 @@ MINUS = "\u2212"
 NONE = "\u2014"  # em dash: there is no value
 NARROW_SPACE = "\u202f"
 NO_BREAK = "\u00a0"
+NAMES = {  # what an identifier writes in small letters
+    **{name: name.upper() for name in ("ais", "elbo", "fid", "kl", "map", "mmd", "mse", "nll")},
+    "amari": "Amari distance",
+    "lenet": "LeNet",
+}
 
 
 def clean(text: object) -> str:
@@ -28,5 +33,9 @@ def minus(text: str) -> str:
 
 
 def words(name: str) -> str:
-    """Return an identifier as words."""
-    return clean(name).replace("_", " ")
+    """Return an identifier as words, names and abbreviations in their capitals.
+
+    >>> words("active_units"), words("lenet_fid"), words("retrieval_map")
+    ('active units', 'LeNet FID', 'retrieval MAP')
+    """
+    return " ".join(NAMES.get(word, word) for word in clean(name).split("_"))

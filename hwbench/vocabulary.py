@@ -10,6 +10,7 @@ NLL = "nll"  # minus that
 ELBO = "elbo"  # mean variational bound on log p(x), in nats
 ERROR = "error"  # share of points classified wrongly, from 0 to 1
 ACCURACY = "accuracy"  # share of points classified correctly, from 0 to 1
+IN_NATS = (LOG_LIKELIHOOD, NLL, ELBO, "bound", "looseness")
 
 # --- arrays, one value per test point -------------------------------------------------------------
 LOG_PX = "log_px"  # log p(x), the terms of LOG_LIKELIHOOD and, negated, of NLL

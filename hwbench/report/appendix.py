@@ -70,7 +70,7 @@ def quoted_listing(comparison: Comparison) -> Listing:
             texts[id(q)][0],
             origin_text(spec, q)[0],
             texts[id(q)][1] or NONE,
-            clean(q.note or ""),
+            minus(clean(q.note or "")),
         ]
         for q in spec.quoted
     ]

@@ -4,51 +4,65 @@ from __future__ import annotations
 
 from collections import Counter
 
-from hwbench.numbers import decimals, difference_text, interval_text, p_text, percent
+from hwbench.numbers import interval_text, p_text, percent, shifted, short
 from hwbench.report.units import Scale
 from hwbench.report.views import ClaimPartView, Tally
 from hwbench.report.words import CLAIM_VERDICTS, ROW_VERDICTS, below_full, sentence
-from hwbench.spec import label
-from hwbench.typography import clean, minus, words
+from hwbench.spec import Published, label
+from hwbench.typography import NONE, clean, minus, words
 from hwbench.verdict.outcome import ClaimOutcome, ClaimPart, Comparison
+from hwbench.verdict.reasons import Effect, Lead
+from hwbench.verdict.wording import size_of
 
 
 def claim_kind(claim: ClaimOutcome, scale: Scale) -> str:
     """Return what a claim asserts, in a few words."""
     asked = claim.claim
+    at_metric = f" in {words(asked.metric)}" if asked.metric else ""
     if asked.order:
         ((name, ranking),) = asked.order.items()
         return f"order of {words(name)}, best first: " + " > ".join(clean(v) for v in ranking)
     if asked.gap:
         printed = (
-            f"; published gap {scale.printed(minus(clean(asked.gap.published.text)))}"
+            f"; published gap {scale.amount(_gap_text(asked.gap.published, scale))}"
             if asked.gap.published
             else ""
         )
-        wanted = scale.value(asked.gap.at_least)
-        least = f" by at least {scale.signed(f'{wanted:g}')}" if wanted else ""
+        wanted = asked.gap.at_least * 10**scale.digits
+        least = f" by at least {scale.amount(short(wanted))}{at_metric}" if wanted else ""
         return f"{label(asked.gap.better)} better than {label(asked.gap.worse)}{least}{printed}"
     assert asked.within is not None
-    width = scale.signed(f"{scale.value(asked.within.tolerance):g}")
-    return f"{label(asked.within.a)} and {label(asked.within.b)} within {width}"
+    width = scale.amount(short(asked.within.tolerance * 10**scale.digits))
+    return f"{label(asked.within.a)} and {label(asked.within.b)} within {width}{at_metric}"
+
+
+def _gap_text(gap: Published, scale: Scale) -> str:
+    return shifted(minus(clean(gap.text)), scale.digits)
 
 
 def claim_part(part: ClaimPart, scale: Scale) -> ClaimPartView:
     """Return the view of one part of a claim."""
-    interval, effect = scale.interval(part.interval), scale.value(part.effect)
+    interval = scale.interval(part.interval)
+    found = (reason for reason in part.reasons if isinstance(reason, Effect | Lead))
+    p = part.nearest
     return ClaimPartView(
         at=label(part.at) or "all rows",
         verdict=part.verdict,
-        effect=scale.signed(
-            difference_text(effect, interval, max(2, decimals(abs(effect or 0.0))))
-        ),
+        effect=next(map(size_of, found), NONE),
         interval=f"{interval_text(interval)} ({percent(interval.level)})" if interval else "",
-        p=p_text(part.p),
+        p="" if p is None else p_text(p.p, reverse=p.opposite),
         test=clean(part.test),
         profile=part.profile or "",
+        below=below_full(part),
+        stand_in=_stand_in_text(part),
         reason=sentence(part.reason),
         counts=part.counts,
     )
+
+
+def _stand_in_text(part: ClaimPart) -> str:
+    names = " and ".join(clean(used) for used, _ in part.stand_ins)
+    return f"on other data: {names}" if names else ""
 
 
 def row_tally(comparison: Comparison) -> list[Tally]:

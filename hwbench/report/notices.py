@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from hwbench.report.words import row_label, spec_of
 from hwbench.spec import label
-from hwbench.typography import clean
+from hwbench.typography import clean, minus
 from hwbench.verdict.facts import Notice
 from hwbench.verdict.outcome import Comparison, RowOutcome
 from hwbench.verdict.wording import notice_text, warning_text
@@ -32,7 +32,7 @@ def merged_warnings(comparison: Comparison) -> list[str]:
             lines.append(f"{_affected_rows(alike, shown)}: {notice_text(alike)}")
         else:
             lines += dict.fromkeys(warning_text(notice) for notice in alike)
-    return [clean(line) for line in lines]
+    return [minus(clean(line)) for line in lines]
 
 
 def _place(comparison: Comparison, outcome: RowOutcome) -> Place:

@@ -22,13 +22,15 @@ def make_overview(
     papers: Mapping[str, Any] | None = None,
 ) -> Overview:
     """Return the counts over all rows and claims, and the sections by document."""
-    rows = Counter[str](o.verdict for c in comparisons for o in c.rows)
+    outcomes = [o for c in comparisons for o in c.rows]
+    rows = Counter[str](o.verdict for o in outcomes)
+    published = Counter[str](o.verdict for o in outcomes if o.published is not None)
     claims = Counter[tuple[str, str]](
         ("below full" if below_full(o) else "", o.verdict) for c in comparisons for o in c.claims
     )
-    results = [r for c in comparisons for o in c.rows for r in o.results]
+    results = [r for o in outcomes for r in o.results]
     return Overview(
-        rows_text=_rows_text(rows),
+        rows_text=_rows_text(published, rows - published),
         rows=[Tally(name, rows[name]) for name in (*JUDGED, *_rest(rows)) if rows[name]],
         claims_text=_claims_text(claims),
         claims=[
@@ -52,32 +54,44 @@ def _counted(counts: Iterable[tuple[int, str, str]]) -> str:
     return ", ".join(f"{n} {one if n == 1 else many}" for n, one, many in counts if n)
 
 
-def _rows_text(rows: Counter[str]) -> str:
-    """Return the one sentence about rows."""
-    judged = sum(rows[name] for name in JUDGED)
+def _rows_text(published: Counter[str], others: Counter[str]) -> str:
+    """Return what became of the rows with a published value, and of the others."""
+    judged = sum(published[name] for name in JUDGED)
     verdicts = _counted(
         [
-            (rows["agrees"], "agrees", "agree"),
-            (rows["better"], "is better", "are better"),
-            (rows["worse"], "is worse", "are worse"),
-            (rows["undecided"], "is undecided", "are undecided"),
+            (published["agrees"], "agrees", "agree"),
+            (published["better"], "is better", "are better"),
+            (published["worse"], "is worse", "are worse"),
+            (published["undecided"], "is undecided", "are undecided"),
         ]
     )
-    others = _counted(
+    absent = [("failed", *2 * ("failed",)), ("missing", "has no result yet", "have no result yet")]
+    rest = _counted(
         [
-            (rows["reduced"], *2 * ("ran in a shortened version",)),
-            (rows["incomparable"], *2 * ("ran under a different protocol",)),
-            (rows["calibrated"], *2 * ("chose a setting that the document leaves open",)),
-            (rows["unpublished"], "has no published value", "have no published value"),
-            (rows["failed"], *2 * ("failed",)),
-            (rows["missing"], "has no result yet", "have no result yet"),
+            (published["reduced"], *2 * ("ran in a shortened version",)),
+            (published["incomparable"], *2 * ("ran under a different protocol",)),
+            (published["calibrated"], *2 * ("chose a setting that the document leaves open",)),
+            *((published[name], one, many) for name, one, many in absent),
         ]
     )
-    text = (
-        f"Of {rows.total()} rows, {judged or 'none'} could be judged under the published protocol"
+    alone = _counted(
+        [
+            (others["unpublished"], "was measured", "were measured"),
+            *((others[name], one, many) for name, one, many in absent),
+        ]
     )
-    text += f": {verdicts}" if verdicts else ""
-    return text + (f"; of the others, {others}." if others else ".")
+    rows, total = published.total(), published.total() + others.total()
+    verb = "has" if rows == 1 else "have"
+    text = f"Of {total} rows, {rows or 'none'} {verb} a published value"
+    if rows:
+        text += f": {judged or 'none'} could be judged under the published protocol"
+        text += f" ({verdicts})" if verdicts else ""
+        text += f", {rest}" if rest else ""
+    if others:
+        other = "other one is" if others.total() == 1 else f"other {others.total()} are"
+        text += f". The {other} our own or without one" if rows else ""
+        text += f": {alone}"
+    return f"{text}."
 
 
 def _claims_text(claims: Counter[tuple[str, str]]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
@@ -27,6 +28,7 @@ from hwbench.report.words import (
     origin_text,
     row_label,
     sentence,
+    spec_of,
 )
 from hwbench.spec import Row, Spec, label
 from hwbench.typography import NO_BREAK, clean, minus, words
@@ -75,12 +77,12 @@ def facts(outcome: RowOutcome, metric: str) -> dict[str, str]:
 
 
 def _source(spec: Spec, row: Row) -> tuple[str, str]:
-    """Return the value of the original source, and its number if the row is judged against it."""
+    """Return the value of the original source, and its number if the row is compared with it."""
     if row.source is None or not differs_in_source(row):
         return "", ""
     number, by_source = minus(clean(row.source.text)), spec.judged(row) is row.source
     number = scale_of(spec).printed(number)
-    text = f"original source: {number}" + (", judged against it" if by_source else "")
+    text = f"original source: {number}" + (", compared with it" if by_source else "")
     return text, number if by_source else ""
 
 
@@ -99,7 +101,7 @@ def _distance(outcome: RowOutcome, scale: Scale, margin: float | None) -> dict[s
     difference = None if away else scale.value(outcome.difference)
     places = decimals(scale.value(outcome.se_points), 2)
     out = {
-        "difference": scale.signed(difference_text(difference, interval, places)),
+        "difference": scale.apart(difference_text(difference, interval, places)),
         "interval": interval_text(interval),
         "level": percent(interval.level) if interval else "",
         "margin": "",
@@ -107,11 +109,20 @@ def _distance(outcome: RowOutcome, scale: Scale, margin: float | None) -> dict[s
     }
     width = scale.value(margin)
     if width is not None and outcome.published is not None:
-        out["margin"] = scale.signed(f"± {short(width)}")
+        out["margin"] = scale.apart(f"± {short(width)}")
     said = any(isinstance(r, Position) and r.where == "across" for r in outcome.reasons)
     if not away and not said and outcome.smallest is not None:
-        out["smallest"] = scale.signed(fixed(scale.value(outcome.smallest), decimals(half)))
+        out["smallest"] = scale.apart(fixed(scale.value(outcome.smallest), decimals(half)))
     return out
+
+
+def _command(comparison: Comparison, outcome: RowOutcome) -> str:
+    """Return the command that runs a row again at its profile; '' without a result."""
+    if outcome.profile is None:
+        return ""
+    at = ",".join(f"{name}={value}" for name, value in outcome.row.at.items())
+    rows = f"--profile {outcome.profile} --rows {shlex.quote(clean(at))} --rerun all"
+    return f"hwbench run {spec_of(comparison, outcome)} {rows}"
 
 
 def row_views(comparison: Comparison) -> tuple[list[RowView], list[str]]:
@@ -154,7 +165,8 @@ def row_views(comparison: Comparison) -> tuple[list[RowView], list[str]]:
                 reason=sentence(outcome.reason),
                 flags=list(dict.fromkeys(flags)),
                 also=_also(outcome),
-                note=clean(outcome.row.note or ""),
+                note=minus(clean(outcome.row.note or "")),
+                command=_command(comparison, outcome),
             )
         )
     return views, list(usual.values())

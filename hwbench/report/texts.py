@@ -4,6 +4,10 @@ from __future__ import annotations
 
 TEXTS = {
     "index": "Published and measured",
+    "about": (
+        "hwbench trains the models of published tables and compares what it measures with what was "
+        "published, row by row and claim by claim."
+    ),
     "warnings": "Warnings",
     "more": "more in the full edition and on the page of the table.",
     "more_rows": "rows without a published value: see the full edition or the page of the table.",
@@ -33,6 +37,7 @@ TEXTS = {
     "differences": (
         "Differences are measured − published. Intervals and margins are in the unit of the metric."
     ),
+    "again": "One row is run again by its coordinates, the first one here by ",
     "detectable": "Detectable difference with these seeds: ",
     "claims": "Claims",
     "claims_parts": "Claims in parts",
@@ -53,7 +58,13 @@ TEXTS = {
     "errors": (
         "A number after ± is one standard error, over seeds unless stated otherwise. The error "
         "over test points is shown but not counted, because both sides use the same test points. "
-        "Only runs at profile full are judged against published values."
+        "Only runs at profile full are judged against published values. "
+        "Claims are tested below full, too: their verdicts are about shortened runs, and are grey. "
+        "The p values of claims are adjusted by Holm's method over all claims of their table. "
+        "Intervals are not, so an interval may exclude 0 beside a large p. "
+        "“Equivalent code” means that the code has changed since a row ran, and that runs of both "
+        "versions show how little its numbers move: by this share of what rounding explains, the "
+        "tolerance."
     ),
 }
 PLACES = {  # where pictures stand, with the heading of each place

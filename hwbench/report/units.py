@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from hwbench.numbers import shifted
 from hwbench.spec import Spec
-from hwbench.typography import NARROW_SPACE, clean
-from hwbench.verdict.sizes import scaled, shown_in
+from hwbench.typography import NARROW_SPACE, NONE, clean
+from hwbench.verdict.sizes import POINTS, difference_in, scaled, shown_in, unit_of
 
 if TYPE_CHECKING:
     from hwbench.verdict.statistics import Interval
@@ -42,6 +42,15 @@ class Scale:
         """Return the text of a number with its sign; text without a number stays as it is."""
         return text + self.sign if any(c.isdigit() for c in text) else text
 
+    def apart(self, text: str) -> str:
+        """Return the text of a difference with its sign, for a cell; shares differ by points."""
+        return f"{self.signed(text)} points" if self.digits and text != NONE else text
+
+    def amount(self, text: str) -> str:
+        """Return the text of a difference with its unit, for a sentence."""
+        unit = POINTS if self.digits else difference_in(self.unit)[1]
+        return f"{text} {unit}".strip()
+
     def printed(self, text: str) -> str:
         """Return a printed text, digit by digit.
 
@@ -53,8 +62,6 @@ class Scale:
 
 def scale_of(spec: Spec, metric: str | None = None) -> Scale:
     """Return how a metric of a spec is shown; without one, the metric of the table."""
-    unit = clean(spec.unit)
-    if metric not in (None, spec.metric):
-        return Scale()
+    unit = clean(unit_of(spec, metric or spec.metric))
     digits, shown = shown_in(unit)
     return Scale(digits, f"{NARROW_SPACE}%", shown) if digits else Scale(unit=unit)

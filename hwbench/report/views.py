@@ -22,10 +22,11 @@ class RowView:
         origin: where the published number comes from.
         origin_mark: the same in short, '' for the document itself.
         source: the value of the original source, if it differs from the document's.
-        judged: that number, if the row is judged against it.
+        judged: that number, if the row is compared with it.
         facts: what is needed to interpret the number: profile, seeds, K, pixels.
         own: the facts in which the row differs from most others, coordinates left out.
         profile: of its results; '' without any.
+        command: what runs the row again; '' without a result.
     """
 
     anchor: str
@@ -51,6 +52,7 @@ class RowView:
     flags: list[str]
     also: list[str]
     note: str
+    command: str
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,12 @@ class Grid:
 
 @dataclass(frozen=True)
 class ClaimPartView:
-    """A claim at one combination of coordinates, in words."""
+    """A claim at one combination of coordinates, in words.
+
+    Attributes:
+        below: as in `below_full`.
+        stand_in: the other data that the results are from, '' if they are from those of full.
+    """
 
     at: str
     verdict: str
@@ -97,6 +104,8 @@ class ClaimPartView:
     p: str
     test: str
     profile: str
+    below: str
+    stand_in: str
     reason: str
     counts: bool
 

@@ -11,7 +11,7 @@ from hwbench.spec import Quoted, Row, Spec, label
 from hwbench.typography import clean, minus
 
 if TYPE_CHECKING:
-    from hwbench.verdict.outcome import ClaimOutcome, Comparison, RowOutcome
+    from hwbench.verdict.outcome import ClaimOutcome, ClaimPart, Comparison, RowOutcome
 
 
 @dataclass(frozen=True)
@@ -128,6 +128,6 @@ def anchor(spec_id: str) -> str:
     return spec_id.replace("/", "-")
 
 
-def below_full(claim: ClaimOutcome) -> str:
+def below_full(claim: ClaimOutcome | ClaimPart) -> str:
     """Return 'at quick' or 'at smoke' where a claim is judged by such results, else ''."""
     return f"at {claim.profile}" if claim.profile not in (None, "full") else ""

@@ -30,6 +30,7 @@ from hwbench.verdict.reasons import (
     UntestedSides,
 )
 from hwbench.verdict.reduction import Judgeable, judgeable, published_case
+from hwbench.verdict.sizes import unit_of
 from hwbench.verdict.spread import all_deterministic
 from hwbench.verdict.statistics import ALPHA, adjust_known
 
@@ -146,6 +147,7 @@ def draft_part(
     unequal: list[UnequalTraining] = []
     lost: list[LostSeeds | None] = []
     changed: list[str] = []
+    stand_ins: list[tuple[str, str]] = []
     for a, b in itertools.pairwise(sides):
         rows, names = [*a.rows, *b.rows], Sides(a.name, b.name, claim.within is not None)
         found = common_evidence(stored, rows, metric, profiles)
@@ -161,10 +163,13 @@ def draft_part(
             if not all(permitted[-1]):
                 unequal.append(_unequal(found.profile, permitted[-1], names))
         lost.append(lost_seeds(stored, rows, found.profile, metric))
+        stand_ins += found.stand_ins
         changed += [label(row.at) for row in rows if stored.changed(found.results[row.name])]
     reasons = explain(spec, claim, sides, pairs)
     weakest = weakest_pair([pair for _, pair in pairs])
     draft = make_draft(at, weakest, min(used, key=PROFILES.index), reasons, lost, changed)
+    part = replace(draft.part, stand_ins=tuple(dict.fromkeys(stand_ins)))
+    draft = replace(draft, part=part)
     if not unequal:
         return draft
     return Draft(
@@ -194,9 +199,18 @@ def explain(
 ) -> list[Reason]:
     """Return the smallest effect between neighbours, and what qualifies it."""
     names, smallest = min(pairs, key=lambda found: found[1].effect)
-    unit = spec.unit if claim.metric in (None, spec.metric) else ""
-    published = claim.gap.published.text if claim.gap and claim.gap.published else ""
-    reasons: list[Reason] = [Effect(names, smallest.effect, smallest.interval, unit, published)]
+    metric = claim.metric or spec.metric
+    effect = Effect(
+        names,
+        smallest.effect,
+        smallest.interval,
+        unit_of(spec, metric),
+        published=claim.gap.published.text if claim.gap and claim.gap.published else "",
+        metric="" if metric == spec.metric else metric,
+        at_least=(claim.gap.at_least or None) if claim.gap else None,
+        within=claim.within.tolerance if claim.within else None,
+    )
+    reasons: list[Reason] = [effect]
     if claim.order and len(sides) < len(next(iter(claim.order.values()))):
         reasons.append(OnlySides(tuple(side.name for side in sides)))
     untested = [(names, p.method) for names, p in pairs if isinstance(p.method, Untested)]

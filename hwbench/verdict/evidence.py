@@ -180,6 +180,12 @@ class Common:
     profile: Profile
     results: Mapping[str, list[Result]]
 
+    @property
+    def stand_ins(self) -> list[tuple[str, str]]:
+        """Return the data sets used in place of the published ones, as (used, published)."""
+        cases = (group[0].case for group in self.results.values())
+        return [(str(c.data.get("use")), c.stands_in_for) for c in cases if c.stands_in_for]
+
 
 def common_evidence(
     stored: StoredResults, rows: Sequence[Row], metric: str, profiles: Sequence[Profile]

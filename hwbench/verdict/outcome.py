@@ -12,7 +12,7 @@ from hwbench.spec import PROFILES, Claim, Profile, Published, Row, Spec, label
 from hwbench.store import Result
 from hwbench.verdict.facts import Flag, FlagKind, Method, Neighbours, Notice, recorded
 from hwbench.verdict.pairing import Pairing
-from hwbench.verdict.reasons import Reason, Untested
+from hwbench.verdict.reasons import PValue, Reason, Untested
 from hwbench.verdict.reduction import Departure
 from hwbench.verdict.sizes import effect_text
 from hwbench.verdict.statistics import Interval
@@ -126,13 +126,14 @@ class ClaimPart:
         effect: the difference tested (the smallest of an order), in the better direction.
         interval: its confidence interval, level 0.9 unless said.
         p: Holm-adjusted one-sided p value of what the verdict says (that the claim fails, or else
-            that it holds), None where none is defined.
+            that it holds), None where none is defined; `nearest` is the one to show.
         method: the test used, or why there is none; None if a side is missing.
         profile: lowest profile among the results used.
         reasons: the effect, and what qualifies it; or what is missing.
         counts: whether the part enters the verdict on the claim; not where calibration chose
             another setting.
         changed: rows whose results used here come from other code than today's.
+        stand_ins: data sets used here in place of the published ones, as (used, published).
     """
 
     at: Mapping[str, object]
@@ -145,6 +146,7 @@ class ClaimPart:
     reasons: tuple[Reason, ...]
     counts: bool = True
     changed: tuple[str, ...] = ()
+    stand_ins: tuple[tuple[str, str], ...] = ()
 
     @property
     def reason(self) -> str:
@@ -155,6 +157,12 @@ class ClaimPart:
     def test(self) -> str:
         """Return the method in words: 'paired t test over 5 seeds'."""
         return test_text(self.method)
+
+    @property
+    def nearest(self) -> PValue | None:
+        """Return the p value of the verdict: of the nearer one, while the part is undecided."""
+        said = next((reason for reason in self.reasons if isinstance(reason, PValue)), None)
+        return said or (None if self.p is None else PValue(self.p, False, False))
 
 
 @dataclass(frozen=True)
@@ -188,7 +196,7 @@ class ClaimOutcome:
                 if part.effect is None
                 else effect_text(part.effect, part.interval, ""),
                 "interval": interval_text(part.interval),
-                "p": p_value(part.p),
+                "p": "" if part.nearest is None else p_value(part.nearest.p),
                 "test": part.test,
                 "profile": part.profile or "",
                 "reason": part.reason,

@@ -257,13 +257,22 @@ class Sides:
 
 @dataclass(frozen=True)
 class Effect(Reason):
-    """The difference between two sides, and the published one where it is known."""
+    """The difference between two sides, and the published one where it is known.
+
+    Attributes:
+        unit: of the metric, '' where it is unknown.
+        metric: what differs; '' for the metric of the table.
+        at_least, within: what a claim asks of the difference; None where only its sign counts.
+    """
 
     sides: Sides
     value: float
     interval: Interval | None
     unit: str
     published: str = ""
+    metric: str = ""
+    at_least: float | None = None
+    within: float | None = None
 
 
 @dataclass(frozen=True)

@@ -15,10 +15,11 @@ from hwbench.numbers import (
     short,
     significant,
 )
+from hwbench.typography import minus, words
 from hwbench.verdict import reasons
 from hwbench.verdict.facts import Flag, Method, Neighbours, Notice
 from hwbench.verdict.reasons import Reason, Sides, Untested
-from hwbench.verdict.sizes import effect_text, scaled, short_size, shown_in, size_text
+from hwbench.verdict.sizes import difference_in, effect_text, scaled, short_size, size_text
 
 # --- flags, tests, notices ------------------------------------------------------------------------
 
@@ -211,7 +212,7 @@ def _(reason: reasons.Distance) -> str:
     value = "the value in the source" if reason.source else "the published value"
     if reason.value == 0:
         return f"equal to {value}"
-    digits, unit = shown_in(reason.unit)
+    digits, unit = difference_in(reason.unit)
     scale = None if reason.scale is None else reason.scale * 10**digits
     size = f"{rounded(abs(reason.value) * 10**digits, scale)} {unit}".strip()
     return f"{size} {'above' if reason.value > 0 else 'below'} {value}"
@@ -248,7 +249,7 @@ def _(reason: reasons.NoMargin) -> str:
 
 @reason_text.register
 def _(reason: reasons.Position) -> str:
-    interval = scaled(reason.interval, shown_in(reason.unit)[0])
+    interval = scaled(reason.interval, difference_in(reason.unit)[0])
     where = f"{percent(interval.level)} interval {interval_text(interval)}"
     margin = f"±{short_size(reason.margin, 6, reason.unit)}"
     if reason.where == "across":
@@ -307,7 +308,7 @@ def _(reason: reasons.DifferentData) -> str:
 
 @reason_text.register
 def _(reason: reasons.NoResults) -> str:
-    what = f"results with {reason.metric}" if reason.metric else "results"
+    what = f"results with {words(reason.metric)}" if reason.metric else "results"
     return f"no {what} of {'; '.join(reason.rows)}"
 
 
@@ -329,21 +330,36 @@ def _(reason: reasons.Differs) -> str:
 
 @reason_text.register
 def _(reason: reasons.OtherMetric) -> str:
-    own = f"{reason.metric} ({reason.better} is better)"
-    return f"{reason.spec} measures {own}, not {reason.wanted}"
+    own = f"{words(reason.metric)} ({reason.better} is better)"
+    return f"{reason.spec} measures {own}, not {words(reason.wanted)}"
+
+
+def size_of(reason: reasons.Effect | reasons.Lead) -> str:
+    """Return a difference with its unit, its metric if it is not the table's, and what is asked.
+
+    >>> size_of(reasons.Effect(Sides("A", "B"), 0.3, None, "", metric="mse", at_least=0.4))
+    '+0.3 in MSE, at least 0.4 claimed'
+    """
+    text = effect_text(reason.value, reason.interval, reason.unit)
+    if isinstance(reason, reasons.Lead):
+        return text
+    text += f" in {words(reason.metric)}" if reason.metric else ""
+    for word, asked in (("at least", reason.at_least), ("within", reason.within)):
+        if asked is not None:
+            text += f", {word} {short_size(asked, 6, reason.unit)} claimed"
+    return text
 
 
 @reason_text.register
 def _(reason: reasons.Effect) -> str:
-    effect = effect_text(reason.value, reason.interval, reason.unit)
-    told = shifted(reason.published or "", shown_in(reason.unit)[0])
+    told = minus(shifted(reason.published, difference_in(reason.unit)[0]))
     published = f", published {told}" if told else ""
-    return f"{sides_text(reason.sides)}: {effect}{published}"
+    return f"{sides_text(reason.sides)}: {size_of(reason)}{published}"
 
 
 @reason_text.register
 def _(reason: reasons.Lead) -> str:
-    return f"{effect_text(reason.value, reason.interval, reason.unit)} over {reason.rival}"
+    return f"{size_of(reason)} over {minus(reason.rival)}"
 
 
 @reason_text.register
@@ -376,9 +392,8 @@ def _(reason: reasons.OtherSetting) -> str:
 
 @reason_text.register
 def _(reason: reasons.PValue) -> str:
-    reverse = " for the reverse" if reason.opposite else ""
     inconclusive = "; inconclusive" if reason.inconclusive else ""
-    return f"({p_text(reason.p)}{reverse}{inconclusive})"
+    return f"({p_text(reason.p, reverse=reason.opposite)}{inconclusive})"
 
 
 @reason_text.register

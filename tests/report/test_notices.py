@@ -43,7 +43,7 @@ def test_warnings_of_a_kind_are_one_with_their_rows_seeds_and_range(example: Exa
         "MNIST, fixed, IWAE: 1 to 4 quick results are stale: the spec has changed since",
         "MNIST, fixed, IWAE: 2 quick results are stale: the spec has changed since",
         "MNIST, fixed, IWAE; MNIST, fixed, IWAER (seed 1): "
-        "k̂ > 0.7 for 9 to 94% of points, C-12, log Z -14.0 to 0.001",
+        "k̂ > 0.7 for 9 to 94% of points, C-12, log Z −14.0 to 0.001",
         "MNIST, fixed, IWAER (seed 4): another",
     ]
 

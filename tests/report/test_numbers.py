@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from hwbench.numbers import interval_text, p_text, with_error
-from hwbench.typography import NONE
+from hwbench.typography import NO_BREAK, NONE
 from hwbench.verdict.statistics import Interval
 
 
@@ -36,11 +36,15 @@ def test_interval_shows_two_digits_of_its_half_width():
     ("p", "text"),
     [
         (None, ""),
-        (0.0004, "p < 0.001"),
-        (0.0123, "p = 0.012"),
-        (0.5, "p = 0.50"),
-        (1.0, "p = 1.00"),
+        (0.0004, "adjusted p < 0.001"),
+        (0.0123, "adjusted p = 0.012"),
+        (0.5, "adjusted p = 0.50"),
+        (1.0, "adjusted p = 1.00"),
     ],
 )
 def test_p_values(p, text):
-    assert p_text(p) == text
+    assert p_text(p).replace(NO_BREAK, " ") == text
+
+
+def test_a_p_value_stays_on_one_line():
+    assert p_text(0.5) == f"adjusted p{NO_BREAK}={NO_BREAK}0.50"

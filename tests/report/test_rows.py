@@ -55,7 +55,7 @@ def test_origin_and_source_of_published_numbers_are_said(example: Example):
     assert rows[0].origin == "from document"
     assert rows[7].origin == "from memory, confidence high"
     assert [rows[i].origin_mark for i in (0, 7)] == ["", "from memory"]
-    assert rows[6].source == "original source: −118.771 ± 0.035, judged against it"
+    assert rows[6].source == "original source: −118.771 ± 0.035, compared with it"
     assert rows[9].also == ["active units: 18.40 ± 0.24 (published 18.5)"]
     assert rows[7].also == ["active units: not measured (published 19)"]
 

@@ -8,6 +8,7 @@ import pytest
 from scipy import stats
 
 from hwbench.spec import Claim
+from hwbench.typography import NO_BREAK
 from hwbench.verdict.claim import Draft, conclude, settle
 from hwbench.verdict.outcome import ClaimPart
 from hwbench.verdict.reasons import Stated
@@ -21,9 +22,13 @@ from .conftest import GAP, SLEEP_1, SLEEP_2, TWO, Bench, spread
 def test_what_is_undecided_tells_the_side_it_leans_to():
     part = ClaimPart({}, "undecided", -1.67, None, None, None, "quick", (Stated("2 over 1"),))
     (against,) = settle([Draft(part, 0.93, 0.07)])
-    assert against.reason == "2 over 1 (p = 0.07 for the reverse; inconclusive)"
+    said = against.reason.replace(NO_BREAK, " ")
+    assert said == "2 over 1 (adjusted p = 0.07 for the reverse; inconclusive)"
     (towards,) = settle([Draft(part, 0.07, 0.93)])
-    assert towards.reason == "2 over 1 (p = 0.07; inconclusive)"
+    said = towards.reason.replace(NO_BREAK, " ")
+    assert said == "2 over 1 (adjusted p = 0.07; inconclusive)"
+    assert [part.nearest.p for part in (against, towards)] == [0.07, 0.07]
+    assert against.p == 0.93  # that of the claim itself
     assert (against.verdict, towards.verdict) == ("undecided", "undecided")
 
 
@@ -140,7 +145,7 @@ def test_profiles_are_not_mixed(tmp_path):
     (part,) = bench.claim().parts
     assert (part.profile, part.test) == ("quick", "paired t test over 3 seeds")
     assert bench.claim(profile="full").verdict == "missing"
-    assert "no results with log_likelihood of B" in bench.claim(profile="full").reason
+    assert "no results with log likelihood of B" in bench.claim(profile="full").reason
     bench.put("B", SLEEP_1[:1], "full")
     (part,) = bench.claim().parts
     assert (part.profile, part.verdict, part.p, part.interval) == ("full", "undecided", None, None)
@@ -165,6 +170,30 @@ def test_a_stand_in_is_not_compared_with_the_real_set(tmp_path):
     bench.put("A", SLEEP_2[:3], "quick", variant=1)
     (part,) = bench.claim().parts
     assert (part.profile, part.test) == ("quick", "paired t test over 3 seeds")
+    assert part.stand_ins == (("digits.Digits", "mnist.MNIST"),)
+    bench.put("A", SLEEP_2[:3])
+    bench.put("B", SLEEP_1[:3])
+    assert bench.claim().parts[0].stand_ins == ()
+
+
+def test_an_effect_names_another_metric_and_what_the_claim_asks(tmp_path):
+    asked = "gap: {better: {m: A}, worse: {m: B}, at_least: -0.4, published: -0.2}"
+    claims = f"claims: [{{id: C, text: t, metric: lenet_fid, better: higher, {asked}}}]"
+    bench = Bench(tmp_path, TWO, claims)
+    for name, value in (("A", 3.5), ("B", 3.0)):
+        bench.put(name, [{"log_likelihood": -90.0, "lenet_fid": value + x} for x in SLEEP_1[:3]])
+    said = bench.claim().parts[0].reason
+    assert "A over B: +0.5 in LeNet FID, at least −0.4 claimed, published −0.2" in said
+
+
+def test_an_effect_on_likelihoods_has_its_unit_on_every_metric(tmp_path):
+    claims = (
+        "claims: [{id: C, text: t, metric: elbo, within: {a: {m: A}, b: {m: B}, tolerance: 1}}]"
+    )
+    bench = Bench(tmp_path, TWO, claims)
+    for name, value in (("A", 3.5), ("B", 3.0)):
+        bench.put(name, [{"log_likelihood": -90.0, "elbo": value}])
+    assert "+0.5 nats in ELBO, within 1 nats claimed" in bench.claim().parts[0].reason
 
 
 def test_failed_seeds_leave_a_claim_undecided(tmp_path):

@@ -82,7 +82,7 @@ def test_a_gap_of_at_least(tmp_path):
         side = -1 if verdict == "fails" else 1  # p is that of what the verdict says
         assert part.p == pytest.approx(stats.t.sf(side * (1.58 - at_least) / 0.38896, 9), rel=1e-3)
         assert "published 1.6" in part.reason
-    assert f"p = {part.p:.2g} for the reverse" in part.reason
+    assert f"p\u00a0=\u00a0{part.p:.2g} for the reverse" in part.reason
 
 
 @pytest.mark.parametrize(

@@ -85,7 +85,7 @@ def test_ones_own_needs_the_metric_and_an_id_of_its_own(tmp_path):
     other = make_spec(tmp_path, "{at: {m: Mine}}", spec_id="me/mine", metric="nll", better="lower")
     found = bench.compare(against=other)
     assert found.claims[0].verdict == "missing"
-    assert "measures nll" in found.claims[0].reason
+    assert "measures NLL" in found.claims[0].reason
     with pytest.raises(SpecError, match="give it one of its own"):
         bench.compare(against=bench.spec)
 
@@ -102,7 +102,7 @@ ROWS = "{at: {data: X, m: A}, published: -90.0}\n{at: {data: Y, m: A}}"
             "data is digits.Digits here, mnist.MNIST in the table",
         ),
         ("{at: {data: X, m: Mine}}", "quick", "profile is quick here, full in the table"),
-        ("{at: {data: Y, m: Mine}}", "full", "no results with log_likelihood of Y, A"),
+        ("{at: {data: Y, m: Mine}}", "full", "no results with log likelihood of Y, A"),
     ],
 )
 def test_what_keeps_rows_apart_is_named(tmp_path, row, profile, why):

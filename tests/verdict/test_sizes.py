@@ -12,10 +12,16 @@ SHARE = "share of test images"
 
 
 def test_shares_are_percentages_and_other_units_stay():
-    assert size_text(0.0013, SHARE) == "0.13 % of test images"
+    assert size_text(0.0013, SHARE) == "0.13 percentage points"
     assert size_text(0.25, "nats") == "0.25 nats"
     within = Interval(-0.0049, 0.0004)
-    assert effect_text(-0.0022, within, SHARE) == f"{MINUS}0.22 % of test images"
+    assert effect_text(-0.0022, within, SHARE) == f"{MINUS}0.22 percentage points"
+
+
+def test_a_text_that_describes_a_metric_does_not_follow_its_numbers():
+    described = "norm of the gradient", "from 0 to 1", "per pixel", "squared distance", "share"
+    assert [size_text(0.25, unit) for unit in described] == ["0.25"] * 5
+    assert size_text(0.25, "nats per frame") == "0.25 nats per frame"
 
 
 @pytest.mark.parametrize(
@@ -23,11 +29,11 @@ def test_shares_are_percentages_and_other_units_stay():
     [
         (
             reasons.Position("worse", Interval(0.000653, 0.000747), 0.00065, SHARE, 0.0),
-            "90 % interval [+0.0653, +0.0747] lies entirely outside ±0.065 % of test images",
+            "90 % interval [+0.0653, +0.0747] lies entirely outside ±0.065 percentage points",
         ),
         (
             reasons.Distance(-0.0466, 0.001, SHARE, False),
-            "4.66 % of test images below the published value",
+            "4.66 percentage points below the published value",
         ),
     ],
 )

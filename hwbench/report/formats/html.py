@@ -22,6 +22,7 @@ from hwbench.report.formats import put
 from hwbench.report.texts import PLACES, TEXTS
 from hwbench.report.views import Section
 from hwbench.report.words import CLAIM_VERDICTS, ROW_VERDICTS, version
+from hwbench.typography import minus
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -112,12 +113,16 @@ def _address(section: Section, anchor: str = "", *, single: bool) -> str:
 def marked(text: str) -> Markup:
     """Return a text of a spec, safe in HTML, with what stands between backticks as code.
 
-    >>> print(marked("`a` < b"))
-    <code>a</code> &lt; b
+    >>> print(marked("`a = -1` < -1"))
+    <code>a = -1</code> &lt; −1
     """
     from markupsafe import Markup, escape
 
-    return Markup(re.sub(r"`([^`\n]+)`", r"<code>\1</code>", str(escape(text))))  # nosec B704
+    def part(found: re.Match[str]) -> str:
+        return minus(found[0]) if found[1] is None else f"<code>{found[1]}</code>"
+
+    parts = re.sub(r"`([^`\n]+)`|[^`]+", part, str(escape(text)))
+    return Markup(parts)  # nosec B704
 
 
 def _template(contents: Contents, *, single: bool = False) -> Template:

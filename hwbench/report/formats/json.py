@@ -114,6 +114,7 @@ def _part_json(part: ClaimPart) -> dict[str, Any]:
         "reasons": _reasons_json(part.reasons),
         "counts": part.counts,
         "changed": list(part.changed),
+        "stand_ins": plain(part.stand_ins),
     }
 
 

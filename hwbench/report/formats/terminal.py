@@ -89,7 +89,7 @@ def _claim_lines(claim: ClaimView) -> list[str]:
         verdict += "" if p.counts else "not counted, "
         effect = "" if p.effect == NONE else f"{p.effect} {p.interval}".rstrip()
         reason = "" if p.reason == claim.reason else p.reason
-        said = "; ".join(t for t in (effect, p.test, p.p, p.profile, reason) if t)
+        said = "; ".join(t for t in (effect, p.test, p.p, p.profile, p.stand_in, reason) if t)
         lines.append(f"{p.at}: {verdict}{said or 'no result'}")
     return lines
 

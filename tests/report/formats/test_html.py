@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from hwbench.report.alignment import FIGURE_SPACE
+from hwbench.report.contents import Contents
+from hwbench.report.formats import html, pdf
+from hwbench.report.texts import TEXTS
 from hwbench.report.words import CLAIM_VERDICTS, ROW_VERDICTS, sentence
-from hwbench.typography import NARROW_SPACE
+from hwbench.typography import NARROW_SPACE, NO_BREAK
 
 from ..conftest import Example
 from .conftest import HOSTILE, Page
@@ -56,11 +61,14 @@ def test_pages_fetch_nothing_and_run_only_their_script(page: Page, first_page: P
 def test_the_first_page_counts_all_verdicts(first_page: Page):
     text = " ".join(first_page.text.split())
     assert (
-        "Of 11 rows, 4 could be judged under the published protocol: 1 agrees, 1 is better, 1 is "
-        "worse, 1 is undecided; of the others, 1 ran in a shortened version, 2 ran under a "
-        "different protocol, 1 chose a setting that the document leaves open, 1 has no published "
-        "value, 1 failed, 1 has no result yet."
+        "Of 11 rows, 10 have a published value: 4 could be judged under the published protocol "
+        "(1 agrees, 1 is better, 1 is worse, 1 is undecided), 1 ran in a shortened version, 2 ran "
+        "under a different protocol, 1 chose a setting that the document leaves open, 1 failed, "
+        "1 has no result yet. The other one is our own or without one: 1 was measured."
     ) in text
+    assert TEXTS["about"] in text
+    assert "−118.771" in text
+    assert "−118.77 " not in text  # one number: the one compared with
     assert "0123abc" in text
     assert "NVIDIA H200" in text
     assert len(first_page.all("svg")) == 1
@@ -119,7 +127,10 @@ def test_page_says_what_a_sceptic_asks(page: Page):
         "−95.014 ± 0.035",
         "90 % [−0.747, −0.589]",
         "margin ± 0.18",
-        "paired t test over 5 seeds, p < 0.001",
+        "paired t test over 5 seeds, adjusted p < 0.001",
+        "hwbench run iwaer/table1 --profile full --rows data=MNIST,pixels=fixed,method=IWAE",
+        "adjusted by Holm's method",
+        "“Equivalent code” means",
         "± is taken as the standard error over the 5 trials",
         "bounds.IWAE(k = 25)",
         "NVIDIA H200",
@@ -130,7 +141,9 @@ def test_page_says_what_a_sceptic_asks(page: Page):
         "A. Author. Importance weighting.",
         "Other recorded curves: gradient_norm.",
     ):
-        assert said in text.replace(NARROW_SPACE, " ").replace(FIGURE_SPACE, ""), said
+        assert said in text.replace(NARROW_SPACE, " ").replace(NO_BREAK, " ").replace(
+            FIGURE_SPACE, ""
+        ), said
 
 
 def test_figures_of_the_page_follow_its_colour_scheme(reports: Path):
@@ -162,3 +175,22 @@ def test_smoke_cannot_be_missed(hostile: tuple[Example, Path]):
     assert "(smoke run)</title>" in first
     assert table.index('role="alert"') < table.index("<h1")
     assert first.index('role="alert"') < first.index('class="lead"')
+
+
+def test_claims_of_shortened_runs_are_muted_and_name_other_data(example: Example, tmp_path: Path):
+    claim = example.comparison.claims[0]
+    parts = [
+        replace(p, profile="quick", verdict="fails", stand_ins=(("digits.Digits", "mnist.MNIST"),))
+        for p in claim.parts
+    ]
+    short = replace(claim, verdict="fails", parts=tuple(parts))
+    comparison = replace(example.comparison, claims=(short,))
+    source = html.page(Contents([comparison], example.store), 0)
+    (table,) = re.findall(r'<table class="claims.*?</article>', source, flags=re.S)
+    chips = re.findall(r'class="chip (v-fails[^"]*)"', table.partition("<section")[0])
+    assert len(chips) == 1 + len(parts)
+    assert set(chips) == {"v-fails below"}
+    assert "<small>on other data: digits.Digits</small>" in table
+    assert "on other data: digits.Digits" in json.dumps(
+        pdf.data(Contents([comparison], example.store))
+    )

@@ -94,6 +94,14 @@ def test_a_rival_comes_first_and_is_told_what_it_lacks(example: Example):
     assert lines[at].endswith("Not comparable: batch size is 100 here, 20 in the table.")
 
 
+def test_a_claim_names_other_data(example: Example):
+    claim = example.comparison.claims[0]
+    parts = [replace(p, stand_ins=(("digits.Digits", "mnist.MNIST"),)) for p in claim.parts]
+    claims = (replace(claim, parts=tuple(parts)),)
+    text = "\n".join(printed(replace(example.comparison, claims=claims), 140))
+    assert "IWAER-C1  on other data: digits.Digits; " in text
+
+
 def test_tallies_name_every_verdict(example: Example):
     text = "\n".join(printed(example.comparison, 140))
     for outcome in example.comparison.rows:
