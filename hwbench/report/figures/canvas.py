@@ -143,8 +143,13 @@ def svg_of(figure: Figure) -> bytes:
 
 
 def _png_of(figure: Figure) -> bytes:
+    """Return a figure as PNG, laid out as for its SVG."""
+    import matplotlib
+
     png = io.BytesIO()
-    figure.savefig(png, format="png", metadata={"Software": None})
+    with matplotlib.rc_context({"figure.constrained_layout.use": False}):
+        figure.set_layout_engine(None)  # to save as SVG restored one
+        figure.savefig(png, format="png", metadata={"Software": None})
     return png.getvalue()
 
 

@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 
-from hwbench.report.figures import pictures
+from hwbench.report.figures import exported_pictures, pictures
 from hwbench.report.figures.canvas import restyled
 from hwbench.report.figures.images import (
     HIDDEN,
@@ -135,3 +135,11 @@ def test_arrays_of_another_size_are_no_images(completed: Example):
     completed.store.write(result, {"original": np.zeros((2, 700), dtype=np.uint8)})
     outcome = replace(completed.comparison.rows[0], results=(result,))
     assert stored_images(outcome, ["original"], completed.store) is None
+
+
+def test_images_are_exported_without_a_layout(completed: Example):
+    """Matplotlib warns, which is an error here, where it would lay out what has no grid."""
+    spec = completed.spec.model_copy(update={"figures": [WANTED]})
+    comparison = replace(completed.comparison, spec=spec)
+    found = exported_pictures((comparison, completed.store))
+    assert found["iwaer-table1-figure1.png"].startswith(b"\x89PNG")
