@@ -251,7 +251,7 @@ def _draw_arrow(
         ha="right" if side > 0 else "left",
         va="center",
         color=colour,
-        fontsize=6.5,
+        fontsize=7,
     )
 
 
