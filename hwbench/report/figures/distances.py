@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 MARKERS = {"agrees": "o", "better": "^", "worse": "v", "undecided": "s"}
+HOLLOW: dict[str, Any] = {"ms": 3.8, "mfc": PAPER, "mew": 0.9}
 LINEAR = 0.7  # decades that the linear part of the axis takes at each side
 TITLE = "Every judged row: how far from the published value, in margins"
 CAPTION = (
@@ -42,7 +43,8 @@ class Distance:
     """A judged row: its name, and measured − published with its interval in units of its margin.
 
     Attributes:
-        value, low, high: positive where the measured value is the better one.
+        value, low, high: positive where the measured value is the better one; all three are equal
+            where there is no interval.
     """
 
     label: str
@@ -50,6 +52,11 @@ class Distance:
     value: float
     low: float
     high: float
+
+    @property
+    def alone(self) -> bool:
+        """Whether there is no interval: one seed does not tell how far others would be."""
+        return self.low == self.high
 
 
 @dataclass(frozen=True)
@@ -137,7 +144,7 @@ def distances_figure(every: Sequence[Table]) -> Figure | None:
     y, names = 0.0, list[tuple[float, str, bool]]()
     places: list[tuple[float, Distance]] = []
     for table in tables:
-        names.append((y, clean(f"{table.id}: {shorten(table.title, 80)}"), True))
+        names.append((y, clean(f"{table.id}: {shorten(table.title, 92)}"), True))
         for distance in table.rows:
             y += 1
             names.append((y, shorten(distance.label, 52), False))
@@ -189,8 +196,14 @@ def _draw(axes: Axes, places: Sequence[tuple[float, Distance]], limit: float) ->
     low = [max(d.low, -limit) for _, d in places]
     high = [min(d.high, limit) for _, d in places]
     axes.hlines(y, low, high, colors=colour, linewidths=1.3, zorder=3)
-    how: dict[str, Any] = {"ms": 4.2, "color": colour, "mec": PAPER, "mew": 0.4, "zorder": 4}
-    axes.plot([d.value for _, d in places], y, marker, **how)
+    edges: dict[bool, dict[str, Any]] = {
+        False: {"ms": 4.2, "mfc": colour, "mec": PAPER, "mew": 0.4},
+        True: HOLLOW | {"mec": colour},
+    }
+    for alone, edge in edges.items():
+        points = [(d.value, place) for place, d in places if d.alone == alone]
+        if points:
+            axes.plot(*zip(*points, strict=True), marker, zorder=4, **edge)
 
 
 def _set_axes(axes: Axes, names: Sequence[tuple[float, str, bool]], limit: float) -> None:
@@ -244,11 +257,18 @@ def _add_legend(figure: Figure, tables: Sequence[Table]) -> None:
             colour = VERDICT_COLOURS[name]
             handles.append(Line2D([], [], ls="", marker=MARKERS[name], ms=4.2, color=colour))
             labels.append(f"{verdicts.count(name)} {name}")
+    if any(d.alone for table in tables for d in table.rows):
+        handles.append(Line2D([], [], ls="", marker="o", mec=MUTED, **HOLLOW))
+        labels.append("hollow: one seed")
     found = sorted({level for table in tables for level in table.levels})
     if found:
         handles.append(Line2D([], [], lw=1.3, color=MUTED))
         labels.append(" and ".join(map(percent, found)) + " interval")
     figure.legend(handles, labels, loc="outside upper right", ncols=len(handles), columnspacing=1.6)
+
+
+def _ends(row: Distance) -> str:
+    return ", ".join(significant(end, 2, sign=True) for end in (row.low, row.high))
 
 
 def distances_picture(tables: Sequence[Table]) -> Picture | None:
@@ -259,8 +279,8 @@ def distances_picture(tables: Sequence[Table]) -> Picture | None:
             return None
         data = svg_of(figure)
     rows = [
-        f"{clean(table.id)} {d.label}: {d.verdict}, {significant(d.value, 2, sign=True)}"
-        f" [{significant(d.low, 2, sign=True)}, {significant(d.high, 2, sign=True)}]"
+        f"{clean(table.id)} {d.label}: {d.verdict}, {significant(d.value, 2, sign=True)} "
+        + ("(one seed)" if d.alone else f"[{_ends(d)}]")
         for table in tables
         for d in table.rows
     ]

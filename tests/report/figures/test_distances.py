@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from hwbench.report.figures.canvas import style
+from hwbench.report.figures.canvas import PAPER, style
 from hwbench.report.figures.distances import (
     distances,
     distances_figure,
@@ -54,6 +54,24 @@ def test_every_judged_row_is_within_the_axis_and_named(example: Example):
     picture = distances_picture(tables_of([example.comparison]))
     assert picture is not None
     assert all(d.label in picture.alt for d in distances(example.comparison))
+
+
+def test_a_row_of_one_seed_is_hollow_and_said_to_be_of_one_seed(example: Example):
+    rows = [replace(o, interval=None) for o in example.comparison.rows if o.verdict in JUDGED]
+    for alone in (rows, rows[:1], []):
+        others = tuple(o for o in example.comparison.rows if o.row.name not in
+                       {own.row.name for own in alone})  # fmt: skip
+        tables = tables_of([replace(example.comparison, rows=(*alone, *others))])
+        with style():
+            figure = distances_figure(tables)
+        assert figure is not None
+        hollow = [line for line in figure.axes[0].lines if line.get_markerfacecolor() == PAPER]
+        assert sum(len(line.get_xdata()) for line in hollow) == len(alone)
+        legend = [text.get_text() for text in figure.legends[0].get_texts()]
+        assert ("hollow: one seed" in legend) == bool(alone)
+        picture = distances_picture(tables)
+        assert picture is not None
+        assert picture.alt.count("(one seed)") == len(alone)
 
 
 def test_without_judged_rows_there_is_no_picture(example: Example):
