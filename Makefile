@@ -16,10 +16,8 @@ RAY := build/ray
 RAY_STAMP := $(RAY)/.installed
 SMOKE := build/smoke
 BASELINES := build/baselines
-# Gates and baselines train everything themselves: no stage from the user's cache, where other kernels may have made it.
 # Plain kernels in place of vectorised ones: what they change is what another processor's rounding may change.
 KERNELS := ATEN_CPU_CAPABILITY=default MKL_CBWR=COMPATIBLE ONEDNN_MAX_CPU_ISA=SSE41
-# `make speed` has the memory settings of `hwbench`'s workers, and no checks of shapes.
 # BLAS threads that spin slow each other down; `hwbench` sets its own workers' threads.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q
 # A process per core; ARGS="-n 0" for one, as a debugger wants it.
@@ -73,6 +71,7 @@ $(RAY_STAMP): pyproject.toml constraints.txt
 		-c constraints.txt -e '.[dev,ray]'
 	@touch $@
 
+# Gates and baselines train everything themselves: no stage from the user's cache, where other kernels may have made it.
 smoke: $(STAMP) ## every spec at its smallest, its report, and the gate against tests/baselines
 	rm -rf $(SMOKE)
 	HWBENCH_CACHE=$(SMOKE)/cache $(BIN)/hwbench run $(SPECS) --profile smoke --results $(SMOKE)/results $(ARGS)
@@ -91,6 +90,7 @@ baselines: $(STAMP) ## take tests/baselines anew: 5 seeds of every spec, and 2 o
 lenet: $(STAMP) ## train the LeNets of lenet_fid anew (minutes): their weights, and checksums for the specs
 	PYTHONPATH=. OMP_NUM_THREADS=1 $(BIN)/python tests/evaluators/train_lenet.py
 
+# The memory settings of `hwbench`'s workers, and no checks of shapes.
 speed: $(STAMP) ## time the hot paths; writes a table and a figure to build/speed
 	MALLOC_MMAP_THRESHOLD_=1073741824 MALLOC_TRIM_THRESHOLD_=8589934592 JAXTYPING_DISABLE=1 $(PYTEST) tests/speed --benchmark-only $(ARGS)
 

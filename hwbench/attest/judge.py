@@ -15,6 +15,7 @@ import numpy as np
 
 from hwbench.attest.side import Numbers
 from hwbench.gate import BEYOND, LEVEL, ROUNDING
+from hwbench.verdict.statistics import prediction
 
 SMALL = 0.1  # share of `ROUNDING` of the value; what moves by less needs no other kernels
 
@@ -134,14 +135,11 @@ def explained(own: Spread, rows: Iterable[Spread]) -> float:
         own: of the row.
         rows: of all rows of the spec, with this one.
     """
-    from scipy import stats
-
     least = ROUNDING * own.size
     if own.sd == 0:  # one seed, or all alike: no unit to compare rows in
         return max([least, *(BEYOND * d for d in own.differences)])
     largest = max((d / o.sd for o in rows if o.sd > 0 for d in o.differences), default=0.0)
-    quantile = float(stats.t.ppf(0.5 + LEVEL / 2, own.seeds - 1))
-    interval = quantile * own.sd * math.sqrt(1 + 1 / own.seeds)
+    interval = prediction(0.0, own.sd, own.seeds, trials=1).half_width(LEVEL)
     return max(least, min(BEYOND * largest * own.sd, interval))
 
 

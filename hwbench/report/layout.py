@@ -20,8 +20,7 @@ def group_key(spec: Spec) -> str | None:
     with several rows each.
     """
     names = list(spec.rows[0].at)
-    first = spec.show.index if isinstance(spec.show.index, str) else spec.show.index[0]
-    key = spec.show.split or first
+    key = spec.show.split or spec.show.rows[0]
     if key not in names or len(names) < 2:
         return None
     sizes = Counter(str(row.at.get(key)) for row in spec.rows)
@@ -35,8 +34,7 @@ def panel_of(key: str | None, value: Any) -> str:
 
 def placed(spec: Spec) -> list[str]:
     """Return the coordinates that the spec's `show` lays out as lines and columns."""
-    index = [spec.show.index] if isinstance(spec.show.index, str) else spec.show.index
-    return [key for key in [*index, spec.show.columns, spec.show.split] if key]
+    return [key for key in [*spec.show.rows, spec.show.columns, spec.show.split] if key]
 
 
 def grids(comparison: Comparison) -> list[Grid]:
@@ -46,8 +44,7 @@ def grids(comparison: Comparison) -> list[Grid]:
     """
     spec, all_rows = comparison.spec, [o.row for o in comparison.rows]
     published, measured = number_texts(comparison)
-    index = [spec.show.index] if isinstance(spec.show.index, str) else spec.show.index
-    split, across = spec.show.split, spec.show.columns
+    index, split, across = spec.show.rows, spec.show.split, spec.show.columns
 
     def values(key: str | None, rows: Sequence[int]) -> list[Scalar | None]:
         return list(dict.fromkeys(all_rows[i].at.get(key) for i in rows)) if key else [None]

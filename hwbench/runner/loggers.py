@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hwbench.runner.job import Job, Report
-from hwbench.spec import SpecError, UserError, did_you_mean
+from hwbench.spec import SpecError, UserError, did_you_mean, flat
 from hwbench.store import Result
 
 FOLDER = Path("logs")  # for loggers that write files
@@ -120,20 +120,5 @@ def _logger(job: Job) -> Any:
         logger = made(project="hwbench", group=name, name=f"{name}/{version}", save_dir=FOLDER)
     else:
         logger = made(experiment_name=name, run_name=version)
-    logger.log_hyperparams(_flat(case.model_dump(include={"data", "model", "train", "evaluate"})))
+    logger.log_hyperparams(flat(case.model_dump(include={"data", "model", "train", "evaluate"})))
     return logger
-
-
-def _flat(value: Any, path: str = "") -> dict[str, Any]:
-    """Return nested blocks as one mapping from dotted paths to values."""
-    if isinstance(value, dict):
-        parts = list(value.items())
-    elif isinstance(value, list) and any(isinstance(v, dict) for v in value):
-        parts = list(enumerate(value))
-    else:
-        return {path: value}
-    return {
-        name: inner
-        for key, part in parts
-        for name, inner in _flat(part, f"{path}.{key}" if path else str(key)).items()
-    }

@@ -29,6 +29,7 @@ from hwbench.spec import (
     SpecError,
     cases,
     did_you_mean,
+    flat,
     is_value,
     label,
     overrides_text,
@@ -348,20 +349,6 @@ def todo(cases: Sequence[Case], store: Store, rerun: Collection[str] = ()) -> To
 
 def changes(old: Case, new: Case) -> str:
     """Return the differences between two cases, as 'train.0.epochs 500 -> 5'."""
-
-    def flat(value: Any, path: str = "") -> dict[str, Any]:
-        if isinstance(value, dict):
-            return {
-                k2: v2
-                for k, v in value.items()
-                for k2, v2 in flat(v, f"{path}.{k}" if path else str(k)).items()
-            }
-        if isinstance(value, list):
-            return {
-                k2: v2 for i, v in enumerate(value) for k2, v2 in flat(v, f"{path}.{i}").items()
-            }
-        return {path: value}
-
     a, b = (flat(c.model_dump(include={"data", "model", "train", "evaluate"})) for c in (old, new))
     found = [
         f"{k} {a.get(k, 'absent')} -> {b.get(k, 'absent')}"

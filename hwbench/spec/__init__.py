@@ -66,3 +66,4 @@ from hwbench.spec.published import Quoted as Quoted
 from hwbench.spec.published import Strict as Strict
 from hwbench.spec.text import argument_text as argument_text
 from hwbench.spec.text import block_text as block_text
+from hwbench.spec.text import flat as flat

@@ -220,8 +220,7 @@ def _layout_mistakes(spec: Spec, references: _References) -> Iterator[Mistake]:
     if spec.calibrate:
         yield from references.check(spec.calibrate.by, ("calibrate", "by"))
         yield from references.check_name(spec.calibrate.coordinate, ("calibrate", "coordinate"))
-    index = [spec.show.index] if isinstance(spec.show.index, str) else spec.show.index
-    for key in index:
+    for key in spec.show.rows:
         yield from references.check_name(key, ("show", "index"))
     yield from references.check_name(spec.show.columns, ("show", "columns"))
     yield from references.check_name(spec.show.split, ("show", "split"))

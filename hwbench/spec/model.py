@@ -226,6 +226,11 @@ class Show(Strict):
     columns: str | None = None
     split: str | None = None
 
+    @property
+    def rows(self) -> list[str]:
+        """Return the coordinates that name a line of the table."""
+        return [self.index] if isinstance(self.index, str) else self.index
+
 
 # What each kind of figure needs.
 NEEDED = {

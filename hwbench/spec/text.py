@@ -34,3 +34,22 @@ def block_text(block: Mapping[str, Any], without: Iterable[str] = ()) -> str:
         f"{clean(k)} = {argument_text(v)}" for k, v in block.items() if k not in skip
     )
     return clean(block.get("use", "")) + (f"({arguments})" if arguments else "")
+
+
+def flat(value: Any, path: str = "") -> dict[str, Any]:
+    """Return nested blocks as one mapping from dotted paths to values.
+
+    >>> flat({"model": {"hidden": [400], "use": "vae.VAE"}})
+    {'model.hidden': [400], 'model.use': 'vae.VAE'}
+    """
+    if isinstance(value, dict):
+        parts = list(value.items())
+    elif isinstance(value, list) and any(isinstance(v, dict) for v in value):
+        parts = list(enumerate(value))
+    else:
+        return {path: value}
+    return {
+        name: inner
+        for key, part in parts
+        for name, inner in flat(part, f"{path}.{key}" if path else str(key)).items()
+    }
