@@ -279,7 +279,7 @@ def state(case: Case, store: Store, earlier: Sequence[Result] = ()) -> State:
     result, failure = store.read(case), store.read_failure(case)
     if result is not None:
         today, stored = fingerprint(case), result.path.name
-        again = failure.reason if failure and _time(failure) > _time(result) else ""
+        again = failure.reason if failure and _time(failure) >= _time(result) else ""
         gone = [n for n, c in files.checksums(result.checksums).items() if c != result.checksums[n]]
         if gone:
             return State("replaced", ", ".join(gone), stored=stored, again=again)
