@@ -68,7 +68,7 @@ def test_a_result_of_other_code_is_told_and_replaced_when_asked(job, spec, other
     ],
 )
 def test_a_failure_before_the_result_is_no_failed_rerun(job, result, failure, again):
-    """In whatever time zones they began; times are whole seconds, and a success removes failures."""
+    """In whatever time zones; times are whole seconds, and a success removes failures."""
     store = Store(job.results)
     metrics = {"log_likelihood": StoredMetric(value=-5.0)}
     known = {"case": job.case, "key": job.case.key}
