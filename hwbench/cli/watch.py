@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from typing import Any
 
 from rich.status import Status
@@ -15,7 +16,7 @@ from hwbench.cli import console
 from hwbench.cli.progress import Display
 from hwbench.numbers import counted, rough_duration
 from hwbench.runner.campaign import Campaign, Observer
-from hwbench.runner.cost import BUSY, Cost
+from hwbench.runner.cost import BUSY, Cost, early
 from hwbench.runner.job import Job, Outcome
 from hwbench.runner.plan import Settings, Todo
 from hwbench.sources import fingerprint
@@ -66,6 +67,30 @@ def _rows(cases: Sequence[Case], most: int = 4) -> str:
     names = list(dict.fromkeys(label(case.at) for case in cases))
     rest = f" and {len(names) - most} more" if len(names) > most else ""
     return f"{'; '.join(names[:most])}{rest}"
+
+
+def _at_most(job: Job, cost: Cost | None) -> bool:
+    """Return whether a case may stop early, and nothing on file says when."""
+    return cost is not None and bool(early(job.case)) and not cost.shares and cost.train > 0
+
+
+@dataclass(frozen=True)
+class _Line:
+    """A line of the table of a dry run; hours are seconds here, NaN where they are not known."""
+
+    name: str
+    cases: int
+    train: float
+    evaluate: float
+    at_most: bool
+    detectable: str = ""
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """Return the texts of the line."""
+        most = "≤ " if self.at_most else ""
+        train, total = most + hours(self.train), most + hours(self.train + self.evaluate)
+        return self.name, str(self.cases), train, hours(self.evaluate), total, self.detectable
 
 
 class Watcher(Observer):
@@ -126,6 +151,10 @@ class Watcher(Observer):
             jobs, at_once = len(campaign.jobs), campaign.at_once
             total = max(max(known), sum(known) / len(known) * jobs / at_once)
             notes = ["estimated from a few steps"]
+            if any(cost.shares for cost in costs if cost):
+                notes[0] += " and from where other seeds on file stopped early"
+            if may := sum(map(_at_most, campaign.jobs, costs)):
+                notes.append(f"{counted(may, 'case')} may stop early")
             if any(seconds is None for cost in costs if cost for seconds in cost.stages):
                 notes.append("excludes fits")
             if untimed := jobs - len(known):
@@ -152,37 +181,40 @@ class Watcher(Observer):
         heads = ("row", "cases", "train (h)", "evaluate (h)", "total (h)", "detectable difference")
         table = Table(*heads, box=None, header_style="bold")
         store = Store(self.settings.results)
-        found: list[tuple[float, float, str, int, str]] = []
+        found: list[_Line] = []
         for spec in self.specs:
             stored = StoredResults(spec, store, fingerprint)
             for row in spec.rows:
                 here = [
-                    (job.case, cost)
+                    (job, cost)
                     for job, cost in zip(jobs, costs, strict=True)
                     if job.case.spec == spec.id and job.case.row == row.name
                 ]
                 if not here:
                     continue
                 timed = [cost for _, cost in here if cost is not None]
-                least = detectable_difference(stored, row, [case for case, _ in here])
-                detectable = "unknown" if least is None else size_text(least, spec.unit)
-                train = sum(c.train for c in timed) if timed else math.nan
-                evaluate = sum(c.evaluate for c in timed) if timed else math.nan
-                name = f"{spec.id} {label(row.at)}"
-                found.append((train, evaluate, name, len(here), detectable))
-        known = [row for row in found if not math.isnan(row[0])]
-        rest = [row for row in found if math.isnan(row[0])]
-        dearest = sorted(known, key=lambda row: -row[0] - row[1])
-        total = (
-            math.fsum(row[0] for row in known),
-            math.fsum(row[1] for row in known),
+                least = detectable_difference(stored, row, [job.case for job, _ in here])
+                found.append(
+                    _Line(
+                        f"{spec.id} {label(row.at)}",
+                        len(here),
+                        sum(c.train for c in timed) if timed else math.nan,
+                        sum(c.evaluate for c in timed) if timed else math.nan,
+                        any(_at_most(job, cost) for job, cost in here),
+                        "unknown" if least is None else size_text(least, spec.unit),
+                    )
+                )
+        known = [line for line in found if not math.isnan(line.train)]
+        total = _Line(
             "all rows",
             len(jobs),
-            "",
+            math.fsum(line.train for line in known),
+            math.fsum(line.evaluate for line in known),
+            any(line.at_most for line in known),
         )
-        for train, evaluate, name, number, detectable in [*dearest, *rest, total]:
-            parts = map(hours, (train, evaluate, train + evaluate))
-            table.add_row(name, str(number), *parts, detectable)
+        dearest = sorted(known, key=lambda line: -line.train - line.evaluate)
+        for line in [*dearest, *(line for line in found if math.isnan(line.train)), total]:
+            table.add_row(*line.cells)
         console.out.print(table)
 
     def running(

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from hwbench import executors
 from hwbench.cache import cache_folder
 from hwbench.numbers import counted, rough_duration
-from hwbench.runner.cost import Cost, net_costs
+from hwbench.runner.cost import Cost, early, net_costs, until_stop
 from hwbench.runner.job import Job, Outcome
 from hwbench.runner.plan import Plan, Settings, Todo, is_here, todo
 from hwbench.runner.work import run_all
@@ -224,13 +224,29 @@ def cost_key(case: Case) -> str:
     return json.dumps([case.data, case.model, case.train, case.evaluate], sort_keys=True)
 
 
+def _steps_on_file(jobs: Sequence[Job]) -> dict[str, list[int]]:
+    """Return the steps of the results on file by `_training` of those jobs that may stop early."""
+    stopping = [job for job in jobs if early(job.case)]
+    found: dict[str, list[int]] = {_training(job.case): [] for job in stopping}
+    for folder, spec in dict.fromkeys((job.results, job.case.spec) for job in stopping):
+        for result in Store(folder).results(spec)[0]:
+            found.get(_training(result.case), []).append(result.steps)
+    return found
+
+
+def _training(case: Case) -> str:
+    """Return what the number of steps before early stopping depends on, except for the seed."""
+    return json.dumps([case.data, case.model, case.train], sort_keys=True)
+
+
 def estimate(
     jobs: Sequence[Job], executor: Any, at_once: int, fetched: bool, observer: Observer
 ) -> list[Cost | None]:
     """Return the cost of each job, without stages that are on file or that earlier jobs train.
 
     A few steps of each kind of case are timed now, if its data are on this machine. Errors are
-    reported now, because an evaluation may follow days of training.
+    reported now, because an evaluation may follow days of training. Training that stops early is
+    expected to take as many steps as that of the row's other seeds on file.
 
     Args:
         jobs: the jobs, in the order of the run.
@@ -254,6 +270,8 @@ def estimate(
     for finished, done in enumerate(executor.map("hwbench.runner.cost:answer", items), 1):
         kind, number = questions[done.index]
         case = jobs[number].case
+        if done.error is not None and executor.stopping:  # the worker was ended and did not fail
+            continue
         if done.error is not None:
             observer.trial_failed(case, done.error.splitlines()[-1])
         elif kind == "probe":
@@ -265,4 +283,9 @@ def estimate(
         for job in jobs:
             if cost_key(job.case) not in kinds:
                 costs[cost_key(job.case)] = Cost((0.0,) * len(job.case.train), 0.0)
-    return net_costs([costs.get(cost_key(job.case)) for job in jobs], stages, at_once)
+    ran = _steps_on_file(jobs)
+    found = [(job.case, costs.get(cost_key(job.case))) for job in jobs]
+    expected = [
+        cost and until_stop(cost, case, ran.get(_training(case), [])) for case, cost in found
+    ]
+    return net_costs(expected, stages, at_once)

@@ -37,11 +37,15 @@ class Cost:
         stages: seconds of each training stage, None for a fit.
         evaluate: seconds of the evaluation.
         wait: elapsed seconds for each second of the processor while it was timed; 1 where idle.
+        steps: steps of each training stage at most, 0 of a fit; empty if unknown.
+        shares: share of these steps after which each stage is expected to stop; empty if unknown.
     """
 
     stages: tuple[float | None, ...]
     evaluate: float
     wait: float = 1.0
+    steps: tuple[int, ...] = ()
+    shares: tuple[float, ...] = ()
 
     @property
     def train(self) -> float:
@@ -77,6 +81,7 @@ def probe(job: Job, report: Report, should_stop: Callable[[], bool]) -> Cost | N
         elapsed, worked = time.monotonic(), time.process_time()
         built = pipeline.construct(job.case, pick_device(job.device))
         stages: list[float | None] = [None] * len(job.case.train)
+        steps = [0] * len(job.case.train)
         for index, raw in enumerate(job.case.train):
             if should_stop():
                 return None
@@ -93,14 +98,14 @@ def probe(job: Job, report: Report, should_stop: Callable[[], bool]) -> Cost | N
                 every = learner.steps_per_epoch * learner.stage.validate_every
                 one = _seconds(learner.validate_, built.model, learner.validation, should_stop)
                 seconds += -(-learner.steps // every) * one
-            stages[index] = seconds
+            stages[index], steps[index] = seconds, learner.steps
         if stages and not any("rule" in stage for stage in job.case.train):
             return None
         evaluate = _evaluation_cost(job.case, built, should_stop)
         worked = max(time.process_time() - worked, 1e-3)
         alone = clock_of(built.device) is time.process_time
         wait = (time.monotonic() - elapsed) / worked if alone else 1.0
-        return Cost(tuple(stages), evaluate, max(1.0, wait))
+        return Cost(tuple(stages), evaluate, max(1.0, wait), tuple(steps))
     except Interrupted:
         return None
 
@@ -154,6 +159,33 @@ def net_costs(
             cost = replace(cost, stages=(0.0,) * first + cost.stages[first:])
         net.append(cost)
     return net
+
+
+def early(case: Case) -> list[int]:
+    """Return the stages of a case that may stop before their last step."""
+    return [index for index, stage in enumerate(case.train) if stage.get("stop")]
+
+
+def until_stop(cost: Cost, case: Case, ran: Sequence[int]) -> Cost:
+    """Return the cost of a case whose training stops as early as other seeds' training did.
+
+    Unchanged where several stages may stop early, because their steps are not stored apart.
+
+    Args:
+        cost: cost of all steps.
+        case: the case.
+        ran: steps of the whole training of other seeds.
+    """
+    stopping = early(case)
+    if len(stopping) != 1 or not ran or not cost.steps:
+        return cost
+    (index,) = stopping
+    most, seconds = cost.steps[index], cost.stages[index]
+    steps = math.fsum(ran) / len(ran) - (sum(cost.steps) - most)
+    share = min(1.0, max(1.0, steps) / most)
+    stages, shares = list(cost.stages), [1.0] * len(cost.stages)
+    stages[index], shares[index] = None if seconds is None else share * seconds, share
+    return replace(cost, stages=tuple(stages), shares=tuple(shares))
 
 
 class _Timed(Exception):

@@ -31,6 +31,7 @@ class Job:
         banner: warning that the result carries.
         logger: name of a logger (see `loggers`); '' for none.
         replaces: file name of the result that a rerun replaces; empty for a first run.
+        waits: whether to wait while another process runs the case, instead of ending as `busy`.
     """
 
     case: Case
@@ -41,6 +42,7 @@ class Job:
     banner: str | None = None
     replaces: str = ""
     logger: str = ""
+    waits: bool = True
 
 
 @dataclass(frozen=True)
@@ -49,7 +51,8 @@ class Outcome:
 
     Attributes:
         case: what ran.
-        status: `on file` if another process has stored the result meanwhile.
+        status: `on file` if another process has stored the result meanwhile, `busy` if it still
+            runs the case.
         message: why the case failed or is missing.
         metrics: values by name.
         seconds: duration of this run.
@@ -57,7 +60,7 @@ class Outcome:
     """
 
     case: Case
-    status: Literal["done", "on file", "failed", "missing", "interrupted"]
+    status: Literal["done", "on file", "failed", "missing", "interrupted", "busy"]
     message: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0

@@ -7,6 +7,7 @@ import datetime as dt
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -34,7 +35,12 @@ SURROUNDINGS = (
     DeviceError,
     files.DataCorrupt,
 )
+WORK = "hwbench.runner.work:work"
 NOT_STORED = "a fault of the surroundings: the next run tries again"
+
+
+class _Busy(Exception):
+    """Another process runs the case."""
 
 
 def work(job: Job, report: Report, should_stop: Callable[[], bool]) -> Outcome:
@@ -66,6 +72,8 @@ def work(job: Job, report: Report, should_stop: Callable[[], bool]) -> Outcome:
         return Outcome(case, "done", metrics=values, seconds=seconds, warnings=warned)
     except Interrupted:
         return Outcome(case, "interrupted")
+    except _Busy:
+        return Outcome(case, "busy")
     except DataMissing as error:
         record_failure(store, case, "missing", str(error), started)
         return Outcome(case, "missing", str(error))
@@ -97,14 +105,17 @@ def _locked(job: Job, report: Report, should_stop: Callable[[], bool]) -> Iterat
 
     Raises:
         Interrupted: a stop was requested while another process held it.
+        _Busy: another process holds it, and the job does not wait.
     """
     lock = filelock.FileLock(job.cache / "locks" / f"{job.case.key}.lock")
     Path(lock.lock_file).parent.mkdir(parents=True, exist_ok=True)
     while True:
         try:
-            lock.acquire(timeout=1.0)
+            lock.acquire(timeout=1.0 if job.waits else 0.0)
             break
         except filelock.Timeout:
+            if not job.waits:
+                raise _Busy from None
             report({"waiting": "another process is running this case"})
             if should_stop():
                 raise Interrupted from None
@@ -148,14 +159,34 @@ def record_failure(
 def run_all(
     jobs: Sequence[Job], executor: Any, on_news: Callable[[int, Any], None]
 ) -> Iterator[Outcome]:
-    """Run jobs through an executor and yield outcomes; the death of a worker is not stored."""
-    for done in executor.map("hwbench.runner.work:work", list(jobs), on_news):
-        job = jobs[done.index]
-        if done.error is None:
-            yield done.outcome
-            continue
-        reason = done.error.strip().splitlines()[-1]
-        if executor.stopping:  # the worker was stopped and did not fail
-            yield Outcome(job.case, "interrupted", reason)
-            continue
-        yield Outcome(job.case, "failed", f"{reason} ({NOT_STORED})")
+    """Run jobs through an executor and yield outcomes; the death of a worker is not stored.
+
+    Jobs that another process runs come last, so that several processes can share a table's cases.
+    """
+    busy = []
+    first = [replace(job, waits=False) for job in jobs]
+    for done in executor.map(WORK, first, on_news):
+        outcome = _outcome(done, jobs[done.index], executor.stopping)
+        if outcome.status == "busy":
+            busy.append(done.index)
+        else:
+            yield outcome
+
+    def on_late_news(index: int, news: Any) -> None:
+        on_news(busy[index], news)
+
+    if busy:
+        late = [jobs[index] for index in busy]
+        for done in executor.map(WORK, late, on_late_news):
+            yield _outcome(done, late[done.index], executor.stopping)
+
+
+def _outcome(done: Any, job: Job, stopping: bool) -> Outcome:
+    """Return how a job ended; `stopping` tells that its worker may have been ended on request."""
+    if done.error is None:
+        outcome: Outcome = done.outcome
+        return outcome
+    reason = done.error.strip().splitlines()[-1]
+    if stopping:  # the worker was stopped and did not fail
+        return Outcome(job.case, "interrupted", reason)
+    return Outcome(job.case, "failed", f"{reason} ({NOT_STORED})")

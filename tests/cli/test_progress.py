@@ -45,6 +45,19 @@ def test_time_left_follows_the_share_of_the_cost(folder, spec):
     assert shown._left() == ", 3 s left"
 
 
+def test_time_left_knows_where_training_is_expected_to_stop(folder, spec):
+    """In the middle of the steps, and no later once it goes on."""
+    cost = Cost((90.0,), 10.0, steps=(60,), shares=(0.5,))
+    shown, *_ = display(folder, spec, [cost, Cost((), 0.0)])
+    step = {"stage": 0, "steps": 60, "epoch": 1.5, "objective": -7.25}
+    shown.started -= 50.0
+    left = []
+    for reached in (15, 30, 40):
+        shown.news(0, step | {"step": reached})
+        left.append(shown._left())
+    assert left == [", 61 s left", ", 6 s left", ", 6 s left"]
+
+
 def test_time_left_knows_a_long_stage_from_a_short_one(folder, spec):
     """And an evaluation; what is on file, at no cost, says nothing of the pace."""
     shown, *_ = display(folder, spec, [Cost((0.0, 10.0, 70.0), 20.0), Cost((), 0.0)])

@@ -4,11 +4,14 @@ import pytest
 import torch
 
 from hwbench import executors
+from hwbench.executors.local import Done
 from hwbench.runner.campaign import LONG, Observer, estimate, refuse_unshortened
 from hwbench.runner.cost import Cost
 from hwbench.runner.plan import Plan
+from hwbench.runner.work import work
 from hwbench.spec import SpecError
-from tests.runner.jobs import STAGES, failing, trained
+from hwbench.store import Store
+from tests.runner.jobs import STAGES, failing, never, quiet, trained
 
 
 @pytest.mark.slow
@@ -45,6 +48,39 @@ def test_an_estimate_tells_of_an_evaluation_that_cannot_work(job, monkeypatch):
     assert case == bad.case
     assert reason.startswith("ValueError: ")
     assert "of 64 units are not of 16 x 8" in reason
+
+
+def test_an_estimate_knows_where_other_seeds_stopped_early(job):
+    """Not those of a row with other training."""
+    (stage,) = job.case.train
+    stage = stage | {"epochs": 40, "stop": {"patience": 1}, "optimizer": {"use": "SGD", "lr": 1e-9}}
+    longer = stage | {"stop": {"patience": 2}}
+    first, second, other = (
+        trained(job, [stages], seed=seed) for stages, seed in ((stage, 0), (stage, 1), (longer, 1))
+    )
+    assert work(first, quiet, never).status == "done"
+    ran = Store(job.results).read(first.case).steps
+    known, unknown = estimate([second, other], executors.make("inline", 1, 1), 1, True, Observer())
+    assert ran < known.steps[0]
+    assert known.shares == (ran / known.steps[0],)
+    assert unknown.shares == ()
+    assert unknown.steps == known.steps
+
+
+def test_a_trial_that_is_ended_on_request_has_not_failed(job, monkeypatch):
+    """The worker of a step of minutes is killed, and not because memory is short."""
+    executor = executors.make("inline", 1, 1)
+
+    def killed(function, items, on_news=None):
+        executor.stop()
+        yield Done(0, error="the worker process was ended by SIGKILL (out of memory?)")
+
+    monkeypatch.setattr(executor, "map", killed)
+    told = []
+    observer = Observer()
+    monkeypatch.setattr(observer, "trial_failed", lambda *news: told.append(news))
+    assert estimate([job], executor, 1, True, observer) == [None]
+    assert not told
 
 
 @pytest.mark.parametrize("fetched", [True, False])

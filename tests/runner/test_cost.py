@@ -11,7 +11,7 @@ from rich.console import Console
 from hwbench import pipeline
 from hwbench.cli import progress
 from hwbench.learner import Learner
-from hwbench.runner.cost import BUSY, Cost, net_costs, probe
+from hwbench.runner.cost import BUSY, Cost, net_costs, probe, until_stop
 from hwbench.runner.stages import stage_files
 from hwbench.runner.work import work
 from tests.runner.jobs import STAGES, failing, never, quiet, trained
@@ -160,3 +160,38 @@ def test_an_estimate_counts_a_stage_once_and_not_where_it_is_on_file(job):
     left = [stage_files(j, quiet, never) for j in jobs[:2]]
     found = net_costs(full[:2], left, at_once=2)
     assert [c.stages for c in found] == [(0.0,), (0.0, 0.0)]
+
+
+@pytest.mark.parametrize(
+    ("ran", "seconds", "share"),
+    [
+        ([30, 50], 2.4, 0.3),  # 40 on average, of which the first stage takes 10
+        ([110], 8.0, 1.0),
+        ([500], 8.0, 1.0),
+        ([5], 0.08, 0.01),  # of an older first stage, perhaps
+    ],
+)
+def test_training_is_expected_to_stop_where_that_of_other_seeds_did(job, ran, seconds, share):
+    plain, stopping = STAGES[0], STAGES[1] | {"stop": {"patience": 3}}
+    own = trained(job, [plain, stopping, {"fit": {"use": "em.EM"}}]).case
+    cost = Cost((1.0, 8.0, None), 16.0, steps=(10, 100, 0))
+    expected = until_stop(cost, own, ran)
+    assert expected.stages == (1.0, pytest.approx(seconds), None)
+    assert expected.shares == (1.0, pytest.approx(share), 1.0)
+    assert expected.evaluate == 16.0
+
+
+def test_training_is_expected_to_take_all_steps_where_nothing_else_is_known(job):
+    """No other seed, several stages that stop, none that stops, or a cost without steps."""
+    stopping = STAGES[1] | {"stop": {"patience": 3}}
+    cost = Cost((1.0, 8.0), 2.0, steps=(10, 100))
+    one, two, none = (
+        trained(job, stages).case
+        for stages in ([STAGES[0], stopping], [stopping, stopping], STAGES[:2])
+    )
+    assert until_stop(cost, one, [40]) != cost
+    assert until_stop(cost, one, []) == cost
+    assert until_stop(cost, two, [40]) == cost
+    assert until_stop(cost, none, [40]) == cost
+    unknown = Cost((0.0, 0.0), 0.0)
+    assert until_stop(unknown, one, [40]) == unknown

@@ -5,11 +5,12 @@ import time
 
 import filelock
 
+from hwbench.executors import make
 from hwbench.runner.job import Job, run_folder
 from hwbench.runner.result import run_case
-from hwbench.runner.work import work
+from hwbench.runner.work import run_all, work
 from hwbench.store import Store
-from tests.runner.jobs import PROCESSES, failing, never, quiet
+from tests.runner.jobs import PROCESSES, failing, never, quiet, trained
 
 
 def test_a_case_on_file_is_not_run_again(job):
@@ -56,6 +57,22 @@ def test_a_second_process_waits_and_finds_the_result(job):
         Store(job.results).write(result, arrays)
     thread.join(30)
     assert outcomes[0].status == "on file"
+
+
+def test_a_run_leaves_cases_that_another_process_runs_for_last(job):
+    """So that two runs of a table share its cases."""
+    jobs = [trained(job, job.case.train, seed=seed) for seed in range(3)]
+    lock = filelock.FileLock(job.cache / "locks" / f"{jobs[0].case.key}.lock")
+    (job.cache / "locks").mkdir(parents=True)
+    lock.acquire()
+    ended, told = [], set()
+    for outcome in run_all(jobs, make("inline", 1, 1), lambda index, news: told.add(index)):
+        ended.append((outcome.case.seed, outcome.status))
+        if len(ended) == 2:
+            assert told == {1, 2}
+            lock.release()
+    assert ended == [(1, "done"), (2, "done"), (0, "done")]
+    assert told == {0, 1, 2}
 
 
 def test_two_processes_on_one_case_write_one_result(job):
