@@ -23,6 +23,7 @@ CAPTIONS = "_captions"  # suffix of a name of images: the text of each line, byt
 LOG_Z = "log_z"  # estimate of log Z by annealing upwards, from below
 LOG_Z_HIGH = "log_z_high"  # upper end of its 3σ interval
 LOG_Z_REVERSE_LOW = "log_z_reverse_low"  # lower end of the interval of annealing downwards
+PARETO_K_BAD = "pareto_k_above_0.7"  # share of points whose importance weights are unreliable
 IMAGE_HEIGHT = "image_height"  # pixels of SAMPLES
 IMAGE_WIDTH = "image_width"
 

@@ -12,8 +12,8 @@ from hwbench.runner.plan import state
 from hwbench.sources import fingerprint
 from hwbench.spec import variants
 from hwbench.store import Result, Store, StoredMetric
+from hwbench.verdict.remarks import flag_text
 from hwbench.verdict.table import compare
-from hwbench.verdict.wording import flag_text
 
 A, B, C, D = (letter * 16 for letter in "abcd")
 

@@ -9,7 +9,7 @@ from hwbench.spec import label
 from hwbench.typography import clean, minus
 from hwbench.verdict.facts import Notice
 from hwbench.verdict.outcome import Comparison, RowOutcome
-from hwbench.verdict.wording import notice_text, warning_text
+from hwbench.verdict.remarks import notice_text, warning_text
 
 Place = tuple[str, str]  # id of a spec, and coordinates of one of its rows
 

@@ -34,8 +34,8 @@ from hwbench.spec import Row, Spec, label
 from hwbench.typography import NO_BREAK, clean, minus, words
 from hwbench.verdict.outcome import Comparison, RowOutcome
 from hwbench.verdict.reasons import Position
+from hwbench.verdict.remarks import flag_text
 from hwbench.verdict.row import differs_in_source
-from hwbench.verdict.wording import flag_text
 
 
 def facts(outcome: RowOutcome, metric: str) -> dict[str, str]:

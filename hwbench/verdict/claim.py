@@ -15,6 +15,7 @@ from hwbench.verdict.outcome import ClaimOutcome, ClaimPart, ClaimVerdict, Pair,
 from hwbench.verdict.reasons import (
     CodeChanged,
     Effect,
+    LooseBounds,
     LostSeeds,
     NoPartCounts,
     NoRows,
@@ -31,7 +32,7 @@ from hwbench.verdict.reasons import (
 )
 from hwbench.verdict.reduction import Judgeable, judgeable, published_case
 from hwbench.verdict.sizes import unit_of
-from hwbench.verdict.spread import all_deterministic
+from hwbench.verdict.spread import all_deterministic, is_loose
 from hwbench.verdict.statistics import ALPHA, adjust_known
 
 
@@ -45,11 +46,38 @@ class Side:
 
 @dataclass(frozen=True)
 class Draft:
-    """A part of a claim before the p values are adjusted for their number."""
+    """A part of a claim before the p values are adjusted for their number.
+
+    Attributes:
+        loose: names of the sides whose numbers are loose bounds: of those claimed to be better,
+            and of those claimed to be worse.
+    """
 
     part: ClaimPart
     p_for: float | None = None
     p_against: float | None = None
+    loose: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
+
+
+@dataclass(frozen=True)
+class Tested:
+    """Two neighbouring sides of a claim after their test, and the evidence that it rests on.
+
+    Attributes:
+        permitted: which verdicts their training permits.
+        lost: seeds that failed.
+        changed: rows whose results come from other code.
+        loose_first, loose_second: whether the number of a side is a loose bound.
+    """
+
+    names: Sides
+    pair: Pair
+    evidence: Common
+    permitted: Judgeable
+    lost: LostSeeds | None
+    changed: tuple[str, ...]
+    loose_first: bool
+    loose_second: bool
 
 
 def parts_of(spec: Spec, claim: Claim) -> list[tuple[dict[str, Scalar], list[Side]]]:
@@ -96,6 +124,8 @@ def make_draft(
     reasons: Sequence[Reason],
     lost: Iterable[LostSeeds | None],
     changed: Iterable[str],
+    stand_ins: Iterable[tuple[str, str]] = (),
+    loose: tuple[Iterable[str], Iterable[str]] = ((), ()),
 ) -> Draft:
     """Return a part after its test; with lost seeds it stays undecided."""
     failed = tuple(dict.fromkeys(seeds for seeds in lost if seeds is not None))
@@ -110,8 +140,12 @@ def make_draft(
         profile=profile,
         reasons=(*reasons, *untested, *failed),
         changed=tuple(dict.fromkeys(changed)),
+        stand_ins=tuple(dict.fromkeys(stand_ins)),
     )
-    return Draft(part) if failed else Draft(part, pair.p_for, pair.p_against)
+    if failed:
+        return Draft(part)
+    better, worse = (tuple(dict.fromkeys(names)) for names in loose)
+    return Draft(part, pair.p_for, pair.p_against, (better, worse))
 
 
 def ask(
@@ -140,48 +174,74 @@ def draft_part(
     profiles: Sequence[Profile],
 ) -> Draft:
     """Test one part of a claim; an order needs every neighbours' gap (intersection-union)."""
-    spec, metric = stored.spec, claim.metric or stored.spec.metric
-    pairs: list[tuple[Sides, Pair]] = []
-    used: list[Profile] = []
-    permitted: list[Judgeable] = []
-    unequal: list[UnequalTraining] = []
-    lost: list[LostSeeds | None] = []
-    changed: list[str] = []
-    stand_ins: list[tuple[str, str]] = []
+    tested: list[Tested] = []
     for a, b in itertools.pairwise(sides):
-        rows, names = [*a.rows, *b.rows], Sides(a.name, b.name, claim.within is not None)
-        found = common_evidence(stored, rows, metric, profiles)
-        if not isinstance(found, Common):
+        found = _tested(stored, claim, a, b, profiles)
+        if not isinstance(found, Tested):
             return missing_part(at, found)
-        pair = contrast(ask(spec, claim, (a, b), found.results), stored.store)
-        if isinstance(pair, Untested):
-            return missing_part(at, UntestedSides(names, pair))
-        pairs.append((names, pair))
-        used.append(found.profile)
-        if found.profile != "full":
-            permitted.append(_judgeable(spec, (a, b), found, alike=names.alike))
-            if not all(permitted[-1]):
-                unequal.append(_unequal(found.profile, permitted[-1], names))
-        lost.append(lost_seeds(stored, rows, found.profile, metric))
-        stand_ins += found.stand_ins
-        changed += [label(row.at) for row in rows if stored.changed(found.results[row.name])]
-    reasons = explain(spec, claim, sides, pairs)
-    weakest = weakest_pair([pair for _, pair in pairs])
-    draft = make_draft(at, weakest, min(used, key=PROFILES.index), reasons, lost, changed)
-    part = replace(draft.part, stand_ins=tuple(dict.fromkeys(stand_ins)))
-    draft = replace(draft, part=part)
-    if not unequal:
-        return draft
-    return Draft(
-        replace(draft.part, reasons=(*draft.part.reasons, *dict.fromkeys(unequal))),
-        draft.p_for if all(p.holds for p in permitted) else None,
-        draft.p_against if all(p.fails for p in permitted) else None,
+        tested.append(found)
+    weakest = weakest_pair([found.pair for found in tested])
+    permitted = Judgeable(*map(all, zip(*(found.permitted for found in tested), strict=True)))
+    pair = replace(
+        weakest,
+        p_for=weakest.p_for if permitted.holds else None,
+        p_against=weakest.p_against if permitted.fails else None,
+    )
+    unequal = dict.fromkeys(_unequal(found) for found in tested if not all(found.permitted))
+    return make_draft(
+        at,
+        pair,
+        min((found.evidence.profile for found in tested), key=PROFILES.index),
+        [*explain(stored.spec, claim, sides, [(t.names, t.pair) for t in tested]), *unequal],
+        [found.lost for found in tested],
+        itertools.chain.from_iterable(found.changed for found in tested),
+        itertools.chain.from_iterable(found.evidence.stand_ins for found in tested),
+        _loose_sides(tested),
     )
 
 
-def _unequal(profile: Profile, permitted: Judgeable, sides: Sides) -> UnequalTraining:
-    short = sides.first if permitted.holds else sides.second if permitted.fails else ""
-    return UnequalTraining(profile, short)
+def _tested(
+    stored: StoredResults, claim: Claim, a: Side, b: Side, profiles: Sequence[Profile]
+) -> Tested | Reason:
+    """Test whether one side is better than the other, or say why it cannot be tested."""
+    spec, metric = stored.spec, claim.metric or stored.spec.metric
+    rows, names = [*a.rows, *b.rows], Sides(a.name, b.name, claim.within is not None)
+    found = common_evidence(stored, rows, metric, profiles)
+    if not isinstance(found, Common):
+        return found
+    pair = contrast(ask(spec, claim, (a, b), found.results), stored.store)
+    if isinstance(pair, Untested):
+        return UntestedSides(names, pair)
+    whole = Judgeable(holds=True, fails=True)
+    judged = found.profile != "full"
+    return Tested(
+        names,
+        pair,
+        found,
+        _judgeable(spec, (a, b), found, alike=names.alike) if judged else whole,
+        lost_seeds(stored, rows, found.profile, metric),
+        tuple(label(row.at) for row in rows if stored.changed(found.results[row.name])),
+        any(is_loose(found.results[row.name], metric) for row in a.rows),
+        any(is_loose(found.results[row.name], metric) for row in b.rows),
+    )
+
+
+def _loose_sides(tested: Sequence[Tested]) -> tuple[list[str], list[str]]:
+    """Return the sides with loose bounds among those claimed to be better, and to be worse.
+
+    Of sides that are claimed to be alike, each is both.
+    """
+    better = [found.names.first for found in tested if found.loose_first]
+    worse = [found.names.second for found in tested if found.loose_second]
+    if any(found.names.alike for found in tested):
+        better = worse = [*better, *worse]
+    return better, worse
+
+
+def _unequal(found: Tested) -> UnequalTraining:
+    names, permitted = found.names, found.permitted
+    short = names.first if permitted.holds else names.second if permitted.fails else ""
+    return UnequalTraining(found.evidence.profile, short)
 
 
 def _judgeable(spec: Spec, sides: tuple[Side, Side], found: Common, *, alike: bool) -> Judgeable:
@@ -236,6 +296,9 @@ def settle(drafts: Sequence[Draft]) -> list[ClaimPart]:
             reasons.append(PValue(least, p is None or q < p, verdict == "undecided"))
         elif p is not None and verdict == "undecided":
             reasons.append(PValue(p, opposite=False, inconclusive=True))
+        better, worse = draft.loose
+        if behind := {"holds": worse, "fails": better}.get(verdict):
+            reasons.append(LooseBounds(behind))
         if part.changed:
             reasons.append(CodeChanged(part.changed))
         out.append(replace(part, verdict=verdict, p=decisive, reasons=tuple(reasons)))

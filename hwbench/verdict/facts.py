@@ -1,4 +1,4 @@
-"""Flags, notices and tests as data; `wording` puts them into words."""
+"""Flags, notices and tests as data; `remarks` puts them into words."""
 
 from __future__ import annotations
 

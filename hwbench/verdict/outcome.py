@@ -14,14 +14,10 @@ from hwbench.verdict.facts import Flag, FlagKind, Method, Neighbours, Notice, re
 from hwbench.verdict.pairing import Pairing
 from hwbench.verdict.reasons import PValue, Reason, Untested
 from hwbench.verdict.reduction import Departure
+from hwbench.verdict.remarks import flag_text, test_text, warning_text
 from hwbench.verdict.sizes import effect_text
 from hwbench.verdict.statistics import Interval
-from hwbench.verdict.wording import (
-    flag_text,
-    reasons_text,
-    test_text,
-    warning_text,
-)
+from hwbench.verdict.wording import reasons_text
 
 Verdict = Literal[
     "agrees",

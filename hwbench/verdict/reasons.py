@@ -341,6 +341,13 @@ class CodeChanged(Reason):
 
 
 @dataclass(frozen=True)
+class LooseBounds(Reason):
+    """Sides that a verdict puts behind others, whose numbers are loose bounds."""
+
+    sides: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class NoPartCounts(Reason):
     """No part of a claim has the setting that calibration chose."""
 

@@ -33,6 +33,7 @@ from hwbench.verdict.spread import (
     all_deterministic,
     doubt,
     draw_variance,
+    is_loose,
     monte_carlo_variance,
     no_spread,
     spread_over_seeds,
@@ -191,7 +192,12 @@ def _against_measured(
             lead = Lead(pair.effect, pair.interval, spec.unit, label(rival.at))
             changed = [label(row.at)] if mine.changed(own) else []
             changed += [label(rival.at)] if stored.changed(group) else []
-            return make_draft(at, pair, profile, [lead], [lost], changed), beside
+            loose = (
+                [label(row.at)] if is_loose(own, spec.metric) else [],
+                [label(rival.at)] if is_loose(group, spec.metric) else [],
+            )
+            draft = make_draft(at, pair, profile, [lead], [lost], changed, loose=loose)
+            return draft, beside
     return missing_part(
         {"against": "best measured"}, _apart(stored, mine, row, rivals, profiles)
     ), None
@@ -243,4 +249,5 @@ def _against_published(
     lead = Lead(pair.effect, pair.interval, spec.unit, published.text)
     lost = lost_seeds(mine, [row], own.profile, spec.metric)
     changed = [label(row.at)] if mine.changed(own.results) else []
-    return make_draft(at, pair, own.profile, [lead], [lost], changed), beside
+    loose = [label(row.at)] if is_loose(own.results, spec.metric) else []
+    return make_draft(at, pair, own.profile, [lead], [lost], changed, loose=(loose, [])), beside

@@ -9,7 +9,7 @@ from typing import Literal
 
 import numpy as np
 
-from hwbench.spec import PROFILES, Profile, Row, Spec, seeds_of
+from hwbench.spec import PROFILES, Profile, Row, Spec, label, seeds_of
 from hwbench.store import Result
 from hwbench.verdict.calibration import Setting, place_of, same_value
 from hwbench.verdict.evidence import Measured, StoredResults, values_by_seed
@@ -21,6 +21,7 @@ from hwbench.verdict.reasons import (
     Ended,
     Fitted,
     FromMemory,
+    LooseBounds,
     NoMargin,
     NoSpread,
     NothingPublished,
@@ -38,6 +39,7 @@ from hwbench.verdict.reduction import Departure, departures, published_case
 from hwbench.verdict.spread import (
     doubt,
     draw_variance,
+    is_loose,
     monte_carlo_variance,
     no_spread,
     notable_doubt,
@@ -204,6 +206,8 @@ def judge_row(
         )
         estimate = with_doubt(estimate, spec.better, doubt(results, spec.metric))
     verdict, reasons = _verdict(stored, measured, profiles, setting, difference, estimate)
+    if verdict == "worse" and is_loose(results, spec.metric):
+        notes.append(LooseBounds((label(row.at),)))
     fuller = profiles[: profiles.index(measured.profile)] if measured.profile else ()
     notes += [absence(stored, row, [p])[1] for p in fuller if stored.evidence(row, p).failures]
     errors = [r.metrics[spec.metric].se for r in results]

@@ -18,6 +18,7 @@ from hwbench.verdict.reasons import Untested
 from hwbench.verdict.statistics import Estimate, mean_and_sd, smallest_difference
 
 NEGLIGIBLE = 0.1  # uncertainty of log Z, in nats, below which it is not mentioned
+LOOSE = 0.5  # share of points with unreliable weights from which a bound is called loose
 
 
 def detectable_difference(stored: StoredResults, row: Row, planned: Sequence[Case]) -> float | None:
@@ -109,6 +110,15 @@ def doubt(results: Sequence[Result], metric: str) -> float:
         low = result.diagnostics.get(vocabulary.LOG_Z_REVERSE_LOW)
         gaps.append(0.0 if high is None or low is None else max(0.0, low - high))
     return float(np.mean(gaps)) if gaps else 0.0
+
+
+def is_loose(results: Sequence[Result], metric: str) -> bool:
+    """Return whether a metric is a bound that its evaluator calls loose, in any of the results."""
+    return any(
+        result.metrics[metric].kind in ("lower bound", "upper bound")
+        and (result.diagnostics.get(vocabulary.PARETO_K_BAD) or 0.0) > LOOSE
+        for result in results
+    )
 
 
 def notable_doubt(nats: float) -> float:

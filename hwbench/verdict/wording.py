@@ -1,8 +1,8 @@
-"""Sentences for people: each fact of a verdict in words. Nothing is decided here."""
+"""Sentences for people: each reason of a verdict in words. Nothing is decided here."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from functools import singledispatch
 
 from hwbench.numbers import (
@@ -12,27 +12,12 @@ from hwbench.numbers import (
     percent,
     rounded,
     shifted,
-    short,
-    significant,
 )
 from hwbench.typography import minus, words
 from hwbench.verdict import reasons
-from hwbench.verdict.facts import Flag, Method, Neighbours, Notice
-from hwbench.verdict.reasons import Reason, Sides, Untested
+from hwbench.verdict.reasons import Reason, Sides
 from hwbench.verdict.sizes import difference_in, effect_text, scaled, short_size, size_text
 
-# --- flags, tests, notices ------------------------------------------------------------------------
-
-FLAGS = {
-    "against": "against",
-    "smoke": "smoke",
-    "stand-in": "stand-in: {} for {}",
-    "score": "score, not a likelihood",
-    "memory": "from memory",
-    "plugin": "plugin: {}",
-    "stale": "stale",
-    "changed": "code changed",
-}
 UNTESTED = {
     "fixed": "neither side depends on the seed",
     "few": "fewer than 2 seeds",
@@ -43,116 +28,9 @@ UNTESTED = {
 }
 
 
-def doubt_text(nats: float) -> str:
-    """Return the uncertainty of log Z."""
-    return f"log Z uncertain by {size_text(nats, 'nats')}"
-
-
-def flag_text(flag: Flag) -> str:
-    """Return a flag in words."""
-    if flag.kind == "log Z":
-        return doubt_text(float(flag.details[0]))
-    if flag.kind == "lost":
-        return f"{counted(int(flag.details[0]), 'seed')} failed"
-    if flag.kind == "equivalent":
-        return equivalent_text(float(flag.details[0]), str(flag.details[1]))
-    return FLAGS[flag.kind].format(*flag.details)
-
-
-def equivalent_text(share: float, profile: str) -> str:
-    """Return how far numbers move between the code of a row's results and today's.
-
-    >>> equivalent_text(0.0213, "smoke")
-    'equivalent code: moved 0.021 of the tolerance at smoke'
-    """
-    place = "at smoke" if profile == "smoke" else f"at smoke and at the start of {profile}"
-    return f"equivalent code: moved {significant(share, 2)} of the tolerance {place}"
-
-
 def sides_text(sides: Sides) -> str:
     """Return "A over B", or "A and B"."""
     return f"{sides.first} {'and' if sides.alike else 'over'} {sides.second}"
-
-
-def _method_text(method: Method) -> str:
-    seeds = method.seeds
-    if method.kind == "paired":
-        text = f"paired t test over {counted(seeds[0], 'seed')}"
-    elif method.kind == "welch":
-        text = f"Welch's t test over {seeds[0]} and {counted(seeds[1], 'seed')}"
-    elif method.kind == "fixed":
-        text = f"t test over {counted(seeds[0], 'seed')} against a deterministic model"
-    elif method.kind == "prediction":
-        text = f"prediction interval, {counted(seeds[0], 'seed')} against the published value"
-    else:
-        points = f"between two deterministic models over {counted(method.points, 'point')}"
-        text = f"McNemar's exact test {points} ({method.only[0]} against {method.only[1]})"
-    text += f", {doubt_text(method.doubt)}" if method.doubt else ""
-    return f"two one-sided tests ({text})" if method.equivalence else text
-
-
-def test_text(test: Method | Neighbours | Untested | None) -> str:
-    """Return which test was used, with the number of units, or why there is none."""
-    if test is None:
-        return ""
-    if isinstance(test, Untested):
-        return f"not tested: {reason_text(test)}"
-    if isinstance(test, Method):
-        return _method_text(test)
-    names = "; ".join(dict.fromkeys(map(_method_text, test.methods)))
-    each = test.tested == test.pairs
-    number = f"each of {test.pairs}" if each else f"{test.tested} of {test.pairs}"
-    return f"{names}, for {number} neighbours"
-
-
-def notice_text(alike: Sequence[Notice]) -> str:
-    """Return notices of one kind and the same words as one sentence, without their rows."""
-    slots = zip(*(notice.numbers for notice in alike), strict=True)
-    ends = [(min(slot), max(slot)) for slot in slots]
-    kind, words = alike[0].kind, alike[0].words
-    if kind == "recorded":
-        parts = [f"{low}" if low == high else f"{low} to {high}" for low, high in ends]
-        return "".join(f"{word}{part}" for word, part in zip(words, [*parts, ""], strict=True))
-
-    def number(i: int, digits: int = 6) -> str:
-        return " to ".join(dict.fromkeys(short(float(end), digits) for end in ends[i]))
-
-    def results(i: int, what: str) -> str:
-        one = ends[i][1] == 1
-        return f"{number(i)} {what}result{' is' if one else 's are'}"
-
-    if kind == "stale":
-        return f"{results(0, f'{words[0]} ')} stale: the spec has changed since"
-    if kind == "unknown row":
-        return f"{words[0]} has no row {words[1]}: {results(0, '')} ignored"
-    if kind == "margin":
-        gap = f"half the gap {number(1, 3)} of claim {words[0]}"
-        return f"the margin {number(0)} exceeds {gap}"
-    if kind == "departs":
-        triples = zip(words[1::3], words[2::3], words[3::3], strict=True)
-        return f"{words[0]} ran with {'; '.join(map(_departure_text, triples))}"
-    if kind == "budget":
-        ratios = ", ".join(f"{number(i, 2)} times the {name}" for i, name in enumerate(words[1:]))
-        return f"unequal budgets against {words[0]}: {ratios}"
-    if kind == "changed":
-        return "the code has changed since it ran"
-    if kind == "lower":
-        return f"claim {words[0]}: the code has changed since {words[1]} ran at a lower profile"
-    return words[0]
-
-
-def _departure_text(departure: tuple[str, str, str]) -> str:
-    name, ran, full = (text or "not set" for text in departure)
-    return f"{name} {ran} (full: {full})"
-
-
-def warning_text(notice: Notice) -> str:
-    """Return a notice as a sentence that names its row."""
-    text = notice_text([notice])
-    return f"{notice.row}: {text}" if notice.row else text
-
-
-# --- reasons --------------------------------------------------------------------------------------
 
 
 def reasons_text(found: Iterable[Reason]) -> str:
@@ -399,6 +277,15 @@ def _(reason: reasons.PValue) -> str:
 @reason_text.register
 def _(reason: reasons.CodeChanged) -> str:
     return f"the code has changed since {'; '.join(reason.rows)} ran"
+
+
+@reason_text.register
+def _(reason: reasons.LooseBounds) -> str:
+    *others, last = reason.sides
+    if not others:
+        return f"the bound of {last} is loose: its model may be better than shown"
+    names = f"{', '.join(others)} and {last}"
+    return f"the bounds of {names} are loose: their models may be better than shown"
 
 
 @reason_text.register

@@ -10,8 +10,8 @@ import yaml
 from hwbench.spec import Case, Row, Spec, load, variants
 from hwbench.store import Failure, Result, Store, StoredMetric
 from hwbench.verdict.outcome import ClaimOutcome, Comparison, RowOutcome
+from hwbench.verdict.remarks import flag_text
 from hwbench.verdict.table import compare
-from hwbench.verdict.wording import flag_text
 
 
 @pytest.fixture(autouse=True)

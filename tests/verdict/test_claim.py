@@ -207,6 +207,46 @@ def test_failed_seeds_leave_a_claim_undecided(tmp_path):
     assert "seed 20 of B failed" in part.reason
 
 
+LOOSE = {"kind": "lower bound", "diagnostics": {"pareto_k_above_0.7": 0.51}}
+TIGHT = {"kind": "lower bound", "diagnostics": {"pareto_k_above_0.7": 0.5}}
+
+
+@pytest.mark.parametrize(
+    ("means", "loose", "verdict", "named"),
+    [
+        ((-90.0, -92.0, -94.0), "A", "holds", None),  # the better side can only be better still
+        ((-90.0, -92.0, -94.0), "C", "holds", "bound of C is loose: its model"),
+        ((-90.0, -92.0, -94.0), "ABC", "holds", "bounds of B and C are loose: their models"),
+        ((-94.0, -92.0, -90.0), "ABC", "fails", "bounds of A and B are loose: their models"),
+        ((-94.0, -92.0, -90.0), "C", "fails", None),
+        ((-90.0, -92.0, -92.0), "ABC", "undecided", None),
+        ((-90.0, -92.0, -94.0), "", "holds", None),
+    ],
+)
+def test_a_verdict_tells_that_the_side_behind_is_a_loose_bound(
+    tmp_path, means, loose, verdict, named
+):
+    bench = Bench(tmp_path, THREE, ORDER)
+    rng = np.random.default_rng(5)
+    for row, mean in zip("ABC", means, strict=True):
+        values = (mean + 0.1 * rng.standard_normal(5)).tolist()
+        bench.put(row, values, **(LOOSE if row in loose else TIGHT))
+    claim = bench.claim()
+    assert claim.verdict == verdict
+    told = [part for part in claim.reason.split("; ") if "loose" in part]
+    assert told == ([] if named is None else [f"the {named} may be better than shown"])
+
+
+def test_of_sides_that_are_alike_each_loose_bound_counts(tmp_path):
+    alike = "claims: [{id: C, text: t, within: {a: {m: A}, b: {m: B}, tolerance: 1.0}}]"
+    for loose, other in ("AB", "BA"):
+        bench = Bench(tmp_path / loose, TWO, alike)
+        bench.put(loose, spread(-90.0, 0.1), **LOOSE)
+        bench.put(other, spread(-90.1, 0.1))
+        assert bench.claim().verdict == "holds"
+        assert f"the bound of {loose} is loose" in bench.claim().reason.replace("m=", "")
+
+
 def test_held_coordinates_and_absent_rows(tmp_path):
     """Grey has A only, so it is no part; an order leaves out values that have no row there."""
     rows = (

@@ -4,7 +4,7 @@ import pytest
 
 from hwbench.spec import Case
 from hwbench.verdict.reduction import Departure, departures, judgeable, trained_alike
-from hwbench.verdict.wording import notice_text
+from hwbench.verdict.remarks import notice_text
 
 from .conftest import Bench
 

@@ -126,6 +126,20 @@ def test_the_headline_is_what_was_found(tmp_path):
     assert claim.reason == "+10.000 nats over A"
 
 
+def test_a_lead_over_a_loose_bound_says_so(tmp_path):
+    """Of both comparisons: a measured rival whose bound is loose, and an own row behind print."""
+    loose = {"kind": "lower bound", "diagnostics": {"pareto_k_above_0.7": 0.9}}
+    bench = Bench(tmp_path, "{at: {m: A}, published: -80.0}")
+    bench.put("A", spread(-90.0, 0.1), **loose)
+    mine = Bench(tmp_path, "{at: {m: Mine}}", spec_id="me/mine")
+    mine.put("Mine", spread(-85.0, 0.2), **loose)
+    (claim,) = bench.compare(against=mine.spec).claims
+    measured, printed = claim.parts
+    assert (measured.verdict, printed.verdict) == ("holds", "fails")
+    assert "the bound of A is loose" in measured.reason
+    assert "the bound of Mine is loose" in printed.reason
+
+
 def test_a_row_beside_its_rival_says_where_they_differ(tmp_path):
     """Protocols argument by argument; budgets of training that are unequal are flagged."""
     bench = Bench(tmp_path, "{at: {m: A}, published: -90.0, train: {rule: {k: 5}}}")

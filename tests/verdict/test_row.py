@@ -450,3 +450,13 @@ def test_one_seed_of_a_fixed_model_is_judged_by_rounding_alone(tmp_path):
     net = Bench(tmp_path / "net", rows, metric="error", better="lower")
     net.put("A", [3.02])
     assert (net.row("A").verdict, net.row("A").interval) == ("undecided", None)
+
+
+def test_a_worse_number_tells_that_it_is_a_loose_bound(tmp_path):
+    """A better one is on the safe side."""
+    for mean, share, told in ((-95.0, 0.9, True), (-95.0, 0.1, False), (-85.0, 0.9, False)):
+        bench = Bench(tmp_path / f"{mean}{share}", ONE)
+        run = {"kind": "lower bound", "diagnostics": {"pareto_k_above_0.7": share}}
+        bench.put(0, spread(mean, 0.1), **run)
+        reason = bench.row().reason
+        assert ("the bound of A is loose: its model may be better than shown" in reason) == told

@@ -20,8 +20,8 @@ from hwbench.spec import Published, Quoted, Spec
 from hwbench.verdict.facts import Method, Neighbours
 from hwbench.verdict.outcome import ClaimOutcome, ClaimPart, Comparison, RowOutcome
 from hwbench.verdict.reasons import Reason
+from hwbench.verdict.remarks import flag_text
 from hwbench.verdict.statistics import Interval
-from hwbench.verdict.wording import flag_text
 
 
 def write(contents: Contents, folder: Path) -> list[Path]:
