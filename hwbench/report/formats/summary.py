@@ -117,18 +117,30 @@ def _print_rows(console: Console, rows: Sequence[RowView]) -> None:
         cells = [[line[0].split(" ±")[0], *line[1:]] for line in cells]
     if not any(line[2] for line in cells):
         heads, cells = [*heads[:2], heads[3]], [[*line[:2], line[3]] for line in cells]
-    widths = [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
-    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    room = console.width - sum(widths) - 3 * len(widths)
     longest = max(len(row.label) for row in rows)
-    label = max(min(room, longest), 8)
+    marks = [verdict_text(row.verdict) for row in rows]
+    if _room(console, heads, cells) < longest:  # the line of tallies has the words
+        heads[-1] = ""
+        marks = [mark[:1] for mark in marks]
+        cells = [[*line[:-1], mark.plain] for line, mark in zip(cells, marks, strict=True)]
+    table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    label = max(min(_room(console, heads, cells), longest), 8)
     table.add_column("row", no_wrap=True, overflow="ellipsis", width=label)
-    for name, width in zip(heads, widths, strict=True):
+    for name, width in zip(heads, _widths(heads, cells), strict=True):
         table.add_column(name, no_wrap=True, min_width=width)
-    for row, line in zip(rows, cells, strict=True):
+    for row, line, mark in zip(rows, cells, marks, strict=True):
         texts = map(Text, (_without_middle(row.label, label), *line[:-1]))
-        table.add_row(*texts, verdict_text(row.verdict))
+        table.add_row(*texts, mark)
     console.print(table)
+
+
+def _widths(heads: Sequence[str], cells: Sequence[Sequence[str]]) -> list[int]:
+    return [max(map(len, column)) for column in zip(heads, *cells, strict=True)]
+
+
+def _room(console: Console, heads: Sequence[str], cells: Sequence[Sequence[str]]) -> int:
+    """Return the columns that are left for the names of rows."""
+    return console.width - sum(_widths(heads, cells)) - 3 * len(heads)
 
 
 def _without_middle(text: str, width: int) -> str:

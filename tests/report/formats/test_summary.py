@@ -10,6 +10,7 @@ from rich.cells import cell_len
 from rich.console import Console
 
 from hwbench.report.formats.summary import JUDGED, print_summary
+from hwbench.report.words import ROW_VERDICTS, row_label
 from hwbench.verdict.outcome import ClaimOutcome
 from hwbench.verdict.pairing import Pairing, Trait
 from hwbench.verdict.reasons import Differs, Tally
@@ -61,18 +62,33 @@ def test_numbers_and_verdicts_are_whole(example: Example, width):
     (head,) = [line for line in lines if line.startswith("row ")]
     assert "…" not in head
     shown = [o for o in example.comparison.rows if o.results]
+    marks = {ROW_VERDICTS[o.verdict].symbol for o in shown} | {o.verdict for o in shown}
     for line in lines[start + 1 : start + 1 + len(shown)]:
         *_, verdict = line.split()
-        assert verdict in {o.verdict for o in shown}
-        assert "…" not in line[30:]
+        assert verdict in marks
+        assert "…" not in line[34:]
+
+
+def test_names_come_before_the_words_of_verdicts(example: Example):
+    """Where both do not fit, symbols stand for them, and the line of tallies has the words."""
+    name = max((o for o in example.comparison.rows if o.results), key=lambda o: len(row_label(o)))
+    for width, words in ((140, True), (60 + len(row_label(name)), False)):
+        lines = printed(example.comparison, width)
+        (tally,) = [line for line in lines if line.startswith("rows: ")]
+        (line,) = [line for line in lines if line.startswith(row_label(name))]
+        symbol = ROW_VERDICTS[name.verdict].symbol
+        assert f"{symbol} {name.verdict}" in tally
+        assert line.rstrip().endswith(f"{symbol} {name.verdict}" if words else symbol)
 
 
 def test_names_that_are_cut_stay_different(example: Example):
-    """At 80 columns both ends of names stand there; no column is empty."""
-    lines = printed(example.comparison, 80)
+    """At 70 columns both ends of names stand there; no column is empty."""
+    lines = printed(example.comparison, 70)
     start = next(i for i, line in enumerate(lines) if line.startswith("──"))
+    end = next(line for line in lines if line.startswith("row ")).index("published")
     shown = [o for o in example.comparison.rows if o.results]
-    names = [line[:20] for line in lines[start + 1 : start + 1 + len(shown)]]
+    names = [line[:end] for line in lines[start + 1 : start + 1 + len(shown)]]
+    assert any("…" in name for name in names)
     assert len(set(names)) == len(names)
     reduced = [replace(o, published=None, difference=None, interval=None) for o in shown]
     short = printed(replace(example.comparison, rows=tuple(reduced)), 80)
