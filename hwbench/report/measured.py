@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from hwbench import vocabulary
 from hwbench.numbers import decimals, fixed, significant, with_error
 from hwbench.report.units import Scale, scale_of
 from hwbench.report.words import on_other_data
@@ -73,3 +74,11 @@ def over_seeds(outcome: RowOutcome, metric: str) -> str:
     """Return 'mean ± standard error over seeds' of any metric; '' where no result has it."""
     values = seed_values(outcome, metric)
     return with_error(*mean_and_error(values)) if values else ""
+
+
+def last_validation(outcome: RowOutcome, metric: str) -> str:
+    """Return 'mean ± standard error over seeds' of a metric's last validation; '' without any."""
+    name = vocabulary.VALIDATION + metric
+    values = [r.curves[name].y[-1] for r in outcome.results if name in r.curves]
+    known = [value for value in values if math.isfinite(value)]
+    return with_error(*mean_and_error(known)) if known else ""

@@ -18,7 +18,7 @@ from hwbench.numbers import (
     short,
 )
 from hwbench.report.layout import placed
-from hwbench.report.measured import measured_note, number_texts, over_seeds
+from hwbench.report.measured import last_validation, measured_note, number_texts, over_seeds
 from hwbench.report.units import Scale, scale_of
 from hwbench.report.views import RowView
 from hwbench.report.words import (
@@ -86,11 +86,15 @@ def _source(spec: Spec, row: Row) -> tuple[str, str]:
     return text, number if by_source else ""
 
 
-def _also(outcome: RowOutcome) -> list[str]:
-    return [
+def _also(spec: Spec, outcome: RowOutcome) -> list[str]:
+    """Return further metrics with published values, and what a search chooses by."""
+    found = [
         f"{words(name)}: {over_seeds(outcome, name) or 'not measured'} (published {short(value)})"
         for name, value in (outcome.row.also or {}).items()
     ]
+    searches = all(row.published is None and row.source is None for row in spec.rows)
+    validation = last_validation(outcome, spec.metric) if searches else ""
+    return [*found, f"last validation: {validation}"] if validation else found
 
 
 def _distance(outcome: RowOutcome, scale: Scale, margin: float | None) -> dict[str, str]:
@@ -164,7 +168,7 @@ def row_views(comparison: Comparison) -> tuple[list[RowView], list[str]]:
                 verdict=outcome.verdict,
                 reason=sentence(outcome.reason),
                 flags=list(dict.fromkeys(flags)),
-                also=_also(outcome),
+                also=_also(spec, outcome),
                 note=minus(clean(outcome.row.note or "")),
                 command=_command(comparison, outcome),
             )
