@@ -15,6 +15,10 @@ from hwbench.store import Result, Store
 
 from .conftest import INLINE, edit, files, run
 
+STOPPING = """    epochs: 40
+    stop: {patience: 1}
+"""
+
 
 def test_a_run_ends_with_the_warnings_of_its_results(folder, monkeypatch, capsys):
     """A number that its evaluator doubts is not passed off under a bare tick."""
@@ -210,6 +214,22 @@ def test_dry_run_prints_a_plan_and_writes_nothing(folder, capsys):
     assert total.split()[:3] == ["all", "rows", "4"]
     assert float(total.split()[5]) == pytest.approx(sum(hours), rel=0.1)
     assert not (folder / "results").exists()
+
+
+def test_dry_run_tells_hours_at_most_where_training_may_stop_early(folder, capsys):
+    """Until a seed on file tells where it stopped."""
+    edit(folder, "    epochs: 3\n", STOPPING)
+    command = ("run", "tiny", "--profile", "full", "--rows", "method=IWAE")
+    assert run(*command, "--seeds", 2, "--dry-run", *INLINE) == 0
+    printed = capsys.readouterr()
+    assert "2 cases may stop early" in printed.err
+    assert printed.out.count("≤") == 4  # training and total, of the row and of all
+    assert run(*command, "--seeds", 1, *INLINE) == 0
+    capsys.readouterr()
+    assert run(*command, "--seeds", 2, "--dry-run", *INLINE) == 0
+    printed = capsys.readouterr()
+    assert "from where other seeds on file stopped early" in printed.err
+    assert "≤" not in printed.out
 
 
 def test_a_failing_row_does_not_stop_the_others(folder, capsys):

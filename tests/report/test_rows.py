@@ -5,12 +5,15 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
+from hwbench.numbers import with_error
 from hwbench.report.layout import grids
-from hwbench.report.rows import facts
+from hwbench.report.rows import facts, row_views
 from hwbench.report.section import make_section
+from hwbench.store import StoredCurve
 from hwbench.typography import NARROW_SPACE, NONE
 from hwbench.verdict.facts import Flag
 from hwbench.verdict.reasons import NoMargin
+from hwbench.verdict.statistics import mean_and_error
 
 from .conftest import Example, make_example
 
@@ -48,6 +51,32 @@ def test_missing_and_failed_rows_stay_with_their_reason(example: Example):
     lost = [r for r in rows if r.verdict in ("missing", "failed")]
     assert len(lost) == 2
     assert all(r.measured == NONE and len(r.reason) > 20 for r in lost)
+
+
+def test_a_search_shows_what_it_chooses_by(example: Example):
+    """The last validation of rows that have nothing published to be compared with."""
+    comparison = example.comparison
+    outcome = replace(next(o for o in comparison.rows if len(o.results) > 1), published=None)
+    ends = (-91.0, -92.0, -93.0, -94.0, -95.0)
+    outcome = replace(
+        outcome,
+        row=outcome.row.model_copy(update={"published": None, "source": None, "also": None}),
+        results=tuple(
+            r.model_copy(
+                update={
+                    "curves": {"validation/log_likelihood": StoredCurve(x=[1, 2], y=[-99, end])}
+                }
+            )
+            for r, end in zip(outcome.results, ends, strict=False)
+        ),
+    )
+    search = comparison.spec.model_copy(update={"rows": [outcome.row], "claims": []})
+    alone = replace(comparison, spec=search, rows=(outcome,), claims=(), notices=())
+    mean, error = mean_and_error(list(ends[: len(outcome.results)]))
+    (row,) = row_views(alone)[0]
+    assert row.also == [f"last validation: {with_error(mean, error)}"]
+    table = replace(comparison, rows=(outcome,), claims=(), notices=())
+    assert row_views(table)[0][0].also == []
 
 
 def test_origin_and_source_of_published_numbers_are_said(example: Example):
