@@ -52,7 +52,7 @@ class Display:
         self.console = console
         self.jobs = jobs
         self.phases = phases(jobs, costs)
-        self.shares = [cost.shares if cost else () for cost in costs]
+        self.costs = costs
         self.current: dict[int, dict[str, Any]] = {}
         self.elapsed = [0.0] * len(jobs)
         self.elapsed_before = [0.0] * len(jobs)
@@ -95,7 +95,8 @@ class Display:
         if "resumed" in news:
             self.resumed.add(index)
         if "step" in news:
-            share = dict(enumerate(self.shares[index])).get(news["stage"], 1.0)
+            cost = self.costs[index]
+            share = cost.share(news["stage"]) if cost else 1.0
             self._reached(index, news["stage"], min(1.0, news["step"] / news["steps"] / share))
             for earlier in ("evaluate", "fit"):
                 state.pop(earlier, None)

@@ -230,7 +230,8 @@ def _steps_on_file(jobs: Sequence[Job]) -> dict[str, list[int]]:
     found: dict[str, list[int]] = {_training(job.case): [] for job in stopping}
     for folder, spec in dict.fromkeys((job.results, job.case.spec) for job in stopping):
         for result in Store(folder).results(spec)[0]:
-            found.get(_training(result.case), []).append(result.steps)
+            if _training(result.case) in found:
+                found[_training(result.case)].append(result.steps)
     return found
 
 

@@ -57,6 +57,10 @@ class Cost:
         """Return the seconds of the whole case except fits."""
         return self.train + self.evaluate
 
+    def share(self, stage: int) -> float:
+        """Return the share of a stage's steps after which it is expected to stop."""
+        return self.shares[stage] if self.shares else 1.0
+
 
 def clock_of(device: torch.device) -> Callable[[], float]:
     """Return a clock for work on a device.

@@ -113,8 +113,11 @@ def doubt(results: Sequence[Result], metric: str) -> float:
 
 
 def is_loose(results: Sequence[Result], metric: str) -> bool:
-    """Return whether a metric is a bound that its evaluator calls loose, in any of the results."""
-    return any(
+    """Return whether a log-likelihood is a bound that its evaluator calls loose, in any result.
+
+    An ELBO is compared as the bound that it is.
+    """
+    return metric in (vocabulary.LOG_LIKELIHOOD, vocabulary.NLL) and any(
         result.metrics[metric].kind in ("lower bound", "upper bound")
         and (result.diagnostics.get(vocabulary.PARETO_K_BAD) or 0.0) > LOOSE
         for result in results

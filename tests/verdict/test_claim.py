@@ -237,6 +237,22 @@ def test_a_verdict_tells_that_the_side_behind_is_a_loose_bound(
     assert told == ([] if named is None else [f"the {named} may be better than shown"])
 
 
+def test_a_bound_that_is_claimed_about_is_no_loose_likelihood(tmp_path):
+    """Of the same nets, the claim on the ELBO is about bounds, and that on log p(x) is not."""
+    gap = "gap: {better: {m: A}, worse: {m: B}}"
+    claims = "claims:\n" + "\n".join(
+        f"  - {{id: {metric}, text: t, metric: {metric}, {gap}}}"
+        for metric in ("elbo", "log_likelihood")
+    )
+    bench = Bench(tmp_path, TWO, claims)
+    for row, mean in (("A", -90.0), ("B", -92.0)):
+        values = spread(mean, 0.1)
+        bench.put(row, [{"log_likelihood": v, "elbo": v - 5.0} for v in values], **LOOSE)
+    told = ["loose" in claim.reason for claim in bench.compare().claims]
+    assert [claim.verdict for claim in bench.compare().claims] == ["holds", "holds"]
+    assert told == [False, True]
+
+
 def test_of_sides_that_are_alike_each_loose_bound_counts(tmp_path):
     alike = "claims: [{id: C, text: t, within: {a: {m: A}, b: {m: B}, tolerance: 1.0}}]"
     for loose, other in ("AB", "BA"):

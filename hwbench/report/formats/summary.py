@@ -9,7 +9,7 @@ from hwbench.numbers import counted
 from hwbench.report.formats.terminal import print_pairing, verdict_text
 from hwbench.report.section import make_section
 from hwbench.report.views import ClaimView, RowView, Tally, Waiting
-from hwbench.report.words import ROW_VERDICTS, is_guest, row_label
+from hwbench.report.words import is_guest, row_label
 from hwbench.typography import NONE
 from hwbench.verdict.outcome import Comparison
 from hwbench.verdict.rival import AGAINST
@@ -102,14 +102,15 @@ def _print_rows(console: Console, rows: Sequence[RowView]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    marks = [verdict_text(row.verdict) for row in rows]
     cells = [
         [
             row.judged or row.published,
             row.measured,
             "" if row.difference == NONE else row.difference,
-            f"{ROW_VERDICTS[row.verdict].symbol} {row.verdict}",
+            mark.plain,
         ]
-        for row in rows
+        for row, mark in zip(rows, marks, strict=True)
     ]
     heads = ["published", "measured ± s.e.", "difference", "verdict"]
     if console.width < WIDE:  # rather than cut a verdict
@@ -118,7 +119,6 @@ def _print_rows(console: Console, rows: Sequence[RowView]) -> None:
     if not any(line[2] for line in cells):
         heads, cells = [*heads[:2], heads[3]], [[*line[:2], line[3]] for line in cells]
     longest = max(len(row.label) for row in rows)
-    marks = [verdict_text(row.verdict) for row in rows]
     if _room(console, heads, cells) < longest:  # the line of tallies has the words
         heads[-1] = ""
         marks = [mark[:1] for mark in marks]
