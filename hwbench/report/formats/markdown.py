@@ -56,7 +56,10 @@ def _row(row: RowView) -> list[str]:
 
 def _claim(claim: ClaimView) -> str:
     verdict = f"{_verdict(claim.verdict, CLAIM_VERDICTS)} {claim.at}".rstrip()
-    return f"- **{verdict}**: {escape(claim.text)} ({escape(claim.kind)})"
+    others = [
+        escape(other) for other in dict.fromkeys(part.stand_in for part in claim.parts) if other
+    ]
+    return f"- **{verdict}**: {escape(claim.text)} ({'; '.join([escape(claim.kind), *others])})"
 
 
 def _verdict(name: str, meanings: dict[str, Meaning]) -> str:

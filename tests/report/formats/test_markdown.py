@@ -54,3 +54,13 @@ def test_text_of_a_spec_is_no_markup(example: Example):
     assert first == f"## {escape(hostile)}"
     assert not re.search(r"(?<!\\)(\\\\)*[<>|\[\]*`&$~]", first.removeprefix("## "))
     assert re.sub(r"\\(.)", r"\1", first) == f"## {hostile}"
+
+
+def test_a_claim_on_other_data_names_them(example: Example):
+    first, *rest = example.comparison.claims
+    parts = [replace(p, stand_ins=(("digits.Digits", "mnist.MNIST"),)) for p in first.parts]
+    claims = (replace(first, parts=parts), *rest)
+    text = section_text(make_section(replace(example.comparison, claims=claims)))
+    (line,) = [line for line in text.splitlines() if escape(first.claim.text) in line]
+    assert line.endswith(escape("; on other data: digits.Digits") + ")")
+    assert text.count("on other data") == 1
