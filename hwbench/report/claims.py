@@ -60,6 +60,11 @@ def claim_part(part: ClaimPart, scale: Scale) -> ClaimPartView:
     )
 
 
+def stand_ins(claim: ClaimOutcome) -> list[str]:
+    """Return the other data that the parts of a claim were measured on, each once."""
+    return list(dict.fromkeys(filter(None, map(_stand_in_text, claim.parts))))
+
+
 def _stand_in_text(part: ClaimPart) -> str:
     names = " and ".join(clean(used) for used, _ in part.stand_ins)
     return f"on other data: {names}" if names else ""

@@ -14,7 +14,7 @@ from hwbench.report.appendix import (
     shown_by_default,
     timings_listing,
 )
-from hwbench.report.claims import claim_kind, claim_part, claim_tally, row_tally
+from hwbench.report.claims import claim_kind, claim_part, claim_tally, row_tally, stand_ins
 from hwbench.report.layout import grids
 from hwbench.report.notices import merged_warnings
 from hwbench.report.protocol import protocol_listing
@@ -113,6 +113,7 @@ def make_section(comparison: Comparison, papers: Mapping[str, Any] | None = None
                 verdict=c.verdict,
                 at=below_full(c),
                 reason=sentence(c.reason),
+                stand_ins=stand_ins(c),
                 parts=[claim_part(p, scale_of(spec, c.claim.metric)) for p in c.parts],
                 empty=all(p.verdict == "missing" for p in c.parts),
             )

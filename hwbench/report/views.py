@@ -112,7 +112,11 @@ class ClaimPartView:
 
 @dataclass(frozen=True)
 class ClaimView:
-    """A claim in words; `empty` where no part has anything to test, `at` as in `below_full`."""
+    """A claim in words; `empty` where no part has anything to test, `at` as in `below_full`.
+
+    Attributes:
+        stand_ins: the `stand_in` of its parts, each once; those from the data of full have none.
+    """
 
     id: str
     text: str
@@ -120,6 +124,7 @@ class ClaimView:
     verdict: str
     at: str
     reason: str
+    stand_ins: list[str]
     parts: list[ClaimPartView]
     empty: bool
 

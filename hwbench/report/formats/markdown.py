@@ -56,10 +56,8 @@ def _row(row: RowView) -> list[str]:
 
 def _claim(claim: ClaimView) -> str:
     verdict = f"{_verdict(claim.verdict, CLAIM_VERDICTS)} {claim.at}".rstrip()
-    others = [
-        escape(other) for other in dict.fromkeys(part.stand_in for part in claim.parts) if other
-    ]
-    return f"- **{verdict}**: {escape(claim.text)} ({'; '.join([escape(claim.kind), *others])})"
+    facts = "; ".join([claim.kind, *claim.stand_ins])
+    return f"- **{verdict}**: {escape(claim.text)} ({escape(facts)})"
 
 
 def _verdict(name: str, meanings: dict[str, Meaning]) -> str:

@@ -88,8 +88,7 @@ def _claim(claim: ClaimView) -> Text:
     if claim.verdict == "missing" and reasons:
         said = "; ".join(reasons) + "."
     head = verdict_text(claim.verdict, claim.at) + Text(f"  {claim.id}  ", style="bold")
-    elsewhere = dict.fromkeys(part.stand_in for part in claim.parts if part.stand_in)
-    return head + Text("; ".join([*elsewhere, said]))
+    return head + Text("; ".join([*claim.stand_ins, said]))
 
 
 def _waiting(group: Waiting) -> str:
